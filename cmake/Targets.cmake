@@ -1,0 +1,35 @@
+# Flags that every target of ours has, and the two helpers that declare one.
+set(GRIDFOLD_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla)
+
+function(gridfold_flags target)
+    target_compile_options(${target} PRIVATE ${GRIDFOLD_WARNINGS} $<$<BOOL:${GRIDFOLD_WERROR}>:-Werror>)
+    target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+    target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
+    if(GRIDFOLD_SANITIZE)
+        target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-omit-frame-pointer
+                                                -fno-sanitize-recover=undefined)
+        target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+    endif()
+endfunction()
+
+# gridfold_library(NAME SOURCES... [PUBLIC libs...] [PRIVATE libs...])
+function(gridfold_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+    add_library(${name} STATIC ${ARG_SOURCES})
+    gridfold_flags(${name})
+    target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} m)
+endfunction()
+
+# gridfold_test(NAME SOURCES... LIBS libs... LABELS labels... [TIMEOUT s] [ENV K=V ...]): one cmocka binary, one ctest entry.
+function(gridfold_test name)
+    cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENV" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    gridfold_flags(${name})
+    target_link_libraries(${name} PRIVATE ${ARG_LIBS} PkgConfig::CMOCKA m)
+    target_compile_definitions(${name} PRIVATE TEST_SOURCE_DIR="${PROJECT_SOURCE_DIR}/tests")
+    add_test(NAME ${name} COMMAND ${name})
+    if(NOT ARG_TIMEOUT)
+        set(ARG_TIMEOUT 300)
+    endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENV}")
+endfunction()

@@ -1,0 +1,117 @@
+// The one interface that a compute backend implements: layouts, operations on descriptors and tensors, arithmetic over flat arenas.
+//
+// All pointers to values, parameters and gradients are backend memory in the backend's own layout. An activation's layout is a pure function of
+// its shape, with frames outermost, so that a view of frames is a pointer offset. Padding, where a layout has any, is zero in activations,
+// parameters and gradients alike, and every operation keeps it zero: the optimizers then need not know of it.
+// Reductions are done in an order that depends on shapes and the number of threads alone: same inputs, same bits.
+// A backend is owned by one trainer process and called from one thread. After op_create nothing allocates.
+#ifndef GRIDFOLD_MODEL_BACKEND_H
+#define GRIDFOLD_MODEL_BACKEND_H
+
+#include "model/graph.h"
+
+typedef struct backend backend;
+typedef struct param_layout param_layout;
+typedef struct op op;
+
+struct backend_config {
+    int threads; // >= 1
+};
+
+// One call's tensors. What an operation does not have is NULL. Forward reads input, param and writes output (batch norm in training also
+// updates buffer); backward reads input, output (those of op_backward_reads), output_grad, param and writes input_grad, param_grad.
+struct op_args {
+    const float *input[OP_MAX_INPUTS];
+    float *output[OP_MAX_OUTPUTS];
+    const float *output_grad[OP_MAX_OUTPUTS]; // OP_LSTM_CELL: dh, dc (dc NULL: zero)
+    float *input_grad[OP_MAX_INPUTS];         // NULL: not wanted
+    bool input_grad_accumulate[OP_MAX_INPUTS]; // add to what input_grad holds
+    const float *param[OP_MAX_PARAMS];
+    float *param_grad[OP_MAX_PARAMS]; // written, never added to
+    float *buffer[OP_MAX_BUFFERS];
+    void *saved;   // from forward to backward of the same step
+    void *scratch; // shared by all operations, contents undefined
+    bool training; // forward: batch norm takes batch statistics (and backward will follow) or running ones
+};
+
+struct focal_loss_config {
+    float alpha, gamma; // Lin et al. 2017; alpha weighs positives
+};
+
+// What one batch's logits say against its mask; pixels with mask 255 count nowhere.
+struct loss_sums {
+    double loss;            // mean over the counted pixels; 0 when there are none
+    int64_t tp, fp, fn, tn; // positive at logit > 0
+};
+
+struct adamw_config {
+    float lr, beta1, beta2, epsilon, weight_decay;
+    int64_t step; // 1 at the first
+};
+
+struct backend_ops {
+    const char *name;
+    void (*destroy)(backend *b);
+    void (*describe)(const backend *b, char *text, size_t size); // "oneDNN 2.6.3, avx512_core, 2 threads"
+
+    // Memory, 64-byte aligned or better and zeroed.
+    enum status (*alloc)(backend *b, size_t bytes, void **memory, struct error *err);
+    void (*release)(backend *b, void *memory);
+    void (*zero)(backend *b, void *memory, size_t bytes);
+    void (*copy)(backend *b, void *to, const void *from, size_t bytes); // backend memory to backend memory
+
+    // Activations: floats of a value with padding; from and to host (N,C,H,W) row-major.
+    size_t (*activation_floats)(const backend *b, struct shape shape);
+    void (*activation_import)(backend *b, struct shape shape, const float *host, float *value);
+    void (*activation_export)(backend *b, struct shape shape, const float *value, float *host);
+
+    // Parameters: `op_desc` is of the first operation that uses the parameter. Host side: row-major in graph_param.shape. The same layout
+    // serves the parameter, its gradient and its optimizer moments.
+    enum status (*param_layout_create)(backend *b, const struct graph_param *param, const struct op_desc *op_desc,
+                                       param_layout **layout, struct error *err);
+    void (*param_layout_destroy)(backend *b, param_layout *layout);
+    size_t (*param_floats)(const param_layout *layout);
+    void (*param_import)(backend *b, const param_layout *layout, const float *host, float *param);
+    void (*param_export)(backend *b, const param_layout *layout, const float *param, float *host);
+
+    // Operations. `weight` is the layout of parameter 0, NULL when the operation has none. STATUS_UNSUPPORTED when the backend lacks it.
+    enum status (*op_create)(backend *b, const struct op_desc *desc, const param_layout *weight, op **o,
+                             struct error *err);
+    void (*op_destroy)(backend *b, op *o);
+    size_t (*op_saved_bytes)(const op *o);
+    size_t (*op_scratch_bytes)(const op *o);
+    enum status (*op_forward)(backend *b, op *o, const struct op_args *args, struct error *err);
+    enum status (*op_backward)(backend *b, op *o, const struct op_args *args, struct error *err);
+
+    // Loss and metrics: logits (B,1,H,W) in backend layout, host mask (B,H,W) of 0, 1 or 255. dlogits may be NULL (evaluation).
+    enum status (*focal_loss)(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
+                              const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
+                              struct error *err);
+
+    // Flat arenas of n floats.
+    double (*sum_squares)(backend *b, size_t n, const float *x);
+    void (*scale)(backend *b, size_t n, float factor, float *x);
+    // As torch.optim.SGD: g += weight_decay p; m = momentum m + g (m = g at the first step); p -= lr m.
+    void (*sgd_step)(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+                     float *velocity, float *param);
+    // As torch.optim.AdamW (Loshchilov and Hutter 2019).
+    void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
+                       float *moment2, float *param);
+};
+
+struct backend { // a backend's own state begins with this
+    const struct backend_ops *ops;
+};
+
+// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", and "auto" (the fastest there is).
+// STATUS_UNSUPPORTED names those that this build has. Destroy with backend_destroy (NULL is fine).
+NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
+                                     struct error *err);
+void backend_destroy(backend *b);
+const char *backend_list(void); // "reference, onednn"
+
+// The constructors behind the factory, each in its own room.
+NODISCARD enum status backend_reference_create(const struct backend_config *config, backend **b, struct error *err);
+NODISCARD enum status backend_onednn_create(const struct backend_config *config, backend **b, struct error *err);
+
+#endif

@@ -1,0 +1,144 @@
+#include "model/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool file_exists(const char *path) {
+    return access(path, F_OK) == 0;
+}
+
+bool file_is_directory(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+enum status file_read(const char *path, char **text, size_t *bytes, struct error *err) {
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+    size_t size = 0, capacity = 4096;
+    char *data = malloc(capacity);
+    while (data) {
+        size += fread(data + size, 1, capacity - 1 - size, f);
+        if (size + 1 < capacity)
+            break;
+        capacity *= 2;
+        char *grown = realloc(data, capacity);
+        if (!grown)
+            free(data);
+        data = grown;
+    }
+    bool failed = data && ferror(f);
+    fclose(f);
+    if (!data)
+        return error_memory(err, path);
+    if (failed) {
+        free(data);
+        return error_set(err, STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+    }
+    data[size] = 0;
+    *text = data;
+    if (bytes)
+        *bytes = size;
+    return STATUS_OK;
+}
+
+enum status file_replace_begin(struct file_replace *f, const char *path, struct error *err) {
+    int a = snprintf(f->path, sizeof f->path, "%s", path);
+    int b = snprintf(f->temporary, sizeof f->temporary, "%s.tmp-%ld", path, (long)getpid());
+    f->fd = -1;
+    if (a < 0 || b < 0 || (size_t)b >= sizeof f->temporary)
+        return error_set(err, STATUS_INVALID, "path too long: %s", path);
+    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (f->fd < 0)
+        return error_set(err, STATUS_IO, "cannot write %s: %s", f->temporary, strerror(errno));
+    return STATUS_OK;
+}
+
+enum status file_replace_write(struct file_replace *f, const void *data, size_t bytes, struct error *err) {
+    const char *p = data;
+    while (bytes > 0) {
+        ssize_t n = write(f->fd, p, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return error_set(err, STATUS_IO, "cannot write %s: %s", f->temporary, strerror(errno));
+        p += n;
+        bytes -= (size_t)n;
+    }
+    return STATUS_OK;
+}
+
+// The rename itself must reach the disk: fsync the folder.
+static void sync_folder_of(const char *path) {
+    char copy[PATH_SIZE];
+    snprintf(copy, sizeof copy, "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!fsync(fd);
+        close(fd);
+    }
+}
+
+enum status file_replace_commit(struct file_replace *f, struct error *err) {
+    bool ok = fsync(f->fd) == 0;
+    ok = close(f->fd) == 0 && ok;
+    f->fd = -1;
+    if (!ok || rename(f->temporary, f->path) != 0) {
+        enum status status = error_set(err, STATUS_IO, "cannot write %s: %s", f->path, strerror(errno));
+        unlink(f->temporary);
+        return status;
+    }
+    sync_folder_of(f->path);
+    return STATUS_OK;
+}
+
+void file_replace_abandon(struct file_replace *f) {
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+    unlink(f->temporary);
+}
+
+enum status file_write(const char *path, const void *data, size_t bytes, struct error *err) {
+    struct file_replace f;
+    TRY(file_replace_begin(&f, path, err));
+    enum status status = file_replace_write(&f, data, bytes, err);
+    if (status != STATUS_OK) {
+        file_replace_abandon(&f);
+        return status;
+    }
+    return file_replace_commit(&f, err);
+}
+
+enum status file_make_directories(const char *path, struct error *err) {
+    char copy[PATH_SIZE];
+    if ((size_t)snprintf(copy, sizeof copy, "%s", path) >= sizeof copy)
+        return error_set(err, STATUS_INVALID, "path too long: %s", path);
+    for (char *p = copy + 1;; p++) {
+        if (*p != '/' && *p != 0)
+            continue;
+        char kept = *p;
+        *p = 0;
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+            return error_set(err, STATUS_IO, "cannot create folder %s: %s", copy, strerror(errno));
+        *p = kept;
+        if (kept == 0)
+            break;
+    }
+    if (!file_is_directory(path))
+        return error_set(err, STATUS_IO, "%s is not a folder", path);
+    return STATUS_OK;
+}
+
+enum status path_join(char out[PATH_SIZE], const char *folder, const char *name, struct error *err) {
+    if (snprintf(out, PATH_SIZE, "%s/%s", folder, name) >= PATH_SIZE)
+        return error_set(err, STATUS_INVALID, "path too long: %s/%s", folder, name);
+    return STATUS_OK;
+}

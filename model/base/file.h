@@ -1,0 +1,38 @@
+// Files and paths: whole-file reads, replacement by rename, folders. Paths are UTF-8 as given; results are malloc'ed and the caller's.
+#ifndef GRIDFOLD_MODEL_BASE_FILE_H
+#define GRIDFOLD_MODEL_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "model/base/status.h"
+
+enum { PATH_SIZE = 1024 };
+
+bool file_exists(const char *path);
+bool file_is_directory(const char *path);
+
+// Reads all of `path`; *text ends with a NUL that *bytes (may be NULL) does not count.
+NODISCARD enum status file_read(const char *path, char **text, size_t *bytes, struct error *err);
+
+// A file that takes its name only when it is whole: written as PATH.tmp-<pid>, fsync'ed, renamed over PATH, folder fsync'ed.
+// Use: file_replace_begin, write() to the descriptor, then commit, or abandon on failure. Both close the descriptor.
+struct file_replace {
+    int fd;
+    char path[PATH_SIZE], temporary[PATH_SIZE];
+};
+NODISCARD enum status file_replace_begin(struct file_replace *f, const char *path, struct error *err);
+NODISCARD enum status file_replace_write(struct file_replace *f, const void *data, size_t bytes, struct error *err);
+NODISCARD enum status file_replace_commit(struct file_replace *f, struct error *err);
+void file_replace_abandon(struct file_replace *f);
+
+// The three steps at once.
+NODISCARD enum status file_write(const char *path, const void *data, size_t bytes, struct error *err);
+
+// mkdir -p.
+NODISCARD enum status file_make_directories(const char *path, struct error *err);
+
+// Joins into a caller's buffer of PATH_SIZE; STATUS_INVALID when it does not fit.
+NODISCARD enum status path_join(char out[PATH_SIZE], const char *folder, const char *name, struct error *err);
+
+#endif

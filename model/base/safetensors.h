@@ -1,0 +1,58 @@
+// safetensors files (https://github.com/huggingface/safetensors, format section): datasets and checkpoints.
+//
+// Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {key: text}}, then the
+// tensors. Reading maps the file and copies nothing; writing replaces the file by rename when all of it is on disk. Row-major, little-endian.
+// A reader may be shared by threads; a writer belongs to one.
+#ifndef GRIDFOLD_MODEL_BASE_SAFETENSORS_H
+#define GRIDFOLD_MODEL_BASE_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/base/status.h"
+
+enum dtype { DTYPE_F32, DTYPE_F64, DTYPE_F16, DTYPE_BF16, DTYPE_I64, DTYPE_I32, DTYPE_U8, DTYPE_BOOL };
+enum { TENSOR_MAX_RANK = 8 };
+
+size_t dtype_size(enum dtype dtype);
+const char *dtype_name(enum dtype dtype); // "F32", as in the header
+
+typedef struct safetensors safetensors;
+
+struct safetensors_tensor {
+    const char *name; // owned by the file
+    enum dtype dtype;
+    int rank;
+    int64_t shape[TENSOR_MAX_RANK];
+    size_t count, bytes;
+    const void *data; // owned by the file; aligned to the dtype's size
+};
+
+// STATUS_NOT_FOUND, STATUS_IO, or STATUS_FORMAT with what is wrong (truncated, header not JSON, offsets outside the file or overlapping,
+// size not shape x dtype). A well-formed file never fails later.
+NODISCARD enum status safetensors_open(const char *path, safetensors **file, struct error *err);
+void safetensors_close(safetensors *file);
+
+size_t safetensors_count(const safetensors *file);
+const struct safetensors_tensor *safetensors_at(const safetensors *file, size_t index); // in file order
+const struct safetensors_tensor *safetensors_find(const safetensors *file, const char *name); // NULL: absent
+const char *safetensors_metadata(const safetensors *file, const char *key);                    // NULL: absent
+
+// As _find, but absent or of another dtype or shape is an error that names file, tensor, what was wanted and what is there.
+NODISCARD enum status safetensors_expect(const safetensors *file, const char *name, enum dtype dtype, int rank,
+                                         const int64_t *shape, const struct safetensors_tensor **tensor,
+                                         struct error *err);
+
+typedef struct safetensors_writer safetensors_writer;
+NODISCARD enum status safetensors_writer_create(safetensors_writer **writer, struct error *err);
+void safetensors_writer_destroy(safetensors_writer *writer);
+// Copies key and text.
+NODISCARD enum status safetensors_add_metadata(safetensors_writer *writer, const char *key, const char *text,
+                                               struct error *err);
+// Copies name and shape, not the data: it must live until the write.
+NODISCARD enum status safetensors_add(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
+                                      const int64_t *shape, const void *data, struct error *err);
+// Tensors in the order added, metadata sorted by key: the same content gives the same bytes.
+NODISCARD enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err);
+
+#endif

@@ -1,0 +1,91 @@
+// A network: the LSTM-UNet with its parameters, gradients and optimizer state in flat arenas, compiled for a backend.
+//
+// One network serves one architecture; the programs for each batch size (the last short batch, evaluation) are compiled once and kept. The
+// arenas are shared by them. Owned by one trainer, called from one thread. Host tensors are row-major float32 and stay the caller's.
+#ifndef GRIDFOLD_MODEL_NETWORK_H
+#define GRIDFOLD_MODEL_NETWORK_H
+
+#include "model/backend.h"
+#include "model/lstm_unet.h"
+
+typedef struct network network;
+
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
+
+struct optimizer_config {
+    enum optimizer_kind kind;
+    float momentum;             // SGD
+    float beta1, beta2, epsilon; // AdamW
+    float weight_decay;
+    float clip_norm; // global gradient norm; 0 leaves gradients alone
+    struct focal_loss_config focal;
+};
+
+struct step_result {
+    struct loss_sums sums;
+    double grad_norm; // before clipping
+};
+
+// config->batch is the largest batch that will be asked for. The backend outlives the network. STATUS_MEMORY, STATUS_UNSUPPORTED.
+NODISCARD enum status network_create(backend *b, const struct lstm_unet_config *config, network **net,
+                                     struct error *err);
+void network_destroy(network *net);
+
+const graph *network_graph(const network *net); // of the largest batch
+
+// Draws every parameter anew from (seed, key): convolutions of the encoder Kaiming normal (fan-out), ConvLSTM Xavier uniform with zero bias,
+// decoder Kaiming uniform (fan-in, relu gain), transposed convolutions and the head's as segmentation-models-pytorch; BatchNorm 1/0; zero optimizer state.
+NODISCARD enum status network_initialize(network *net, uint64_t seed, struct error *err);
+
+// One optimizer step on a batch: image (batch,T,C,H,W), mask (batch,H,W) of 0/1/255. Batch-norm statistics move. STATUS_DIVERGED when loss
+// or gradient norm is not finite; parameters are then left as they were before the step.
+NODISCARD enum status network_train_step(network *net, int batch, const float *image, const uint8_t *mask,
+                                         const struct optimizer_config *config, double lr, struct step_result *result,
+                                         struct error *err);
+
+// Forward and backward in training mode without an optimizer step: for tests. Gradients stay readable by network_read.
+NODISCARD enum status network_gradients(network *net, int batch, const float *image, const uint8_t *mask,
+                                        const struct focal_loss_config *focal, float *logits, struct step_result *result,
+                                        struct error *err);
+
+// Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits or mask may be NULL.
+NODISCARD enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
+                                       const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
+                                       struct error *err);
+
+// The state dict. Tensors are enumerated in PyTorch's order of model.state_dict() (num_batches_tracked is left out here and written by the
+// checkpoint); slices of one tensor are joined under its key.
+enum network_arena { ARENA_PARAM, ARENA_GRAD, ARENA_MOMENT1, ARENA_MOMENT2 };
+struct network_tensor {
+    char key[GRAPH_KEY_SIZE];
+    bool buffer; // running statistics: no gradient, no moments
+    int rank;
+    int64_t shape[4];
+    size_t count;
+};
+int network_tensor_count(const network *net);
+const struct network_tensor *network_tensor_at(const network *net, int index);
+int network_tensor_find(const network *net, const char *key); // -1: absent
+// Host copies of one tensor, row-major, count floats. Buffers: ARENA_PARAM alone.
+void network_read(network *net, enum network_arena arena, int index, float *host);
+void network_write(network *net, enum network_arena arena, int index, const float *host);
+int64_t network_steps_taken(const network *net); // optimizer steps since initialisation: AdamW's t
+void network_set_steps_taken(network *net, int64_t steps);
+
+// A copy of parameters and buffers kept in host memory: the best epoch so far.
+NODISCARD enum status network_snapshot(network *net, struct error *err);
+bool network_has_snapshot(const network *net);
+void network_read_snapshot(network *net, int index, float *host);
+void network_write_snapshot(network *net, int index, const float *host); // marks that there is one
+
+// What a network of this configuration will take, in bytes, without building it on a device.
+struct network_cost {
+    size_t parameters;       // scalars
+    size_t arena_bytes;      // parameters, gradients, optimizer state
+    size_t activation_bytes; // the training program's arena
+    double train_flops, eval_flops; // of one batch
+};
+NODISCARD enum status network_estimate(const struct lstm_unet_config *config, enum optimizer_kind optimizer,
+                                       struct network_cost *cost, struct error *err);
+
+#endif
