@@ -1,0 +1,62 @@
+// The embedded trainer: all epochs of one trial, from its hyperparameters to best.safetensors and last.safetensors.
+//
+// A trainer is kept from trial to trial: its backend, its mapped dataset and its compiled network are reused where the next trial fits them.
+// One thread. It knows nothing of sweeps, ranks or CSV files.
+#ifndef GRIDFOLD_WORKER_TRAINER_H
+#define GRIDFOLD_WORKER_TRAINER_H
+
+#include "model/base/file.h"
+#include "worker/hyperparameters.h"
+
+struct trial {
+    char id[TRIAL_ID_SIZE];
+    struct hyperparameters hp;
+    int folds, fold;
+    uint64_t seed;
+    char dataset[PATH_SIZE]; // dataset file
+    char folder[PATH_SIZE];  // trials/<id>, created by the trainer; best.safetensors and last.safetensors stand here
+    char backend[32];        // "auto", "onednn", "reference"
+    int threads;             // >= 1
+    double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when stopped, and at the end)
+};
+
+struct epoch_metrics {
+    int epoch; // from 0
+    double lr;
+    double train_loss, train_iou, train_f1;
+    double val_loss, val_iou, val_f1, val_precision, val_recall;
+    double grad_norm; // mean over the epoch's steps, before clipping
+};
+
+enum trial_status { TRIAL_DONE, TRIAL_FAILED, TRIAL_DIVERGED, TRIAL_STOPPED };
+const char *trial_status_name(enum trial_status status); // "done", "failed", "diverged", "stopped": trials.csv
+
+struct trial_result {
+    enum trial_status status;
+    double best_iou, best_f1, final_iou, train_val_gap; // NaN when no epoch was run
+    int best_epoch, epochs_run;                         // best_epoch -1 when no epoch was run
+    int64_t parameters;
+    char error[ERROR_MESSAGE_SIZE]; // failed or diverged: why
+};
+
+struct trainer_hooks {
+    void *context;
+    // An epoch's numbers; also called for the epochs that a resumed checkpoint already holds (`replayed`), in order.
+    void (*epoch)(void *context, const struct trial *trial, const struct epoch_metrics *metrics, bool replayed, double seconds);
+    // True: checkpoint at the end of this epoch and return TRIAL_STOPPED. Asked between steps too: then the epoch is given up when
+    // it can be resumed from last.safetensors. May be NULL.
+    bool (*stop)(void *context);
+    // Called every step: a heartbeat. May be NULL.
+    void (*alive)(void *context);
+};
+
+typedef struct trainer trainer;
+NODISCARD enum status trainer_create(trainer **t, struct error *err);
+void trainer_destroy(trainer *t);
+
+// Runs or resumes the trial (from folder/last.safetensors when it is there and belongs to this trial id). A trial that cannot be trained is a
+// result (failed, diverged) and not an error of this function, which fails only when result could not be established at all.
+NODISCARD enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
+                                  struct trial_result *result, struct error *err);
+
+#endif
