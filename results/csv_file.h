@@ -1,0 +1,43 @@
+// CSV files that are the state of a sweep: appended row by row, on disk before they count, read back whole.
+//
+// A writer belongs to one thread of rank 0. A table is read in one go; a torn last line (no newline at the end: the writer died in it) is dropped.
+#ifndef GRIDFOLD_RESULTS_CSV_FILE_H
+#define GRIDFOLD_RESULTS_CSV_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "model/base/status.h"
+
+typedef struct csv_log csv_log;
+
+// Opens for appending; a new or empty file gets the header line; an existing one must have exactly this header (STATUS_MISMATCH), and a torn last
+// line is cut off.
+NODISCARD enum status csv_log_open(const char *path, const char *const *columns, size_t count, csv_log **log,
+                                   struct error *err);
+void csv_log_close(csv_log *log);
+// One row in one write(2); fields are quoted where they need it. Not yet on disk.
+NODISCARD enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err);
+// fdatasync.
+NODISCARD enum status csv_log_sync(csv_log *log, struct error *err);
+
+struct csv_table {
+    size_t columns, rows;
+    char **cells; // cells[(row + 1) * columns + column]; row -1 is the header
+};
+// STATUS_FORMAT names file and line when a row has another number of fields than the header.
+NODISCARD enum status csv_table_read(const char *path, struct csv_table *table, struct error *err);
+void csv_table_free(struct csv_table *table);
+int csv_table_column(const struct csv_table *table, const char *name); // -1: absent
+const char *csv_table_cell(const struct csv_table *table, size_t row, int column);
+// The cell as a number: NaN where it is empty; STATUS_FORMAT names row and column where it is no number.
+NODISCARD enum status csv_table_number(const struct csv_table *table, size_t row, int column, double *value,
+                                       struct error *err);
+// Writes a whole table by rename (header, then rows in the given order).
+NODISCARD enum status csv_table_write(const char *path, const char *const *columns, size_t count, size_t rows,
+                                      const char *const *cells, struct error *err);
+
+// Shortest decimal text that reads back the same double; "" for NaN.
+void csv_format_number(double value, char out[32]);
+
+#endif
