@@ -1,0 +1,57 @@
+// The plan: which trials a sweep consists of, which table rows share them, what each costs. Pure: no clock, no MPI, no file but the dataset's header.
+//
+// Grids that refer to winners of earlier ones are expanded when those are complete (plan_resolve); the expansion depends on results alone, so a resumed
+// sweep expands to the same trials. Owned by rank 0.
+#ifndef GRIDFOLD_ORCHESTRATOR_PLAN_H
+#define GRIDFOLD_ORCHESTRATOR_PLAN_H
+
+#include "model/network.h"
+#include "orchestrator/sweep_file.h"
+#include "worker/dataset/dataset.h"
+
+enum { PLAN_LABEL_SIZE = 160 };
+
+struct plan_trial {
+    char id[TRIAL_ID_SIZE];
+    struct hyperparameters hp;
+    int fold;
+    char config[PLAN_LABEL_SIZE]; // [config NAME], or "lr=0.01" for a grid point: the first row that uses the trial
+    struct network_cost cost;     // zeros when the model cannot be built
+    double work;                  // floating-point operations of the whole trial
+    char refused[ERROR_MESSAGE_SIZE]; // why it cannot run ("image-size 128: ..."); "" when it can. Such a trial is a failed row, not run
+};
+
+// One row of the tables: a grid point or a config on a fold, and the trial that stands behind it.
+struct plan_row {
+    int grid;   // -1: a config
+    int config; // -1: a grid point
+    char label[PLAN_LABEL_SIZE];
+    int fold;
+    int trial;
+};
+
+struct plan {
+    const struct sweep *sweep;
+    struct plan_trial *trials;
+    int trial_count;
+    struct plan_row *rows; // in the order of the sweep file, then folds
+    int row_count;
+    int grids_expanded; // of sweep->grid_count; grids are expanded in file order, each once its references are known
+};
+
+// A trial's outcome as far as planning cares.
+struct plan_outcome {
+    bool finished;   // done, failed or diverged
+    double best_iou; // NaN unless done
+};
+
+// Expands what does not depend on results. Reads the dataset for bands, steps and tile sizes (tiles smaller than the crop are a `refused`).
+NODISCARD enum status plan_create(const struct sweep *sweep, const dataset *ds, struct plan **plan, struct error *err);
+void plan_destroy(struct plan *plan);
+// Expands grids whose references are now decided; *added is the number of new trials. outcomes[trial_count]. A grid whose winner cannot be told (all failed)
+// is an error that names it.
+NODISCARD enum status plan_resolve(struct plan *plan, const dataset *ds, const struct plan_outcome *outcomes, int *added,
+                                   struct error *err);
+bool plan_is_complete(const struct plan *plan); // every grid is expanded
+
+#endif

@@ -1,0 +1,65 @@
+// A sweep file, parsed and checked: what is to be tried, on which folds, and where the results go.
+//
+// Sections: [sweep], [folds], [base], [grid NAME], [config NAME], [compare]. Parsed by inih; every error is one line with file, line number, what is wrong
+// and the nearest valid key. Nothing runs before the whole file has been read and checked. A sweep is immutable once parsed.
+#ifndef GRIDFOLD_ORCHESTRATOR_SWEEP_FILE_H
+#define GRIDFOLD_ORCHESTRATOR_SWEEP_FILE_H
+
+#include "model/base/file.h"
+#include "worker/hyperparameters.h"
+
+enum { SWEEP_NAME_SIZE = 64, SWEEP_MAX_FOLDS = 64, SWEEP_MAX_AXES = 16, SWEEP_MAX_GRIDS = 64, SWEEP_MAX_CONFIGS = 64 };
+
+// One swept hyperparameter of a grid: its values as canonical text, or the winner of an earlier grid ("@learning-rate").
+struct sweep_axis {
+    int hyper; // index in the hyperparameter table
+    int value_count;
+    char (*values)[HYPER_VALUE_SIZE];
+    int reference; // grid whose winner gives the value; -1: none
+    int line;
+};
+
+struct sweep_grid {
+    char name[SWEEP_NAME_SIZE];
+    int axis_count;
+    struct sweep_axis axes[SWEEP_MAX_AXES];
+    int line;
+};
+
+struct sweep_config {
+    char name[SWEEP_NAME_SIZE];
+    char from[PATH_SIZE]; // run folder whose grids' winners are taken over [base], "" when none
+    int setting_count;    // explicit settings, over `from`
+    struct sweep_axis settings[HYPER_COUNT];
+    int line;
+};
+
+struct sweep {
+    char path[PATH_SIZE]; // of the sweep file; "" for `gridfold train`
+    char name[SWEEP_NAME_SIZE];
+    char dataset[PATH_SIZE], output[PATH_SIZE];
+    uint64_t seed;      // 42
+    char backend[32];   // "auto"
+    int threads;        // per trainer; 0: the host's cores shared among its trainers
+    double checkpoint_seconds; // 60
+    int max_attempts;   // 3
+    int folds;          // 5
+    int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds to run, ascending
+    struct hyperparameters base;
+    int grid_count, config_count;
+    struct sweep_grid *grids;
+    struct sweep_config *configs;
+    int compare_baseline, compare_candidate; // config indices, -1: none
+    int swept_count, swept[HYPER_COUNT];     // hyperparameters that any grid or config sets, in table order
+    char *text;                              // canonical text of the whole sweep, overrides applied: written to the run's sweep.ini
+};
+
+// `overrides` are "key=value" words of the command line: a hyperparameter (set in [base]), or "section.key". STATUS_INVALID, STATUS_NOT_FOUND.
+NODISCARD enum status sweep_parse(const char *path, const char *const *overrides, int override_count, struct sweep **sweep,
+                                  struct error *err);
+// The same from text (tests, `gridfold train`); `path` names it in messages.
+NODISCARD enum status sweep_parse_text(const char *text, const char *path, const char *const *overrides, int override_count,
+                                       struct sweep **sweep, struct error *err);
+void sweep_destroy(struct sweep *sweep);
+
+#endif
