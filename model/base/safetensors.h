@@ -29,7 +29,8 @@ struct safetensors_tensor {
 };
 
 // STATUS_NOT_FOUND, STATUS_IO, or STATUS_FORMAT with what is wrong (truncated, header not JSON, offsets outside the file or overlapping,
-// size not shape x dtype). A well-formed file never fails later.
+// size not shape x dtype), or STATUS_UNSUPPORTED for a dtype that is not above. A well-formed file never fails later. Only tensors that the
+// file holds misaligned are copied.
 NODISCARD enum status safetensors_open(const char *path, safetensors **file, struct error *err);
 void safetensors_close(safetensors *file);
 
