@@ -339,9 +339,11 @@ enum status safetensors_expect(const safetensors *file, const char *name, enum d
 
 // ---- writing ------------------------------------------------------------------------------------
 
-struct chunk {
+struct chunk { // the bytes of one tensor: there already, or asked for when it is written
     const void *data;
     size_t bytes;
+    safetensors_fill *fill;
+    void *context;
 };
 
 struct safetensors_writer {
@@ -394,8 +396,9 @@ static bool grow_chunks(safetensors_writer *w) {
     return true;
 }
 
-enum status safetensors_add(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
-                            const int64_t *shape, const void *data, struct error *err) {
+// Puts the tensor into the header; its chunk gets the size.
+static enum status add_chunk(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
+                             const int64_t *shape, struct chunk chunk, struct error *err) {
     size_t count, bytes, end;
     if (rank < 0 || rank > TENSOR_MAX_RANK)
         return error_set(err, STATUS_INVALID, "tensor '%s' has %d dimensions, at most %d are supported", name, rank,
@@ -418,9 +421,20 @@ enum status safetensors_add(safetensors_writer *writer, const char *name, enum d
     }
     if (json_object_set_new(writer->tensors, name, entry) != 0)
         return error_set(err, STATUS_INVALID, "tensor name '%s' is not UTF-8 text", name);
-    writer->chunks[writer->count++] = (struct chunk){data, bytes};
+    chunk.bytes = bytes;
+    writer->chunks[writer->count++] = chunk;
     writer->offset = end;
     return STATUS_OK;
+}
+
+enum status safetensors_add(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
+                            const int64_t *shape, const void *data, struct error *err) {
+    return add_chunk(writer, name, dtype, rank, shape, (struct chunk){.data = data}, err);
+}
+
+enum status safetensors_add_filled(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
+                                   const int64_t *shape, safetensors_fill *fill, void *context, struct error *err) {
+    return add_chunk(writer, name, dtype, rank, shape, (struct chunk){.fill = fill, .context = context}, err);
 }
 
 static int compare_strings(const void *a, const void *b) {
@@ -471,23 +485,41 @@ static enum status write_header(struct file_replace *f, const char *text, struct
     return file_replace_write(f, "        ", padding, err);
 }
 
+// `buffer` holds the largest filled tensor.
+static enum status write_chunk(struct file_replace *f, const struct chunk *chunk, void *buffer, struct error *err) {
+    if (!chunk->fill)
+        return file_replace_write(f, chunk->data, chunk->bytes, err);
+    chunk->fill(chunk->context, buffer);
+    return file_replace_write(f, buffer, chunk->bytes, err);
+}
+
+static size_t largest_filled(const safetensors_writer *w) {
+    size_t largest = 1;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->chunks[i].fill && w->chunks[i].bytes > largest)
+            largest = w->chunks[i].bytes;
+    return largest;
+}
+
 enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err) {
     char *text = header_text(writer);
-    if (!text)
-        return error_memory(err, path);
+    void *buffer = malloc(largest_filled(writer));
     struct file_replace f;
-    enum status status = file_replace_begin(&f, path, err);
+    enum status status = text && buffer ? file_replace_begin(&f, path, err) : error_memory(err, path);
     if (status != STATUS_OK) {
         free(text);
+        free(buffer);
         return status;
     }
     TRY_OR_FAIL(write_header(&f, text, err));
     for (size_t i = 0; i < writer->count; i++)
-        TRY_OR_FAIL(file_replace_write(&f, writer->chunks[i].data, writer->chunks[i].bytes, err));
+        TRY_OR_FAIL(write_chunk(&f, &writer->chunks[i], buffer, err));
     free(text);
+    free(buffer);
     return file_replace_commit(&f, err);
 fail:
     free(text);
+    free(buffer);
     file_replace_abandon(&f);
     return status;
 }

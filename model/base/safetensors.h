@@ -1,8 +1,8 @@
 // safetensors files (https://github.com/huggingface/safetensors, format section): datasets and checkpoints.
 //
-// Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {key: text}}, then the
-// tensors. Reading maps the file and copies nothing; writing replaces the file by rename when all of it is on disk. Row-major, little-endian.
-// A reader may be shared by threads; a writer belongs to one.
+// Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {key:
+// text}}, then the tensors. Reading maps the file and copies nothing; writing replaces the file by rename when all of
+// it is on disk. Row-major, little-endian. A reader may be shared by threads; a writer belongs to one.
 #ifndef GRIDFOLD_MODEL_BASE_SAFETENSORS_H
 #define GRIDFOLD_MODEL_BASE_SAFETENSORS_H
 
@@ -28,18 +28,19 @@ struct safetensors_tensor {
     const void *data; // owned by the file; aligned to the dtype's size
 };
 
-// STATUS_NOT_FOUND, STATUS_IO, or STATUS_FORMAT with what is wrong (truncated, header not JSON, offsets outside the file or overlapping,
-// size not shape x dtype), or STATUS_UNSUPPORTED for a dtype that is not above. A well-formed file never fails later. Only tensors that the
-// file holds misaligned are copied.
+// STATUS_NOT_FOUND, STATUS_IO, or STATUS_FORMAT with what is wrong (truncated, header not JSON, offsets outside the
+// file or overlapping, size not shape x dtype), or STATUS_UNSUPPORTED for a dtype that is not above. A well-formed file
+// never fails later. Only tensors that the file holds misaligned are copied.
 NODISCARD enum status safetensors_open(const char *path, safetensors **file, struct error *err);
 void safetensors_close(safetensors *file);
 
 size_t safetensors_count(const safetensors *file);
-const struct safetensors_tensor *safetensors_at(const safetensors *file, size_t index); // in file order
+const struct safetensors_tensor *safetensors_at(const safetensors *file, size_t index);       // in file order
 const struct safetensors_tensor *safetensors_find(const safetensors *file, const char *name); // NULL: absent
-const char *safetensors_metadata(const safetensors *file, const char *key);                    // NULL: absent
+const char *safetensors_metadata(const safetensors *file, const char *key);                   // NULL: absent
 
-// As _find, but absent or of another dtype or shape is an error that names file, tensor, what was wanted and what is there.
+// As _find, but absent or of another dtype or shape is an error that names file, tensor, what was wanted and what is
+// there.
 NODISCARD enum status safetensors_expect(const safetensors *file, const char *name, enum dtype dtype, int rank,
                                          const int64_t *shape, const struct safetensors_tensor **tensor,
                                          struct error *err);
@@ -53,6 +54,12 @@ NODISCARD enum status safetensors_add_metadata(safetensors_writer *writer, const
 // Copies name and shape, not the data: it must live until the write.
 NODISCARD enum status safetensors_add(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
                                       const int64_t *shape, const void *data, struct error *err);
+// The same for data that is made when it is written: fill(context, buffer) puts the tensor's bytes into buffer. One
+// tensor at a time is held.
+typedef void safetensors_fill(void *context, void *buffer);
+NODISCARD enum status safetensors_add_filled(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
+                                             const int64_t *shape, safetensors_fill *fill, void *context,
+                                             struct error *err);
 // Tensors in the order added, metadata sorted by key: the same content gives the same bytes.
 NODISCARD enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err);
 
