@@ -79,6 +79,7 @@ struct graph_param {
     int64_t shape[4];         // of this slice: (Co,Ci,k,k), (Ci,Co,2,2) or (C)
     int slice_first, slice_total; // input channels slice_first .. slice_first + shape[1] of slice_total; 0 and shape[1] when whole
     enum param_init init;
+    int64_t fan_in, fan_out; // PyTorch's, of the whole weight (a bias has its weight's)
     size_t count;
 };
 

@@ -1,0 +1,39 @@
+// Arithmetic over flat arenas: the gradient norm and the optimizers' update rules.
+#include <math.h>
+
+#include "model/reference/kernels.h"
+
+double kernel_sum_squares(size_t n, const real *x) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * x[i];
+    return sum;
+}
+
+void kernel_scale(size_t n, float factor, real *x) {
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+void kernel_sgd_step(size_t n, float lr, float momentum, float weight_decay, bool first, const real *grad,
+                     real *velocity, real *param) {
+    for (size_t i = 0; i < n; i++) {
+        real g = grad[i] + weight_decay * param[i];
+        velocity[i] = first ? g : momentum * velocity[i] + g;
+        param[i] -= lr * velocity[i];
+    }
+}
+
+void kernel_adamw_step(size_t n, const struct adamw_config *config, const real *grad, real *moment1, real *moment2,
+                       real *param) {
+    double lr = (double)config->lr, beta1 = (double)config->beta1, beta2 = (double)config->beta2;
+    double correction1 = 1 - pow(beta1, (double)config->step), correction2 = 1 - pow(beta2, (double)config->step);
+    double keep = 1 - lr * (double)config->weight_decay;
+    for (size_t i = 0; i < n; i++) {
+        double g = grad[i], m = beta1 * moment1[i] + (1 - beta1) * g, v = beta2 * moment2[i] + (1 - beta2) * g * g;
+        double update = lr / correction1 * m / (sqrt(v) / sqrt(correction2) + (double)config->epsilon);
+        moment1[i] = (real)m;
+        moment2[i] = (real)v;
+        param[i] = (real)(keep * param[i] - update);
+    }
+}

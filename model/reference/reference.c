@@ -1,0 +1,222 @@
+// The reference backend: the kernels behind backend.h, on one thread, with plain row-major layouts.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/reference/kernels.h"
+
+enum { ALIGNMENT = 64 };
+
+struct param_layout {
+    size_t count;
+};
+
+struct op {
+    struct op_desc desc;
+    struct kernel_pair kernels;
+};
+
+static void reference_destroy(backend *b) {
+    free(b);
+}
+
+static void reference_describe(const backend *b, char *text, size_t size) {
+    (void)b;
+    snprintf(text, size, "reference, 1 thread");
+}
+
+static enum status reference_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
+    (void)b;
+    size_t rounded = (bytes / ALIGNMENT + 1) * ALIGNMENT;
+    *memory = rounded > bytes ? aligned_alloc(ALIGNMENT, rounded) : NULL;
+    if (!*memory)
+        return error_set(err, STATUS_MEMORY, "out of memory: the reference backend asked for %zu bytes", bytes);
+    memset(*memory, 0, rounded);
+    return STATUS_OK;
+}
+
+static void reference_release(backend *b, void *memory) {
+    (void)b;
+    free(memory);
+}
+
+static void reference_zero(backend *b, void *memory, size_t bytes) {
+    (void)b;
+    memset(memory, 0, bytes);
+}
+
+static void reference_copy(backend *b, void *to, const void *from, size_t bytes) {
+    (void)b;
+    memcpy(to, from, bytes);
+}
+
+static size_t activation_floats(const backend *b, struct shape shape) {
+    (void)b;
+    return (size_t)element_count(shape);
+}
+
+static void activation_import(backend *b, struct shape shape, const float *host, float *value) {
+    memcpy(value, host, activation_floats(b, shape) * sizeof(float));
+}
+
+static void activation_export(backend *b, struct shape shape, const float *value, float *host) {
+    memcpy(host, value, activation_floats(b, shape) * sizeof(float));
+}
+
+static enum status reference_param_layout_create(backend *b, const struct graph_param *param,
+                                                 const struct op_desc *op_desc, param_layout **layout,
+                                                 struct error *err) {
+    (void)b, (void)op_desc;
+    param_layout *l = malloc(sizeof *l);
+    if (!l)
+        return error_memory(err, param->key);
+    l->count = param->count;
+    *layout = l;
+    return STATUS_OK;
+}
+
+static void reference_param_layout_destroy(backend *b, param_layout *layout) {
+    (void)b;
+    free(layout);
+}
+
+static size_t param_floats(const param_layout *layout) {
+    return layout->count;
+}
+
+static void param_import(backend *b, const param_layout *layout, const float *host, float *param) {
+    (void)b;
+    memcpy(param, host, layout->count * sizeof(float));
+}
+
+static void param_export(backend *b, const param_layout *layout, const float *param, float *host) {
+    (void)b;
+    memcpy(host, param, layout->count * sizeof(float));
+}
+
+static enum status reference_op_create(backend *b, const struct op_desc *desc, const param_layout *weight, op **o,
+                                       struct error *err) {
+    (void)b, (void)weight;
+    op *created = malloc(sizeof *created);
+    if (!created)
+        return error_memory(err, op_kind_name(desc->kind));
+    *created = (op){.desc = *desc, .kernels = kernels_of(desc->kind)};
+    *o = created;
+    return STATUS_OK;
+}
+
+static void reference_op_destroy(backend *b, op *o) {
+    (void)b;
+    free(o);
+}
+
+static size_t op_saved_bytes(const op *o) {
+    return kernel_saved_bytes(&o->desc);
+}
+
+static size_t op_scratch_bytes(const op *o) {
+    return kernel_scratch_bytes(&o->desc);
+}
+
+static struct kernel_args to_kernel_args(const struct op_args *args) {
+    struct kernel_args a = {.saved = args->saved, .scratch = args->scratch, .training = args->training};
+    for (int i = 0; i < OP_MAX_INPUTS; i++) {
+        a.input[i] = args->input[i];
+        a.input_grad[i] = args->input_grad[i];
+        a.accumulate[i] = args->input_grad_accumulate[i];
+    }
+    for (int i = 0; i < OP_MAX_OUTPUTS; i++) {
+        a.output[i] = args->output[i];
+        a.output_grad[i] = args->output_grad[i];
+    }
+    for (int i = 0; i < OP_MAX_PARAMS; i++) {
+        a.param[i] = args->param[i];
+        a.param_grad[i] = args->param_grad[i];
+    }
+    for (int i = 0; i < OP_MAX_BUFFERS; i++)
+        a.buffer[i] = args->buffer[i];
+    return a;
+}
+
+static enum status op_forward(backend *b, op *o, const struct op_args *args, struct error *err) {
+    (void)b, (void)err;
+    struct kernel_args a = to_kernel_args(args);
+    o->kernels.forward(&o->desc, &a);
+    return STATUS_OK;
+}
+
+static enum status op_backward(backend *b, op *o, const struct op_args *args, struct error *err) {
+    (void)b, (void)err;
+    struct kernel_args a = to_kernel_args(args);
+    o->kernels.backward(&o->desc, &a);
+    return STATUS_OK;
+}
+
+static enum status focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
+                              const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
+                              struct error *err) {
+    (void)b, (void)err;
+    kernel_focal_loss(shape, logits, mask, config, dlogits, sums);
+    return STATUS_OK;
+}
+
+static double sum_squares(backend *b, size_t n, const float *x) {
+    (void)b;
+    return kernel_sum_squares(n, x);
+}
+
+static void scale(backend *b, size_t n, float factor, float *x) {
+    (void)b;
+    kernel_scale(n, factor, x);
+}
+
+static void sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+                     float *velocity, float *param) {
+    (void)b;
+    kernel_sgd_step(n, lr, momentum, weight_decay, first, grad, velocity, param);
+}
+
+static void adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
+                       float *moment2, float *param) {
+    (void)b;
+    kernel_adamw_step(n, config, grad, moment1, moment2, param);
+}
+
+static const struct backend_ops reference_ops = {
+    .name = "reference",
+    .destroy = reference_destroy,
+    .describe = reference_describe,
+    .alloc = reference_alloc,
+    .release = reference_release,
+    .zero = reference_zero,
+    .copy = reference_copy,
+    .activation_floats = activation_floats,
+    .activation_import = activation_import,
+    .activation_export = activation_export,
+    .param_layout_create = reference_param_layout_create,
+    .param_layout_destroy = reference_param_layout_destroy,
+    .param_floats = param_floats,
+    .param_import = param_import,
+    .param_export = param_export,
+    .op_create = reference_op_create,
+    .op_destroy = reference_op_destroy,
+    .op_saved_bytes = op_saved_bytes,
+    .op_scratch_bytes = op_scratch_bytes,
+    .op_forward = op_forward,
+    .op_backward = op_backward,
+    .focal_loss = focal_loss,
+    .sum_squares = sum_squares,
+    .scale = scale,
+    .sgd_step = sgd_step,
+    .adamw_step = adamw_step,
+};
+
+enum status backend_reference_create(const struct backend_config *config, backend **b, struct error *err) {
+    (void)config; // one thread: its order of summation is the definition
+    backend *created = malloc(sizeof *created);
+    if (!created)
+        return error_memory(err, "the reference backend");
+    created->ops = &reference_ops;
+    *b = created;
+    return STATUS_OK;
+}
