@@ -16,7 +16,8 @@ typedef struct csv_log csv_log;
 NODISCARD enum status csv_log_open(const char *path, const char *const *columns, size_t count, csv_log **log,
                                    struct error *err);
 void csv_log_close(csv_log *log);
-// One row in one write(2); fields are quoted where they need it. Not yet on disk.
+size_t csv_log_columns(const csv_log *log);
+// One row of csv_log_columns() fields in one write(2); fields are quoted where they need it. Not yet on disk. What a failed write left is cut off.
 NODISCARD enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err);
 // fdatasync.
 NODISCARD enum status csv_log_sync(csv_log *log, struct error *err);
@@ -24,9 +25,14 @@ NODISCARD enum status csv_log_sync(csv_log *log, struct error *err);
 struct csv_table {
     size_t columns, rows;
     char **cells; // cells[(row + 1) * columns + column]; row -1 is the header
+    size_t *line; // line[row + 1]: where the row ends in the file, from 1
+    char *path;   // of the file, for messages
+    char *text;   // what the cells point into
 };
 // STATUS_FORMAT names file and line when a row has another number of fields than the header.
 NODISCARD enum status csv_table_read(const char *path, struct csv_table *table, struct error *err);
+// The same for files that people and other programs wrote: a last line without a newline counts.
+NODISCARD enum status csv_table_read_foreign(const char *path, struct csv_table *table, struct error *err);
 void csv_table_free(struct csv_table *table);
 int csv_table_column(const struct csv_table *table, const char *name); // -1: absent
 const char *csv_table_cell(const struct csv_table *table, size_t row, int column);
