@@ -4,7 +4,7 @@
 
 #include "model/graph_builder.h"
 
-enum { ENCODER_SCALES = 5, KERNEL = 3 };
+enum { SKIPS = 4, KERNEL = 3 };
 
 struct builder {
     struct graph_builder base;
@@ -12,7 +12,7 @@ struct builder {
 };
 
 static void join(char out[GRAPH_KEY_SIZE], const char *prefix, const char *name) {
-    snprintf(out, GRAPH_KEY_SIZE, "%s.%s", prefix, name);
+    snprintf(out, GRAPH_KEY_SIZE, "%.63s.%.31s", prefix, name); // no key here is longer
 }
 
 static int conv_weight(struct builder *b, const char *prefix, const char *name, int out, int in, int kernel,
@@ -67,8 +67,25 @@ static int bottleneck(struct builder *b, const char *prefix, int x, int mid, int
     return norm(b, prefix, "bn3", y, shortcut, true, norm3);
 }
 
-// All T*B frames at once; features at 1/2, 1/4, .. 1/32.
-static void encoder(struct builder *b, int image, int features[ENCODER_SCALES]) {
+// Steps t .. t + count of a sequence.
+static int timestep(struct builder *b, int value, int t, int count) {
+    return build_view(&b->base, value, t * b->config->batch, count * b->config->batch);
+}
+
+// The four skips are aggregated over time, (T*B,C,h,w) to (B,C,h,w), or are the frames of the last step.
+static int aggregate(struct builder *b, int feature, int scale) {
+    const struct lstm_unet_config *config = b->config;
+    if (config->skip == SKIP_LAST || config->steps == 1)
+        return timestep(b, feature, config->steps - 1, 1);
+    char name[GRAPH_KEY_SIZE];
+    snprintf(name, sizeof name, "skip.%d", scale);
+    return build_temporal(&b->base, name, config->skip == SKIP_MAX ? OP_TEMPORAL_MAX : OP_TEMPORAL_MEAN, feature,
+                          config->steps);
+}
+
+// All T*B frames at once. Returns the features at 1/32; the skips are of 1/2 .. 1/16, aggregated where they are made,
+// so that evaluation need not keep all frames until the decoder.
+static int encoder(struct builder *b, int image, int skips[SKIPS]) {
     static const int depths[] = {3, 4, 6, 3};
     int width = b->config->encoder_width;
     int weight = conv_weight(b, "encoder", "conv1.weight", width, b->config->bands, 7, INIT_KAIMING_NORMAL_FAN_OUT);
@@ -78,26 +95,25 @@ static void encoder(struct builder *b, int image, int features[ENCODER_SCALES]) 
                                              .bias = -1,
                                              .into = NO_VALUE,
                                              .passes = PASS_FORWARD | PASS_PARAM_GRAD}); // no gradient for the image
-    features[0] = norm(b, "encoder", "bn1", x, NO_VALUE, true, params);
-    x = build_maxpool(&b->base, "encoder.maxpool", features[0]);
+    x = norm(b, "encoder", "bn1", x, NO_VALUE, true, params);
+    skips[0] = aggregate(b, x, 0);
+    x = build_maxpool(&b->base, "encoder.maxpool", x);
     for (int layer = 0; layer < 4; layer++) {
         for (int block = 0; block < depths[layer]; block++) {
             char prefix[GRAPH_KEY_SIZE];
             snprintf(prefix, sizeof prefix, "encoder.layer%d.%d", layer + 1, block);
             x = bottleneck(b, prefix, x, width << layer, layer > 0 && block == 0 ? 2 : 1);
         }
-        features[layer + 1] = x;
+        if (layer + 1 < SKIPS)
+            skips[layer + 1] = aggregate(b, x, layer + 1);
     }
+    return x;
 }
 
 struct lstm_layer {
     int input_weight, recurrent_weight, bias; // parameters
     int gates, h;                             // values (T*B,4H,h,w) and (T*B,H,h,w)
 };
-
-static int timestep(struct builder *b, int value, int t, int count) {
-    return build_view(&b->base, value, t * b->config->batch, count * b->config->batch);
-}
 
 // The weight gradient of the recurrent half, over all steps at once. It stands before the steps, so that it runs
 // backward after them.
@@ -162,16 +178,6 @@ static int convlstm(struct builder *b, int x) {
     for (int i = 0; i < b->config->lstm_layers; i++)
         x = lstm_layer(b, i, x);
     return timestep(b, x, b->config->steps - 1, 1);
-}
-
-static int aggregate(struct builder *b, int feature, int scale) {
-    const struct lstm_unet_config *config = b->config;
-    if (config->skip == SKIP_LAST || config->steps == 1)
-        return timestep(b, feature, config->steps - 1, 1);
-    char name[GRAPH_KEY_SIZE];
-    snprintf(name, sizeof name, "skip.%d", scale);
-    return build_temporal(&b->base, name, config->skip == SKIP_MAX ? OP_TEMPORAL_MAX : OP_TEMPORAL_MEAN, feature,
-                          config->steps);
 }
 
 static int upsample(struct builder *b, const char *prefix, int x, int channels) {
@@ -254,15 +260,10 @@ enum status lstm_unet_build(const struct lstm_unet_config *config, graph **g, st
     graph_builder_init(&b.base, config->batch, config->steps);
     int image = build_value(
         &b.base, (struct shape){config->steps * config->batch, config->bands, config->image_size, config->image_size});
-    int features[ENCODER_SCALES];
-    encoder(&b, image, features);
-    // Aggregated where they are made, so that evaluation need not keep all frames' features until the decoder.
-    int skips[ENCODER_SCALES - 1];
-    for (int i = 0; i < ENCODER_SCALES - 1; i++)
-        skips[i] = aggregate(&b, features[i], i);
-    int x = convlstm(&b, features[ENCODER_SCALES - 1]);
+    int skips[SKIPS];
+    int x = convlstm(&b, encoder(&b, image, skips));
     for (int i = 0; i < DECODER_STAGES; i++)
-        x = decoder_block(&b, i, x, i < ENCODER_SCALES - 1 ? skips[ENCODER_SCALES - 2 - i] : NO_VALUE);
+        x = decoder_block(&b, i, x, i < SKIPS ? skips[SKIPS - 1 - i] : NO_VALUE);
     int logits = head(&b, x);
     TRY(graph_builder_finish(&b.base, g, err));
     (*g)->input = image;
