@@ -1,10 +1,12 @@
-// The one interface that a compute backend implements: layouts, operations on descriptors and tensors, arithmetic over flat arenas.
+// The one interface that a compute backend implements: layouts, operations on descriptors and tensors, arithmetic over
+// flat arenas.
 //
-// All pointers to values, parameters and gradients are backend memory in the backend's own layout. An activation's layout is a pure function of
-// its shape, with frames outermost, so that a view of frames is a pointer offset. Padding, where a layout has any, is zero in activations,
-// parameters and gradients alike, and every operation keeps it zero: the optimizers then need not know of it.
-// Reductions are done in an order that depends on shapes and the number of threads alone: same inputs, same bits.
-// A backend is owned by one trainer process and called from one thread. After op_create nothing allocates.
+// All pointers to values, parameters and gradients are backend memory in the backend's own layout. An activation's
+// layout is a pure function of its shape, with frames outermost, so that a view of frames is a pointer offset. Padding,
+// where a layout has any, is zero in activations, parameters and gradients alike, and every operation keeps it zero:
+// the optimizers then need not know of it. Reductions are done in an order that depends on shapes and the number of
+// threads alone: same inputs, same bits. A backend is owned by one trainer process and called from one thread. After
+// op_create nothing allocates.
 #ifndef GRIDFOLD_MODEL_BACKEND_H
 #define GRIDFOLD_MODEL_BACKEND_H
 
@@ -18,13 +20,14 @@ struct backend_config {
     int threads; // >= 1
 };
 
-// One call's tensors. What an operation does not have is NULL. Forward reads input, param and writes output (batch norm in training also
-// updates buffer); backward reads input, output (those of op_backward_reads), output_grad, param and writes input_grad, param_grad.
+// One call's tensors. What an operation does not have is NULL. Forward reads input, param and writes output (batch norm
+// in training also updates buffer); backward reads input, output (those of op_backward_reads), output_grad, param and
+// writes input_grad, param_grad.
 struct op_args {
     const float *input[OP_MAX_INPUTS];
     float *output[OP_MAX_OUTPUTS];
-    const float *output_grad[OP_MAX_OUTPUTS]; // OP_LSTM_CELL: dh, dc (dc NULL: zero)
-    float *input_grad[OP_MAX_INPUTS];         // NULL: not wanted
+    const float *output_grad[OP_MAX_OUTPUTS];  // OP_LSTM_CELL: dh, dc (dc NULL: zero)
+    float *input_grad[OP_MAX_INPUTS];          // NULL: not wanted
     bool input_grad_accumulate[OP_MAX_INPUTS]; // add to what input_grad holds
     const float *param[OP_MAX_PARAMS];
     float *param_grad[OP_MAX_PARAMS]; // written, never added to
@@ -65,8 +68,8 @@ struct backend_ops {
     void (*activation_import)(backend *b, struct shape shape, const float *host, float *value);
     void (*activation_export)(backend *b, struct shape shape, const float *value, float *host);
 
-    // Parameters: `op_desc` is of the first operation that uses the parameter. Host side: row-major in graph_param.shape. The same layout
-    // serves the parameter, its gradient and its optimizer moments.
+    // Parameters: `op_desc` is of the first operation that uses the parameter. Host side: row-major in
+    // graph_param.shape. The same layout serves the parameter, its gradient and its optimizer moments.
     enum status (*param_layout_create)(backend *b, const struct graph_param *param, const struct op_desc *op_desc,
                                        param_layout **layout, struct error *err);
     void (*param_layout_destroy)(backend *b, param_layout *layout);
@@ -74,7 +77,8 @@ struct backend_ops {
     void (*param_import)(backend *b, const param_layout *layout, const float *host, float *param);
     void (*param_export)(backend *b, const param_layout *layout, const float *param, float *host);
 
-    // Operations. `weight` is the layout of parameter 0, NULL when the operation has none. STATUS_UNSUPPORTED when the backend lacks it.
+    // Operations. `weight` is the layout of parameter 0, NULL when the operation has none. STATUS_UNSUPPORTED when the
+    // backend lacks it.
     enum status (*op_create)(backend *b, const struct op_desc *desc, const param_layout *weight, op **o,
                              struct error *err);
     void (*op_destroy)(backend *b, op *o);
@@ -83,7 +87,8 @@ struct backend_ops {
     enum status (*op_forward)(backend *b, op *o, const struct op_args *args, struct error *err);
     enum status (*op_backward)(backend *b, op *o, const struct op_args *args, struct error *err);
 
-    // Loss and metrics: logits (B,1,H,W) in backend layout, host mask (B,H,W) of 0, 1 or 255. dlogits may be NULL (evaluation).
+    // Loss and metrics: logits (B,1,H,W) in backend layout, host mask (B,H,W) of 0, 1 or 255. dlogits may be NULL
+    // (evaluation).
     enum status (*focal_loss)(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
                               const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
                               struct error *err);
@@ -103,8 +108,8 @@ struct backend { // a backend's own state begins with this
     const struct backend_ops *ops;
 };
 
-// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", and "auto" (the fastest there is).
-// STATUS_UNSUPPORTED names those that this build has. Destroy with backend_destroy (NULL is fine).
+// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", and "auto" (the
+// fastest there is). STATUS_UNSUPPORTED names those that this build has. Destroy with backend_destroy (NULL is fine).
 NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
                                      struct error *err);
 void backend_destroy(backend *b);

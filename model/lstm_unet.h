@@ -1,9 +1,10 @@
 // The LSTM-UNet, written once, as a builder of the static graph.
 //
-// Shared ResNet-50 encoder on T*B frames, a ConvLSTM at 1/32, temporal aggregation of the four skips, a decoder of five stages, a 3x3 head
-// to one logit. State-dict keys: torchvision's under "encoder.", "convlstm.cell_list.<l>.conv.{weight,bias}",
-// "decoder.blocks.<i>.{up,conv1.0,conv1.1,conv2.0,conv2.1}", "segmentation_head.0.{weight,bias}".
-// Sources: He et al. 2016 (ResNet-50, stride on the 3x3 as torchvision), Shi et al. 2015 (ConvLSTM, without peepholes), Ronneberger et al. 2015.
+// Shared ResNet-50 encoder on T*B frames, a ConvLSTM at 1/32, temporal aggregation of the four skips, a decoder of five
+// stages, a 3x3 head to one logit. State-dict keys: torchvision's under "encoder.",
+// "convlstm.cell_list.<l>.conv.{weight,bias}", "decoder.blocks.<i>.{up,conv1.0,conv1.1,conv2.0,conv2.1}",
+// "segmentation_head.0.{weight,bias}". Sources: He et al. 2016 (ResNet-50, stride on the 3x3 as torchvision), Shi et
+// al. 2015 (ConvLSTM, without peepholes), Ronneberger et al. 2015.
 #ifndef GRIDFOLD_MODEL_LSTM_UNET_H
 #define GRIDFOLD_MODEL_LSTM_UNET_H
 

@@ -1,7 +1,8 @@
 // A network: the LSTM-UNet with its parameters, gradients and optimizer state in flat arenas, compiled for a backend.
 //
-// One network serves one architecture; the programs for each batch size (the last short batch, evaluation) are compiled once and kept. The
-// arenas are shared by them. Owned by one trainer, called from one thread. Host tensors are row-major float32 and stay the caller's.
+// One network serves one architecture; the programs for each batch size (the last short batch, evaluation) are compiled
+// once and kept. The arenas are shared by them. Owned by one trainer, called from one thread. Host tensors are
+// row-major float32 and stay the caller's.
 #ifndef GRIDFOLD_MODEL_NETWORK_H
 #define GRIDFOLD_MODEL_NETWORK_H
 
@@ -14,7 +15,7 @@ enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
 
 struct optimizer_config {
     enum optimizer_kind kind;
-    float momentum;             // SGD
+    float momentum;              // SGD
     float beta1, beta2, epsilon; // AdamW
     float weight_decay;
     float clip_norm; // global gradient norm; 0 leaves gradients alone
@@ -26,35 +27,37 @@ struct step_result {
     double grad_norm; // before clipping
 };
 
-// config->batch is the largest batch that will be asked for. The backend outlives the network. STATUS_MEMORY, STATUS_UNSUPPORTED.
+// config->batch is the largest batch that will be asked for. The backend outlives the network. STATUS_MEMORY,
+// STATUS_UNSUPPORTED.
 NODISCARD enum status network_create(backend *b, const struct lstm_unet_config *config, network **net,
                                      struct error *err);
 void network_destroy(network *net);
 
 const graph *network_graph(const network *net); // of the largest batch
 
-// Draws every parameter anew from (seed, key): convolutions of the encoder Kaiming normal (fan-out), ConvLSTM Xavier uniform with zero bias,
-// decoder Kaiming uniform (fan-in, relu gain), transposed convolutions and the head's as segmentation-models-pytorch; BatchNorm 1/0; zero optimizer state.
+// Draws every parameter anew from (seed, key): convolutions of the encoder Kaiming normal (fan-out), ConvLSTM Xavier
+// uniform with zero bias, decoder Kaiming uniform (fan-in, relu gain), transposed convolutions and the head's as
+// segmentation-models-pytorch; BatchNorm 1/0; zero optimizer state.
 NODISCARD enum status network_initialize(network *net, uint64_t seed, struct error *err);
 
-// One optimizer step on a batch: image (batch,T,C,H,W), mask (batch,H,W) of 0/1/255. Batch-norm statistics move. STATUS_DIVERGED when loss
-// or gradient norm is not finite; parameters are then left as they were before the step.
+// One optimizer step on a batch: image (batch,T,C,H,W), mask (batch,H,W) of 0/1/255. Batch-norm statistics move.
+// STATUS_DIVERGED when loss or gradient norm is not finite; parameters are then left as they were before the step.
 NODISCARD enum status network_train_step(network *net, int batch, const float *image, const uint8_t *mask,
                                          const struct optimizer_config *config, double lr, struct step_result *result,
                                          struct error *err);
 
 // Forward and backward in training mode without an optimizer step: for tests. Gradients stay readable by network_read.
 NODISCARD enum status network_gradients(network *net, int batch, const float *image, const uint8_t *mask,
-                                        const struct focal_loss_config *focal, float *logits, struct step_result *result,
-                                        struct error *err);
+                                        const struct focal_loss_config *focal, float *logits,
+                                        struct step_result *result, struct error *err);
 
 // Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits or mask may be NULL.
 NODISCARD enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                                        const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                                        struct error *err);
 
-// The state dict. Tensors are enumerated in PyTorch's order of model.state_dict() (num_batches_tracked is left out here and written by the
-// checkpoint); slices of one tensor are joined under its key.
+// The state dict. Tensors are enumerated in PyTorch's order of model.state_dict() (num_batches_tracked is left out here
+// and written by the checkpoint); slices of one tensor are joined under its key.
 enum network_arena { ARENA_PARAM, ARENA_GRAD, ARENA_MOMENT1, ARENA_MOMENT2 };
 struct network_tensor {
     char key[GRAPH_KEY_SIZE];
@@ -80,9 +83,9 @@ void network_write_snapshot(network *net, int index, const float *host); // mark
 
 // What a network of this configuration will take, in bytes, without building it on a device.
 struct network_cost {
-    size_t parameters;       // scalars
-    size_t arena_bytes;      // parameters, gradients, optimizer state
-    size_t activation_bytes; // the training program's arena
+    size_t parameters;              // scalars
+    size_t arena_bytes;             // parameters, gradients, optimizer state
+    size_t activation_bytes;        // the training program's arena
     double train_flops, eval_flops; // of one batch
 };
 NODISCARD enum status network_estimate(const struct lstm_unet_config *config, enum optimizer_kind optimizer,

@@ -1,7 +1,7 @@
 // The embedded trainer: all epochs of one trial, from its hyperparameters to best.safetensors and last.safetensors.
 //
-// A trainer is kept from trial to trial: its backend, its mapped dataset and its compiled network are reused where the next trial fits them.
-// One thread. It knows nothing of sweeps, ranks or CSV files.
+// A trainer is kept from trial to trial: its backend, its mapped dataset and its compiled network are reused where the
+// next trial fits them. One thread. It knows nothing of sweeps, ranks or CSV files.
 #ifndef GRIDFOLD_WORKER_TRAINER_H
 #define GRIDFOLD_WORKER_TRAINER_H
 
@@ -13,11 +13,12 @@ struct trial {
     struct hyperparameters hp;
     int folds, fold;
     uint64_t seed;
-    char dataset[PATH_SIZE]; // dataset file
-    char folder[PATH_SIZE];  // trials/<id>, created by the trainer; best.safetensors and last.safetensors stand here
-    char backend[32];        // "auto", "onednn", "reference"
-    int threads;             // >= 1
-    double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when stopped, and at the end)
+    char dataset[PATH_SIZE];   // dataset file
+    char folder[PATH_SIZE];    // trials/<id>, created by the trainer; best.safetensors and last.safetensors stand here
+    char backend[32];          // "auto", "onednn", "reference"
+    int threads;               // >= 1
+    double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when
+                               // stopped, and at the end)
 };
 
 struct epoch_metrics {
@@ -42,9 +43,10 @@ struct trial_result {
 struct trainer_hooks {
     void *context;
     // An epoch's numbers; also called for the epochs that a resumed checkpoint already holds (`replayed`), in order.
-    void (*epoch)(void *context, const struct trial *trial, const struct epoch_metrics *metrics, bool replayed, double seconds);
-    // True: checkpoint at the end of this epoch and return TRIAL_STOPPED. Asked between steps too: then the epoch is given up when
-    // it can be resumed from last.safetensors. May be NULL.
+    void (*epoch)(void *context, const struct trial *trial, const struct epoch_metrics *metrics, bool replayed,
+                  double seconds);
+    // Asked after every step: true writes last.safetensors (a step inside an epoch is a fine place to go on from) and
+    // returns TRIAL_STOPPED. May be NULL.
     bool (*stop)(void *context);
     // Called every step: a heartbeat. May be NULL.
     void (*alive)(void *context);
@@ -54,8 +56,9 @@ typedef struct trainer trainer;
 NODISCARD enum status trainer_create(trainer **t, struct error *err);
 void trainer_destroy(trainer *t);
 
-// Runs or resumes the trial (from folder/last.safetensors when it is there and belongs to this trial id). A trial that cannot be trained is a
-// result (failed, diverged) and not an error of this function, which fails only when result could not be established at all.
+// Runs or resumes the trial (from folder/last.safetensors when it is there; a damaged one, or one of another trial,
+// starts the trial anew). A trial that cannot be trained is a result (failed, diverged) and not an error of this
+// function, which fails only when result could not be established at all.
 NODISCARD enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
                                   struct trial_result *result, struct error *err);
 

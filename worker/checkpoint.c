@@ -1,0 +1,280 @@
+#include "worker/checkpoint.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char FORMAT[] = "gridfold-checkpoint-1";
+enum { HISTORY_COLUMNS = 11, PROGRESS_VALUES = 13 };
+
+// ---- writing
+// -----------------------------------------------------------------------------------------------------------------------
+
+// Where a tensor's numbers come from when the writer asks for them.
+struct source {
+    network *net;
+    int index;
+    enum network_arena arena;
+    bool snapshot;
+};
+
+static void fill_tensor(void *context, void *buffer) {
+    const struct source *s = context;
+    if (s->snapshot)
+        network_read_snapshot(s->net, s->index, buffer);
+    else
+        network_read(s->net, s->arena, s->index, buffer);
+}
+
+static enum status add_number(safetensors_writer *w, const char *key, double value, struct error *err) {
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", value);
+    return safetensors_add_metadata(w, key, text, err);
+}
+
+static enum status add_hyperparameters(safetensors_writer *w, const struct trial *trial, struct error *err) {
+    for (int i = 0; i < HYPER_COUNT; i++) {
+        char key[64], value[HYPER_VALUE_SIZE];
+        hyper_column(i, key, sizeof key);
+        hyper_format(&trial->hp, i, value);
+        TRY(safetensors_add_metadata(w, key, value, err));
+    }
+    return STATUS_OK;
+}
+
+static enum status add_bands(safetensors_writer *w, const struct checkpoint_context *c, struct error *err) {
+    char names[1024] = "", mean[DATASET_MAX_BANDS * 26] = "", std[DATASET_MAX_BANDS * 26] = "";
+    size_t n = 0, m = 0, s = 0;
+    for (int b = 0; b < dataset_bands(c->ds); b++) {
+        const char *comma = b ? ", " : "";
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", comma, dataset_band_name(c->ds, b));
+        m += (size_t)snprintf(mean + m, sizeof mean - m, "%s%.17g", comma, c->normalization->mean[b]);
+        s += (size_t)snprintf(std + s, sizeof std - s, "%s%.17g", comma, c->normalization->std[b]);
+        if (n >= sizeof names || m >= sizeof mean || s >= sizeof std)
+            return error_set(err, STATUS_INVALID, "band names too long for a checkpoint's metadata");
+    }
+    TRY(safetensors_add_metadata(w, "bands", names, err));
+    TRY(safetensors_add_metadata(w, "normalization_mean", mean, err));
+    return safetensors_add_metadata(w, "normalization_std", std, err);
+}
+
+static enum status add_metadata(safetensors_writer *w, const struct checkpoint_context *c, int epoch, double val_iou,
+                                struct error *err) {
+    char seed[32];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->trial->seed);
+    TRY(safetensors_add_metadata(w, "format", FORMAT, err));
+    TRY(safetensors_add_metadata(w, "trial", c->trial->id, err));
+    TRY(safetensors_add_metadata(w, "seed", seed, err));
+    TRY(add_number(w, "fold", c->trial->fold, err));
+    TRY(add_number(w, "folds", c->trial->folds, err));
+    TRY(add_number(w, "epoch", epoch, err));
+    TRY(add_number(w, "val_iou", val_iou, err));
+    TRY(add_hyperparameters(w, c->trial, err));
+    return add_bands(w, c, err);
+}
+
+// The state dict in PyTorch's order: num_batches_tracked follows each running_var.
+static enum status add_state_dict(safetensors_writer *w, struct source *sources, int count, const int64_t *batches,
+                                  struct error *err) {
+    static const char suffix[] = "running_var";
+    for (int i = 0; i < count; i++) {
+        const struct network_tensor *t = network_tensor_at(sources[i].net, sources[i].index);
+        TRY(safetensors_add_filled(w, t->key, DTYPE_F32, t->rank, t->shape, fill_tensor, &sources[i], err));
+        size_t length = strlen(t->key), stem = length - strlen(suffix);
+        if (length < strlen(suffix) || strcmp(t->key + stem, suffix) != 0)
+            continue;
+        char key[2 * GRAPH_KEY_SIZE];
+        snprintf(key, sizeof key, "%.*snum_batches_tracked", (int)stem, t->key);
+        TRY(safetensors_add(w, key, DTYPE_I64, 0, NULL, batches, err));
+    }
+    return STATUS_OK;
+}
+
+static struct source *sources_create(network *net, enum network_arena arena, bool snapshot) {
+    int count = network_tensor_count(net);
+    struct source *s = calloc((size_t)count, sizeof *s);
+    for (int i = 0; s && i < count; i++)
+        s[i] = (struct source){net, i, arena, snapshot};
+    return s;
+}
+
+enum status checkpoint_write_best(const char *path, const struct checkpoint_context *c, network *net,
+                                  const struct training_state *state, struct error *err) {
+    int64_t batches = (int64_t)(state->best_epoch + 1) * c->steps_per_epoch;
+    safetensors_writer *w = NULL;
+    struct source *sources = sources_create(net, ARENA_PARAM, true);
+    enum status status = sources ? safetensors_writer_create(&w, err) : error_memory(err, path);
+    if (status != STATUS_OK)
+        goto fail;
+    TRY_OR_FAIL(add_metadata(w, c, state->best_epoch, state->best_iou, err));
+    TRY_OR_FAIL(add_state_dict(w, sources, network_tensor_count(net), &batches, err));
+    status = safetensors_write(w, path, err);
+fail:
+    safetensors_writer_destroy(w);
+    free(sources);
+    return status;
+}
+
+static enum status add_moments(safetensors_writer *w, struct source *sources, int count, const char *name,
+                               struct error *err) {
+    for (int i = 0; i < count; i++) {
+        const struct network_tensor *t = network_tensor_at(sources[i].net, sources[i].index);
+        if (t->buffer)
+            continue;
+        char key[2 * GRAPH_KEY_SIZE];
+        snprintf(key, sizeof key, "state/%s/%s", name, t->key);
+        TRY(safetensors_add_filled(w, key, DTYPE_F32, t->rank, t->shape, fill_tensor, &sources[i], err));
+    }
+    return STATUS_OK;
+}
+
+static void history_pack(const struct training_state *state, double *out) {
+    for (int i = 0; i < state->history_count; i++) {
+        const struct epoch_metrics *m = &state->history[i];
+        const double row[HISTORY_COLUMNS] = {m->epoch,         m->lr,         m->train_loss, m->train_iou,
+                                             m->train_f1,      m->val_loss,   m->val_iou,    m->val_f1,
+                                             m->val_precision, m->val_recall, m->grad_norm};
+        memcpy(out + i * HISTORY_COLUMNS, row, sizeof row);
+    }
+}
+
+static void history_unpack(const double *in, struct training_state *state) {
+    for (int i = 0; i < state->history_count; i++) {
+        const double *r = in + i * HISTORY_COLUMNS;
+        state->history[i] =
+            (struct epoch_metrics){(int)r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10]};
+    }
+}
+
+static void progress_pack(const struct training_state *s, const network *net, double out[PROGRESS_VALUES]) {
+    const double values[PROGRESS_VALUES] = {s->epoch,
+                                            s->step,
+                                            (double)network_steps_taken(net),
+                                            (double)s->partial.tp,
+                                            (double)s->partial.fp,
+                                            (double)s->partial.fn,
+                                            (double)s->partial.tn,
+                                            s->partial.loss_sum,
+                                            (double)s->partial.pixels,
+                                            s->partial_grad_norm,
+                                            s->best_iou,
+                                            s->best_f1,
+                                            s->best_epoch};
+    memcpy(out, values, sizeof values);
+}
+
+static void progress_unpack(const double *v, struct training_state *s, network *net) {
+    s->epoch = (int)v[0];
+    s->step = (int)v[1];
+    network_set_steps_taken(net, (int64_t)v[2]);
+    s->partial = (struct pooled){(int64_t)v[3], (int64_t)v[4], (int64_t)v[5], (int64_t)v[6], v[7], (int64_t)v[8]};
+    s->partial_grad_norm = v[9];
+    s->best_iou = v[10];
+    s->best_f1 = v[11];
+    s->best_epoch = (int)v[12];
+}
+
+enum status checkpoint_write_last(const char *path, const struct checkpoint_context *c, network *net,
+                                  const struct training_state *state, struct error *err) {
+    int count = network_tensor_count(net);
+    bool adamw = c->trial->hp.optimizer == OPTIMIZER_ADAMW;
+    int64_t batches = network_steps_taken(net), history_shape[2] = {state->history_count, HISTORY_COLUMNS},
+            progress_shape[1] = {PROGRESS_VALUES};
+    double progress[PROGRESS_VALUES],
+        *history = calloc((size_t)state->history_count * HISTORY_COLUMNS + 1, sizeof *history);
+    struct source *params = sources_create(net, ARENA_PARAM, false),
+                  *moment1 = sources_create(net, ARENA_MOMENT1, false),
+                  *moment2 = sources_create(net, ARENA_MOMENT2, false);
+    safetensors_writer *w = NULL;
+    enum status status =
+        history && params && moment1 && moment2 ? safetensors_writer_create(&w, err) : error_memory(err, path);
+    if (status != STATUS_OK)
+        goto fail;
+    history_pack(state, history);
+    progress_pack(state, net, progress);
+    TRY_OR_FAIL(add_metadata(w, c, state->history_count - 1,
+                             state->history_count ? state->history[state->history_count - 1].val_iou : NAN, err));
+    TRY_OR_FAIL(safetensors_add(w, "state/progress", DTYPE_F64, 1, progress_shape, progress, err));
+    TRY_OR_FAIL(safetensors_add(w, "state/history", DTYPE_F64, 2, history_shape, history, err));
+    TRY_OR_FAIL(add_state_dict(w, params, count, &batches, err));
+    TRY_OR_FAIL(add_moments(w, moment1, count, "moment1", err));
+    if (adamw)
+        TRY_OR_FAIL(add_moments(w, moment2, count, "moment2", err));
+    status = safetensors_write(w, path, err);
+fail:
+    safetensors_writer_destroy(w);
+    free(history);
+    free(params);
+    free(moment1);
+    free(moment2);
+    return status;
+}
+
+// ---- reading
+// -----------------------------------------------------------------------------------------------------------------------
+
+enum status checkpoint_load(const safetensors *file, const char *path, network *net, struct error *err) {
+    for (int pass = 0; pass < 2; pass++) // check everything before the first write: a network is never half another's
+        for (int i = 0; i < network_tensor_count(net); i++) {
+            const struct network_tensor *t = network_tensor_at(net, i);
+            const struct safetensors_tensor *s;
+            if (safetensors_expect(file, t->key, DTYPE_F32, t->rank, t->shape, &s, err) != STATUS_OK) {
+                err->status = STATUS_MISMATCH;
+                return error_prefix(err, "checkpoint %s is of another architecture than the model", path);
+            }
+            if (pass == 1)
+                network_write(net, ARENA_PARAM, i, s->data);
+        }
+    return STATUS_OK;
+}
+
+static enum status load_moments(const safetensors *file, network *net, enum network_arena arena, const char *name,
+                                struct error *err) {
+    for (int i = 0; i < network_tensor_count(net); i++) {
+        const struct network_tensor *t = network_tensor_at(net, i);
+        const struct safetensors_tensor *s;
+        char key[2 * GRAPH_KEY_SIZE];
+        if (t->buffer)
+            continue;
+        snprintf(key, sizeof key, "state/%s/%s", name, t->key);
+        TRY(safetensors_expect(file, key, DTYPE_F32, t->rank, t->shape, &s, err));
+        network_write(net, arena, i, s->data);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_trial(const safetensors *file, const char *path, const struct trial *trial,
+                               struct error *err) {
+    const char *format = safetensors_metadata(file, "format"), *id = safetensors_metadata(file, "trial");
+    if (!format || strcmp(format, FORMAT) != 0 || !id || strcmp(id, trial->id) != 0)
+        return error_set(err, STATUS_MISMATCH, "checkpoint %s is not of trial %s", path, trial->id);
+    return STATUS_OK;
+}
+
+static enum status load_all(const safetensors *file, const char *path, const struct trial *trial, network *net,
+                            struct training_state *state, struct error *err) {
+    const struct safetensors_tensor *progress, *history = safetensors_find(file, "state/history");
+    TRY(check_trial(file, path, trial, err));
+    TRY(safetensors_expect(file, "state/progress", DTYPE_F64, 1, (int64_t[]){PROGRESS_VALUES}, &progress, err));
+    if (!history || history->dtype != DTYPE_F64 || history->rank != 2 || history->shape[1] != HISTORY_COLUMNS ||
+        history->shape[0] > trial->hp.epochs)
+        return error_set(err, STATUS_FORMAT, "checkpoint %s: tensor \"state/history\" is missing or misshapen", path);
+    TRY(checkpoint_load(file, path, net, err));
+    TRY(load_moments(file, net, ARENA_MOMENT1, "moment1", err));
+    if (trial->hp.optimizer == OPTIMIZER_ADAMW)
+        TRY(load_moments(file, net, ARENA_MOMENT2, "moment2", err));
+    state->history_count = (int)history->shape[0];
+    history_unpack(history->data, state);
+    progress_unpack(progress->data, state, net);
+    return STATUS_OK;
+}
+
+enum status checkpoint_resume(const char *path, const struct trial *trial, network *net, struct training_state *state,
+                              struct error *err) {
+    safetensors *file = NULL;
+    TRY(safetensors_open(path, &file, err));
+    enum status status = load_all(file, path, trial, net, state, err);
+    safetensors_close(file);
+    return status;
+}

@@ -1,0 +1,66 @@
+// Checkpoints: safetensors files that PyTorch loads with safetensors.torch.load_file and load_state_dict.
+//
+// best.safetensors holds the state dict alone (parameters, running statistics, num_batches_tracked). last.safetensors
+// holds beside it what a resume needs, under "state/": optimizer moments, the epochs so far, the sums of the epoch that
+// is under way. What a reader must know to use the weights (architecture, temporal sampling, bands, normalization, the
+// trial) stands in the metadata. Nothing that varies from run to run is written: same trial, same bytes.
+#ifndef GRIDFOLD_WORKER_CHECKPOINT_H
+#define GRIDFOLD_WORKER_CHECKPOINT_H
+
+#include "model/base/safetensors.h"
+#include "model/network.h"
+#include "worker/dataset/loader.h"
+#include "worker/metrics.h"
+#include "worker/trainer.h"
+
+// What a checkpoint says of itself. Files that PyTorch wrote have no metadata: the architecture is then read off the
+// tensors' shapes, and what shapes cannot tell (sampling, skip aggregation, image size) keeps the caller's value.
+struct checkpoint_info {
+    struct lstm_unet_config model; // batch and steps are not the checkpoint's to say: left alone
+    enum temporal_sampling sampling;
+    bool has_normalization;
+    struct normalization normalization;
+    char band_names[1024]; // "blue, green, ...", "" when unknown
+    bool has_trial;        // the five below are known
+    char trial[TRIAL_ID_SIZE];
+    int folds, fold;
+    uint64_t seed;
+    int epoch; // the epoch after which the weights were taken
+};
+NODISCARD enum status checkpoint_inspect(const safetensors *file, const char *path, struct checkpoint_info *info,
+                                         struct error *err);
+
+// Loads parameters and running statistics. STATUS_MISMATCH names the first tensor that is missing or has another shape:
+// a checkpoint of another architecture.
+NODISCARD enum status checkpoint_load(const safetensors *file, const char *path, network *net, struct error *err);
+
+// Everything of a trial under way.
+struct training_state {
+    int epoch, step;          // next to be done: step of epoch
+    struct pooled partial;    // training sums of this epoch's steps so far
+    double partial_grad_norm; // sum over them
+    double best_iou, best_f1;
+    int best_epoch;    // -1: none yet
+    int history_count; // epochs done
+    struct epoch_metrics *history;
+};
+
+struct checkpoint_context {
+    const struct trial *trial;
+    const struct lstm_unet_config *model;
+    const dataset *ds;
+    const struct normalization *normalization;
+    int steps_per_epoch; // batches of training, for num_batches_tracked
+};
+
+// The model at its best epoch, from the network's snapshot; the live weights when `snapshot` is false.
+NODISCARD enum status checkpoint_write_best(const char *path, const struct checkpoint_context *context, network *net,
+                                            const struct training_state *state, struct error *err);
+NODISCARD enum status checkpoint_write_last(const char *path, const struct checkpoint_context *context, network *net,
+                                            const struct training_state *state, struct error *err);
+
+// Restores network and state (history has room for hp.epochs). STATUS_MISMATCH when the file is of another trial.
+NODISCARD enum status checkpoint_resume(const char *path, const struct trial *trial, network *net,
+                                        struct training_state *state, struct error *err);
+
+#endif

@@ -1,0 +1,243 @@
+#include "worker/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "worker/checkpoint.h"
+#include "worker/pretrained.h"
+#include "worker/schedule.h"
+#include "worker/trainer_prepare.h"
+
+// One trial under way.
+struct session {
+    trainer *t;
+    const struct trial *trial;
+    const struct trainer_hooks *hooks;
+    struct checkpoint_context context;
+    struct training_state state;
+    struct optimizer_config optimizer;
+    char best_path[PATH_SIZE], last_path[PATH_SIZE];
+    bool best_pending; // a new best stands in the snapshot but not on disk
+    double epoch_began, last_written;
+};
+
+const char *trial_status_name(enum trial_status status) {
+    static const char *const names[] = {"done", "failed", "diverged", "stopped"};
+    return names[status];
+}
+
+static double now(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static struct optimizer_config trial_optimizer(const struct hyperparameters *hp) {
+    return (struct optimizer_config){.kind = (enum optimizer_kind)hp->optimizer,
+                                     .momentum = (float)hp->momentum,
+                                     .beta1 = (float)hp->adam_beta1,
+                                     .beta2 = (float)hp->adam_beta2,
+                                     .epsilon = (float)hp->adam_epsilon,
+                                     .weight_decay = (float)hp->weight_decay,
+                                     .clip_norm = (float)hp->clip_norm,
+                                     .focal = {(float)hp->focal_alpha, (float)hp->focal_gamma}};
+}
+
+static enum status load_file(const char *path, network *net, struct error *err) {
+    safetensors *file = NULL;
+    TRY(safetensors_open(path, &file, err));
+    enum status status = checkpoint_load(file, path, net, err);
+    safetensors_close(file);
+    return status;
+}
+
+static enum status start_fresh(struct session *s, struct error *err) {
+    const struct hyperparameters *hp = &s->trial->hp;
+    s->state.epoch = s->state.step = s->state.history_count = 0;
+    s->state.partial = (struct pooled){0};
+    s->state.partial_grad_norm = 0;
+    s->state.best_epoch = -1;
+    s->state.best_iou = s->state.best_f1 = NAN;
+    TRY(network_initialize(s->t->net, s->trial->seed, err));
+    if (hp->pretrained_encoder[0])
+        TRY(pretrained_load(hp->pretrained_encoder, s->t->ds, (enum conv1_rgb)hp->conv1_rgb, s->trial->seed, s->t->net,
+                            err));
+    if (hp->init_checkpoint[0])
+        TRY(load_file(hp->init_checkpoint, s->t->net, err));
+    return STATUS_OK;
+}
+
+// The best checkpoint is written before the last one, so a resumable `last` always has its `best` beside it; anything
+// else starts anew.
+static bool try_resume(struct session *s) {
+    struct error ignored;
+    safetensors *best = NULL;
+    if (!file_exists(s->last_path) ||
+        checkpoint_resume(s->last_path, s->trial, s->t->net, &s->state, &ignored) != STATUS_OK)
+        return false;
+    if (s->state.best_epoch >= 0 && safetensors_open(s->best_path, &best, &ignored) != STATUS_OK)
+        return false;
+    safetensors_close(best);
+    for (int i = 0; i < s->state.history_count; i++)
+        s->hooks->epoch(s->hooks->context, s->trial, &s->state.history[i], true, 0);
+    return true;
+}
+
+static enum status write_checkpoints(struct session *s, struct error *err) {
+    if (s->best_pending)
+        TRY(checkpoint_write_best(s->best_path, &s->context, s->t->net, &s->state, err));
+    s->best_pending = false;
+    TRY(checkpoint_write_last(s->last_path, &s->context, s->t->net, &s->state, err));
+    s->last_written = now();
+    return STATUS_OK;
+}
+
+static enum status train_step(struct session *s, double lr, struct error *err) {
+    trainer *t = s->t;
+    int first = s->state.step * t->net_config.batch, left = loader_count(t->l, SPLIT_TRAIN) - first;
+    int count = left < t->net_config.batch ? left : t->net_config.batch;
+    struct step_result result;
+    loader_train_batch(t->l, s->state.epoch, first, count, t->image, t->mask);
+    TRY(network_train_step(t->net, count, t->image, t->mask, &s->optimizer, lr, &result, err));
+    pooled_add(&s->state.partial, &result.sums);
+    s->state.partial_grad_norm += result.grad_norm;
+    s->state.step++;
+    if (s->hooks->alive)
+        s->hooks->alive(s->hooks->context);
+    return STATUS_OK;
+}
+
+// Checkpoints when asked to stop (STATUS_STOPPED) or when it is time to.
+static enum status after_step(struct session *s, struct error *err) {
+    bool stop = s->hooks->stop && s->hooks->stop(s->hooks->context);
+    if (!stop && now() - s->last_written < s->trial->checkpoint_seconds)
+        return STATUS_OK;
+    TRY(write_checkpoints(s, err));
+    return stop ? error_set(err, STATUS_STOPPED, "stopped at epoch %d, step %d", s->state.epoch, s->state.step)
+                : STATUS_OK;
+}
+
+static enum status finish_epoch(struct session *s, double lr, struct error *err) {
+    struct training_state *state = &s->state;
+    struct pooled val;
+    TRY(trainer_evaluate(s->t, SPLIT_VAL, &s->optimizer.focal, &val, err));
+    struct epoch_metrics m = {.epoch = state->epoch,
+                              .lr = lr,
+                              .train_loss = pooled_loss(&state->partial),
+                              .train_iou = pooled_iou(&state->partial),
+                              .train_f1 = pooled_f1(&state->partial),
+                              .val_loss = pooled_loss(&val),
+                              .val_iou = pooled_iou(&val),
+                              .val_f1 = pooled_f1(&val),
+                              .val_precision = pooled_precision(&val),
+                              .val_recall = pooled_recall(&val),
+                              .grad_norm = state->partial_grad_norm / state->step};
+    if (state->best_epoch < 0 || m.val_iou > state->best_iou) {
+        state->best_iou = m.val_iou;
+        state->best_f1 = m.val_f1;
+        state->best_epoch = state->epoch;
+        TRY(network_snapshot(s->t->net, err));
+        s->best_pending = true;
+    }
+    state->history[state->history_count++] = m;
+    state->epoch++;
+    state->step = 0;
+    state->partial = (struct pooled){0};
+    state->partial_grad_norm = 0;
+    s->hooks->epoch(s->hooks->context, s->trial, &m, false, now() - s->epoch_began);
+    s->epoch_began = now();
+    return STATUS_OK;
+}
+
+static enum status train_epochs(struct session *s, struct error *err) {
+    const struct hyperparameters *hp = &s->trial->hp;
+    s->epoch_began = s->last_written = now();
+    while (s->state.epoch < hp->epochs) {
+        double lr = schedule_lr((enum scheduler)hp->scheduler, hp->lr, s->state.epoch, hp->epochs);
+        if (s->state.step < s->context.steps_per_epoch) {
+            TRY(train_step(s, lr, err));
+            TRY(after_step(s, err));
+        } else {
+            TRY(finish_epoch(s, lr, err));
+        }
+    }
+    return write_checkpoints(s, err);
+}
+
+static void fill_result(const struct session *s, enum status status, const struct error *err, struct trial_result *r) {
+    const struct training_state *state = &s->state;
+    *r = (struct trial_result){.best_iou = state->best_iou,
+                               .best_f1 = state->best_f1,
+                               .final_iou = NAN,
+                               .train_val_gap = NAN,
+                               .best_epoch = state->best_epoch,
+                               .epochs_run = state->history_count};
+    if (state->history_count > 0) {
+        const struct epoch_metrics *last = &state->history[state->history_count - 1];
+        r->final_iou = last->val_iou;
+        r->train_val_gap = last->train_iou - last->val_iou;
+    }
+    if (s->context.model) // else the network in hand is an earlier trial's
+        r->parameters = (int64_t)graph_parameter_count(network_graph(s->t->net));
+    switch (status) {
+    case STATUS_OK:
+        r->status = TRIAL_DONE;
+        break;
+    case STATUS_STOPPED:
+        r->status = TRIAL_STOPPED;
+        break;
+    case STATUS_DIVERGED:
+        r->status = TRIAL_DIVERGED;
+        break;
+    default:
+        r->status = TRIAL_FAILED;
+    }
+    if (r->status == TRIAL_FAILED || r->status == TRIAL_DIVERGED)
+        memcpy(r->error, err->message, sizeof r->error);
+}
+
+static enum status run_session(struct session *s, struct error *err) {
+    const struct trial *trial = s->trial;
+    TRY(trainer_prepare(s->t, trial, err));
+    TRY(file_make_directories(trial->folder, err));
+    TRY(path_join(s->best_path, trial->folder, "best.safetensors", err));
+    TRY(path_join(s->last_path, trial->folder, "last.safetensors", err));
+    s->state.history = calloc((size_t)trial->hp.epochs, sizeof *s->state.history);
+    if (!s->state.history)
+        return error_memory(err, "epoch history");
+    int samples = loader_count(s->t->l, SPLIT_TRAIN), batch = trial->hp.batch_size;
+    s->optimizer = trial_optimizer(&trial->hp);
+    s->context = (struct checkpoint_context){.trial = trial,
+                                             .model = &s->t->net_config,
+                                             .ds = s->t->ds,
+                                             .normalization = loader_normalization(s->t->l),
+                                             .steps_per_epoch = (samples + batch - 1) / batch};
+    if (!try_resume(s))
+        TRY(start_fresh(s, err));
+    enum status status = train_epochs(s, err);
+    struct error second;
+    if (status == STATUS_DIVERGED && write_checkpoints(s, &second) != STATUS_OK) {
+        *err = second;
+        return second.status;
+    }
+    return status;
+}
+
+enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
+                        struct trial_result *result, struct error *err) {
+    struct session s = {.t = t, .trial = trial, .hooks = hooks};
+    s.state.best_epoch = -1;
+    s.state.best_iou = s.state.best_f1 = NAN;
+    struct error reason = {STATUS_OK, ""};
+    enum status status = run_session(&s, &reason);
+    fill_result(&s, status, &reason, result);
+    free(s.state.history);
+    // A full disk or a lost mount is no verdict on the hyperparameters: the caller must hear of it.
+    if (status == STATUS_IO || status == STATUS_INTERNAL) {
+        *err = reason;
+        return status;
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,121 @@
+#include "worker/trainer_prepare.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum status trainer_create(trainer **out, struct error *err) {
+    *out = calloc(1, sizeof **out);
+    return *out ? STATUS_OK : error_memory(err, "trainer");
+}
+
+static void drop_network(trainer *t) {
+    network_destroy(t->net);
+    t->net = NULL;
+}
+
+static void drop_backend(trainer *t) {
+    drop_network(t);
+    backend_destroy(t->b);
+    t->b = NULL;
+}
+
+void trainer_destroy(trainer *t) {
+    if (!t)
+        return;
+    drop_backend(t);
+    loader_destroy(t->l);
+    dataset_close(t->ds);
+    free(t->image);
+    free(t->mask);
+    free(t);
+}
+
+struct lstm_unet_config trial_model(const struct hyperparameters *hp, int steps, int bands) {
+    struct lstm_unet_config config = {.batch = hp->batch_size,
+                                      .steps = steps,
+                                      .bands = bands,
+                                      .image_size = hp->image_size,
+                                      .encoder_width = hp->encoder_width,
+                                      .lstm_hidden = hp->lstm_hidden_dim,
+                                      .lstm_layers = hp->lstm_layers,
+                                      .upsample = (enum decoder_upsample)hp->decoder_upsample,
+                                      .skip = (enum skip_aggregation)hp->skip_aggregation};
+    memcpy(config.decoder_channels, hp->decoder_channels, sizeof config.decoder_channels);
+    return config;
+}
+
+static enum status prepare_data(trainer *t, const struct trial *trial, struct error *err) {
+    loader_destroy(t->l);
+    t->l = NULL;
+    if (t->ds && strcmp(dataset_path(t->ds), trial->dataset) != 0) {
+        dataset_close(t->ds);
+        t->ds = NULL;
+    }
+    if (!t->ds)
+        TRY(dataset_open(trial->dataset, &t->ds, err));
+    const struct hyperparameters *hp = &trial->hp;
+    struct loader_config config = {.sampling = (enum temporal_sampling)hp->temporal_sampling,
+                                   .image_size = hp->image_size,
+                                   .folds = trial->folds,
+                                   .fold = trial->fold,
+                                   .seed = trial->seed,
+                                   .augment = hp->augment,
+                                   .shuffle = hp->shuffle};
+    return loader_create(t->ds, &config, &t->l, err);
+}
+
+static enum status prepare_network(trainer *t, const struct trial *trial, struct error *err) {
+    if (t->b && (strcmp(t->backend_name, trial->backend) != 0 || t->threads != trial->threads))
+        drop_backend(t);
+    if (!t->b) {
+        TRY(backend_create(trial->backend, &(struct backend_config){.threads = trial->threads}, &t->b, err));
+        snprintf(t->backend_name, sizeof t->backend_name, "%s", trial->backend);
+        t->threads = trial->threads;
+    }
+    struct lstm_unet_config config;
+    memset(&config, 0, sizeof config); // compared byte by byte below: no stray padding
+    config = trial_model(&trial->hp, loader_steps(t->l), loader_bands(t->l));
+    if (t->net && memcmp(&config, &t->net_config, sizeof config) == 0)
+        return STATUS_OK;
+    drop_network(t);
+    TRY(network_create(t->b, &config, &t->net, err));
+    t->net_config = config;
+    return STATUS_OK;
+}
+
+static enum status prepare_buffers(trainer *t, struct error *err) {
+    const struct lstm_unet_config *c = &t->net_config;
+    size_t pixels = (size_t)c->batch * (size_t)c->image_size * (size_t)c->image_size,
+           floats = pixels * (size_t)c->steps * (size_t)c->bands;
+    if (floats <= t->image_floats && pixels <= t->mask_bytes)
+        return STATUS_OK;
+    free(t->image);
+    free(t->mask);
+    t->image = malloc(floats * sizeof *t->image);
+    t->mask = malloc(pixels);
+    t->image_floats = t->image ? floats : 0;
+    t->mask_bytes = t->mask ? pixels : 0;
+    return t->image && t->mask ? STATUS_OK : error_memory(err, "batch buffers");
+}
+
+enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err) {
+    TRY(hyperparameters_check(&trial->hp, err));
+    TRY(prepare_data(t, trial, err));
+    TRY(prepare_network(t, trial, err));
+    return prepare_buffers(t, err);
+}
+
+enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal, struct pooled *sums,
+                             struct error *err) {
+    memset(sums, 0, sizeof *sums);
+    int count = loader_count(t->l, split), batch = t->net_config.batch;
+    for (int first = 0; first < count; first += batch) {
+        int n = count - first < batch ? count - first : batch;
+        struct loss_sums batch_sums;
+        loader_eval_batch(t->l, split, first, n, t->image, t->mask);
+        TRY(network_evaluate(t->net, n, t->image, t->mask, focal, NULL, &batch_sums, err));
+        pooled_add(sums, &batch_sums);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,35 @@
+// What a trainer keeps from trial to trial, and how it is made fit for the next one. Private to the trainer and to
+// `gridfold evaluate`.
+#ifndef GRIDFOLD_WORKER_TRAINER_PREPARE_H
+#define GRIDFOLD_WORKER_TRAINER_PREPARE_H
+
+#include "model/network.h"
+#include "worker/dataset/loader.h"
+#include "worker/metrics.h"
+#include "worker/trainer.h"
+
+struct trainer {
+    dataset *ds;
+    backend *b;
+    char backend_name[32];
+    int threads;
+    network *net;
+    struct lstm_unet_config net_config; // of net, and of the next trial's model
+    loader *l;
+    float *image;  // (batch, T, C, S, S)
+    uint8_t *mask; // (batch, S, S)
+    size_t image_floats, mask_bytes;
+};
+
+// Dataset, loader, backend, network and batch buffers for this trial, reused where they fit. The network's parameters
+// are then undefined.
+NODISCARD enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err);
+
+// The model of a trial on T steps of `bands` bands.
+struct lstm_unet_config trial_model(const struct hyperparameters *hp, int steps, int bands);
+
+// The sums of a whole split in evaluation mode.
+NODISCARD enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,
+                                       struct pooled *sums, struct error *err);
+
+#endif
