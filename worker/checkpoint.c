@@ -8,8 +8,7 @@
 static const char FORMAT[] = "gridfold-checkpoint-1";
 enum { HISTORY_COLUMNS = 11, PROGRESS_VALUES = 13 };
 
-// ---- writing
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- writing ----
 
 // Where a tensor's numbers come from when the writer asks for them.
 struct source {
@@ -211,8 +210,7 @@ fail:
     return status;
 }
 
-// ---- reading
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- reading ----
 
 enum status checkpoint_load(const safetensors *file, const char *path, network *net, struct error *err) {
     for (int pass = 0; pass < 2; pass++) // check everything before the first write: a network is never half another's
