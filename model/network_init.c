@@ -1,0 +1,85 @@
+// Initial parameters: PyTorch's formulas (torch.nn.init), each tensor from a random stream of its own.
+#include <math.h>
+#include <stdlib.h>
+
+#include "model/base/rng.h"
+#include "model/network_private.h"
+
+// FNV-1a: a tensor's numbers depend on its key, not on its place among the others.
+static uint32_t hash_key(const char *key) {
+    uint32_t hash = 2166136261u;
+    for (; *key; key++)
+        hash = (hash ^ (unsigned char)*key) * 16777619u;
+    return hash;
+}
+
+static void fill_constant(float *x, size_t n, float value) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = value;
+}
+
+static void fill_uniform(float *x, size_t n, double bound, struct rng *rng) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)((2 * rng_uniform(rng) - 1) * bound);
+}
+
+static void fill_normal(float *x, size_t n, double deviation, struct rng *rng) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(rng_normal(rng) * deviation);
+}
+
+static void draw(const struct state_tensor *t, struct rng *rng, float *x) {
+    size_t n = t->info.count;
+    double fan_in = (double)t->fan_in, fan_out = (double)t->fan_out;
+    if (t->info.buffer) {
+        fill_constant(x, n, t->initial);
+        return;
+    }
+    switch (t->init) {
+    case INIT_ZERO:
+        fill_constant(x, n, 0);
+        break;
+    case INIT_ONE:
+        fill_constant(x, n, 1);
+        break;
+    case INIT_KAIMING_NORMAL_FAN_OUT: // He et al. 2015, gain of a ReLU
+        fill_normal(x, n, sqrt(2 / fan_out), rng);
+        break;
+    case INIT_KAIMING_UNIFORM_FAN_IN:
+        fill_uniform(x, n, sqrt(6 / fan_in), rng);
+        break;
+    case INIT_XAVIER_UNIFORM: // Glorot and Bengio 2010
+        fill_uniform(x, n, sqrt(6 / (fan_in + fan_out)), rng);
+        break;
+    case INIT_PYTORCH_DEFAULT_UNIFORM: // Kaiming uniform with a = sqrt(5)
+        fill_uniform(x, n, 1 / sqrt(fan_in), rng);
+        break;
+    }
+}
+
+static size_t largest_tensor(const struct network *net) {
+    size_t largest = 1;
+    for (int i = 0; i < net->tensor_count; i++)
+        if (net->tensors[i].info.count > largest)
+            largest = net->tensors[i].info.count;
+    return largest;
+}
+
+enum status network_initialize(network *net, uint64_t seed, struct error *err) {
+    float *host = malloc(largest_tensor(net) * sizeof *host);
+    if (!host)
+        return error_memory(err, "initial parameters");
+    for (int i = 0; i < net->tensor_count; i++) {
+        struct rng rng = rng_stream(seed, 0, RNG_INIT, 0, hash_key(net->tensors[i].info.key));
+        draw(&net->tensors[i], &rng, host);
+        network_write(net, ARENA_PARAM, i, host);
+    }
+    free(host);
+    for (int arena = ARENA_MOMENT1; arena <= ARENA_MOMENT2; arena++)
+        if (net->arenas[arena])
+            net->b->ops->zero(net->b, net->arenas[arena], net->param_floats * sizeof(float));
+    net->steps_taken = 0;
+    net->write_failed = false;
+    network_forget_snapshot(net);
+    return STATUS_OK;
+}

@@ -1,0 +1,196 @@
+// The state dict: which slices make a tensor, and moving tensors between host and arenas.
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/network_private.h"
+
+static size_t count_of(const struct network_tensor *t) {
+    size_t count = 1;
+    for (int i = 0; i < t->rank; i++)
+        count *= (size_t)t->shape[i];
+    return count;
+}
+
+static void append(struct network *net, struct state_tensor tensor) {
+    tensor.info.count = count_of(&tensor.info);
+    tensor.snapshot_offset = net->state_count;
+    net->state_count += tensor.info.count;
+    net->tensors[net->tensor_count++] = tensor;
+}
+
+// The tensor that begins with parameter `first`, joined along dimension 1 when it is sliced.
+static struct state_tensor parameter_tensor(const graph *g, int first) {
+    const struct graph_param *p = &g->params[first];
+    struct state_tensor t = {.info = {.rank = p->rank},
+                             .first = first,
+                             .slices = 1,
+                             .init = p->init,
+                             .fan_in = p->fan_in,
+                             .fan_out = p->fan_out};
+    memcpy(t.info.key, p->key, sizeof t.info.key);
+    memcpy(t.info.shape, p->shape, sizeof t.info.shape);
+    while (first + t.slices < g->param_count && g->params[first + t.slices].slice_first > 0)
+        t.info.shape[1] += g->params[first + t.slices++].shape[1];
+    return t;
+}
+
+static struct state_tensor buffer_tensor(const graph *g, int buffer) {
+    const struct graph_buffer *b = &g->buffers[buffer];
+    struct state_tensor t = {
+        .info = {.buffer = true, .rank = 1, .shape = {b->channels}}, .first = buffer, .initial = b->initial};
+    memcpy(t.info.key, b->key, sizeof t.info.key);
+    return t;
+}
+
+// Whether both keys name the same module: all but the last component agree.
+static bool same_module(const char *a, const char *b) {
+    size_t length = (size_t)(strrchr(a, '.') - a);
+    return (size_t)(strrchr(b, '.') - b) == length && strncmp(a, b, length) == 0;
+}
+
+// PyTorch lists a module's parameters, then its buffers. Both arrays are in declaration order, so the running
+// statistics follow their bias.
+enum status network_list_tensors(struct network *net, struct error *err) {
+    const graph *g = net->g;
+    net->tensors = calloc((size_t)(g->param_count + g->buffer_count) + 1, sizeof *net->tensors);
+    if (!net->tensors)
+        return error_memory(err, "the state dict");
+    int buffer = 0;
+    for (int i = 0; i < g->param_count;) {
+        struct state_tensor t = parameter_tensor(g, i);
+        append(net, t);
+        i += t.slices;
+        bool last_of_module = i == g->param_count || !same_module(t.info.key, g->params[i].key);
+        while (last_of_module && buffer < g->buffer_count && same_module(t.info.key, g->buffers[buffer].key))
+            append(net, buffer_tensor(g, buffer++));
+    }
+    return STATUS_OK;
+}
+
+size_t network_largest_slice(const struct network *net) {
+    size_t largest = 0;
+    for (int i = 0; i < net->g->param_count; i++)
+        if (net->g->params[i].count > largest)
+            largest = net->g->params[i].count;
+    return largest;
+}
+
+enum status network_ensure_arena(struct network *net, enum network_arena arena, struct error *err) {
+    if (net->arenas[arena])
+        return STATUS_OK;
+    void *memory;
+    TRY(net->b->ops->alloc(net->b, net->param_floats * sizeof(float), &memory, err));
+    net->arenas[arena] = memory;
+    float **addresses = arena == ARENA_PARAM ? net->params : arena == ARENA_GRAD ? net->grads : NULL;
+    for (int i = 0; addresses && i < net->g->param_count; i++)
+        addresses[i] = net->arenas[arena] + net->param_offsets[i];
+    return STATUS_OK;
+}
+
+int network_tensor_count(const network *net) {
+    return net->tensor_count;
+}
+
+const struct network_tensor *network_tensor_at(const network *net, int index) {
+    return &net->tensors[index].info;
+}
+
+int network_tensor_find(const network *net, const char *key) {
+    for (int i = 0; i < net->tensor_count; i++)
+        if (strcmp(net->tensors[i].info.key, key) == 0)
+            return i;
+    return -1;
+}
+
+enum direction { FROM_SLICE, TO_SLICE };
+
+// Moves a slice of dimension 1 between a joined tensor and a contiguous copy of its own.
+static void move_slice(const struct network_tensor *t, const struct graph_param *p, float *joined, float *slice,
+                       enum direction direction) {
+    size_t inner = (size_t)(p->shape[2] * p->shape[3]), run = (size_t)p->shape[1] * inner;
+    for (size_t o = 0; o < (size_t)p->shape[0]; o++) {
+        float *whole = joined + (o * (size_t)t->shape[1] + (size_t)p->slice_first) * inner, *part = slice + o * run;
+        if (direction == FROM_SLICE)
+            memcpy(whole, part, run * sizeof(float));
+        else
+            memcpy(part, whole, run * sizeof(float));
+    }
+}
+
+static void read_parameter(struct network *net, const float *arena, const struct state_tensor *t, float *host) {
+    for (int i = t->first; i < t->first + t->slices; i++) {
+        const float *from = arena + net->param_offsets[i];
+        float *to = t->slices == 1 ? host : net->staging;
+        net->b->ops->param_export(net->b, net->param_layouts[i], from, to);
+        if (t->slices > 1)
+            move_slice(&t->info, &net->g->params[i], host, net->staging, FROM_SLICE);
+    }
+}
+
+void network_read(network *net, enum network_arena arena, int index, float *host) {
+    const struct state_tensor *t = &net->tensors[index];
+    if (t->info.buffer)
+        net->b->ops->param_export(net->b, net->buffer_layouts[t->first], net->buffers[t->first], host);
+    else if (net->arenas[arena])
+        read_parameter(net, net->arenas[arena], t, host);
+    else
+        memset(host, 0, t->info.count * sizeof(float)); // never allocated: gradients and moments begin at zero
+}
+
+static void write_parameter(struct network *net, float *arena, const struct state_tensor *t, const float *host) {
+    for (int i = t->first; i < t->first + t->slices; i++) {
+        if (t->slices > 1) // TO_SLICE only reads `host`
+            move_slice(&t->info, &net->g->params[i], (float *)(uintptr_t)host, net->staging, TO_SLICE);
+        net->b->ops->param_import(net->b, net->param_layouts[i], t->slices > 1 ? net->staging : host,
+                                  arena + net->param_offsets[i]);
+    }
+}
+
+void network_write(network *net, enum network_arena arena, int index, const float *host) {
+    const struct state_tensor *t = &net->tensors[index];
+    struct error err;
+    if (t->info.buffer)
+        net->b->ops->param_import(net->b, net->buffer_layouts[t->first], host, net->buffers[t->first]);
+    else if (network_ensure_arena(net, arena, &err) == STATUS_OK)
+        write_parameter(net, net->arenas[arena], t, host);
+    else
+        net->write_failed = true; // the next training step says so
+}
+
+static enum status ensure_snapshot(struct network *net) {
+    if (!net->snapshot)
+        net->snapshot = malloc(net->state_count * sizeof(float));
+    return net->snapshot ? STATUS_OK : STATUS_MEMORY;
+}
+
+enum status network_snapshot(network *net, struct error *err) {
+    if (ensure_snapshot(net) != STATUS_OK)
+        return error_memory(err, "a copy of the best epoch's parameters");
+    for (int i = 0; i < net->tensor_count; i++)
+        network_read(net, ARENA_PARAM, i, net->snapshot + net->tensors[i].snapshot_offset);
+    net->has_snapshot = true;
+    return STATUS_OK;
+}
+
+bool network_has_snapshot(const network *net) {
+    return net->has_snapshot;
+}
+
+void network_forget_snapshot(struct network *net) {
+    net->has_snapshot = false;
+}
+
+void network_read_snapshot(network *net, int index, float *host) {
+    const struct state_tensor *t = &net->tensors[index];
+    memcpy(host, net->snapshot + t->snapshot_offset, t->info.count * sizeof(float));
+}
+
+void network_write_snapshot(network *net, int index, const float *host) {
+    if (ensure_snapshot(net) != STATUS_OK) {
+        net->write_failed = true;
+        return;
+    }
+    const struct state_tensor *t = &net->tensors[index];
+    memcpy(net->snapshot + t->snapshot_offset, host, t->info.count * sizeof(float));
+    net->has_snapshot = true;
+}
