@@ -1,6 +1,7 @@
 // GeoTIFF in and out, through GDAL: `gridfold import`, `gridfold synth`, and the rasters of `gridfold predict`.
 //
-// Without GDAL (GRIDFOLD_GDAL=OFF) every function here returns STATUS_UNSUPPORTED with a message that says so. One thread.
+// Without GDAL (GRIDFOLD_GDAL=OFF) every function here returns STATUS_UNSUPPORTED with a message that says so. One
+// thread.
 #ifndef GRIDFOLD_WORKER_DATASET_GEOTIFF_H
 #define GRIDFOLD_WORKER_DATASET_GEOTIFF_H
 
@@ -12,17 +13,18 @@
 struct raster {
     int bands, height, width;
     float *data;
-    char *projection;        // WKT, "" when the file has none
-    double geotransform[6];  // identity when the file has none
+    char *projection;       // WKT, "" when the file has none
+    double geotransform[6]; // identity when the file has none
 };
 NODISCARD enum status raster_read(const char *path, struct raster *r, struct error *err);
 void raster_free(struct raster *r);
-// Float32 GeoTIFF, deflate-compressed, replaced by rename; geo may be NULL, else projection and geotransform are taken from it.
+// Float32 GeoTIFF, deflate-compressed, replaced by rename; geo may be NULL, else projection and geotransform are taken
+// from it.
 NODISCARD enum status raster_write(const char *path, int bands, int height, int width, const float *data,
                                    const struct raster *geo, struct error *err);
 
-// Reads the tree of SPEC (sentinel/, masks/, splits/test.txt, dataset.ini) and writes the dataset file; prints a quality table (size, missing share per
-// quarter, change level) to `table` when it is not NULL.
+// Reads the tree of SPEC (sentinel/, masks/, splits/test.txt, dataset.ini) and writes the dataset file; prints a
+// quality table (size, missing share per quarter, change level) to `table` when it is not NULL.
 NODISCARD enum status dataset_import(const char *tree, const char *out, FILE *table, struct error *err);
 
 struct synth_config {
