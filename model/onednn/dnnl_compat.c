@@ -1,41 +1,38 @@
 #include "model/onednn/dnnl_compat.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #if DNNL_VERSION_MAJOR >= 3
 
-dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
-{
-    return dnnl_memory_desc_create_with_tag(md, rank, dims, dnnl_f32, tag);
+dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag) {
+    dnnl_dims_t all = {0};
+    memcpy(all, dims, (size_t)rank * sizeof *dims);
+    return dnnl_memory_desc_create_with_tag(md, rank, all, dnnl_f32, tag);
 }
 
-dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from)
-{
+dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from) {
     return dnnl_memory_desc_clone(md, from);
 }
 
-void compat_md_destroy(compat_md md)
-{
+void compat_md_destroy(compat_md md) {
     if (md)
         dnnl_memory_desc_destroy(md);
 }
 
-dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops)
-{
+dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops) {
     return dnnl_post_ops_append_sum(post_ops, 1.0f, 0, dnnl_data_type_undef);
 }
 
 dnnl_status_t compat_conv_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                  dnnl_primitive_attr_t attr)
-{
+                                  dnnl_primitive_attr_t attr) {
     return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_training, dnnl_convolution_direct,
                                                           conv->src, conv->weights, conv->bias, conv->dst, conv->stride,
                                                           NULL, conv->pad, conv->pad, attr);
 }
 
 dnnl_status_t compat_conv_backward_data(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                        dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr)
-{
+                                        dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
     return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, dnnl_convolution_direct, conv->src,
                                                                 conv->weights, conv->dst, conv->stride, NULL, conv->pad,
                                                                 conv->pad, hint, attr);
@@ -43,8 +40,7 @@ dnnl_status_t compat_conv_backward_data(dnnl_primitive_desc_t *pd, dnnl_engine_t
 
 dnnl_status_t compat_conv_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                                            const struct compat_conv *conv, dnnl_primitive_desc_t hint,
-                                           dnnl_primitive_attr_t attr)
-{
+                                           dnnl_primitive_attr_t attr) {
     return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, dnnl_convolution_direct, conv->src,
                                                                    conv->weights, conv->bias, conv->dst, conv->stride,
                                                                    NULL, conv->pad, conv->pad, hint, attr);
@@ -52,14 +48,14 @@ dnnl_status_t compat_conv_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engin
 
 #else
 
-dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
-{
+dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag) {
+    dnnl_dims_t all = {0};
+    memcpy(all, dims, (size_t)rank * sizeof *dims);
     *md = malloc(sizeof **md);
-    return *md ? dnnl_memory_desc_init_by_tag(*md, rank, dims, dnnl_f32, tag) : dnnl_out_of_memory;
+    return *md ? dnnl_memory_desc_init_by_tag(*md, rank, all, dnnl_f32, tag) : dnnl_out_of_memory;
 }
 
-dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from)
-{
+dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from) {
     *md = malloc(sizeof **md);
     if (!*md)
         return dnnl_out_of_memory;
@@ -67,40 +63,34 @@ dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from)
     return dnnl_success;
 }
 
-void compat_md_destroy(compat_md md)
-{
+void compat_md_destroy(compat_md md) {
     free(md);
 }
 
-dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops)
-{
+dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops) {
     return dnnl_post_ops_append_sum(post_ops, 1.0f);
 }
 
 dnnl_status_t compat_conv_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                  dnnl_primitive_attr_t attr)
-{
+                                  dnnl_primitive_attr_t attr) {
     dnnl_convolution_desc_t desc;
-    dnnl_status_t status = dnnl_convolution_forward_desc_init(&desc, dnnl_forward_training, dnnl_convolution_direct,
-                                                              conv->src, conv->weights, conv->bias, conv->dst,
-                                                              conv->stride, conv->pad, conv->pad);
+    dnnl_status_t status =
+        dnnl_convolution_forward_desc_init(&desc, dnnl_forward_training, dnnl_convolution_direct, conv->src,
+                                           conv->weights, conv->bias, conv->dst, conv->stride, conv->pad, conv->pad);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, NULL);
 }
 
 dnnl_status_t compat_conv_backward_data(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                        dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr)
-{
+                                        dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
     dnnl_convolution_desc_t desc;
-    dnnl_status_t status =
-        dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, conv->src, conv->weights, conv->dst,
-                                                 conv->stride, conv->pad, conv->pad);
+    dnnl_status_t status = dnnl_convolution_backward_data_desc_init(
+        &desc, dnnl_convolution_direct, conv->src, conv->weights, conv->dst, conv->stride, conv->pad, conv->pad);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
 }
 
 dnnl_status_t compat_conv_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                                            const struct compat_conv *conv, dnnl_primitive_desc_t hint,
-                                           dnnl_primitive_attr_t attr)
-{
+                                           dnnl_primitive_attr_t attr) {
     dnnl_convolution_desc_t desc;
     dnnl_status_t status =
         dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, conv->src, conv->weights,

@@ -1,7 +1,8 @@
 // The few calls of oneDNN's C API that differ between versions 2 and 3, under one name each.
 //
-// Version 3 took away dnnl_*_desc_init and made the memory descriptor opaque. Here a descriptor is always a pointer: owned (compat_md, to be
-// destroyed) or borrowed (compat_const_md). Every other call takes these pointers unchanged in both versions.
+// Version 3 took away dnnl_*_desc_init and made the memory descriptor opaque. Here a descriptor is always a pointer:
+// owned (compat_md, to be destroyed) or borrowed (compat_const_md). Every other call takes these pointers unchanged in
+// both versions.
 #ifndef GRIDFOLD_MODEL_ONEDNN_DNNL_COMPAT_H
 #define GRIDFOLD_MODEL_ONEDNN_DNNL_COMPAT_H
 
@@ -15,8 +16,8 @@ typedef dnnl_memory_desc_t *compat_md;
 typedef const dnnl_memory_desc_t *compat_const_md;
 #endif
 
-// A float32 descriptor. compat_md_destroy takes NULL.
-dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag);
+// A float32 descriptor of `rank` dimensions. compat_md_destroy takes NULL.
+dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag);
 dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from);
 void compat_md_destroy(compat_md md);
 

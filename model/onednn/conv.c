@@ -1,0 +1,328 @@
+// OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution.
+//
+// Each pass is created with the weight layout that oneDNN likes best there; where that is not the parameter's own, a
+// reorder through scratch stands before (or, for the gradient, after) it. Scratch: [weight in another layout][temporary
+// activation gradient][scratchpad].
+#include "model/onednn/onednn.h"
+
+#include <stdlib.h>
+
+// Maps of at most this many pixels take their weight gradient from our own kernel: oneDNN reaches a fifth of its usual
+// speed there.
+enum { SMALL_MAP_PIXELS = 4 };
+
+struct conv_op {
+    struct conv_geometry geometry;
+    bool transposed;
+    bool small_weight_grad; // by our own kernel
+    bool own_bias;          // added, and its gradient summed, by our own kernels
+    struct dnnl_call forward, data, weights;
+    struct dnnl_call to_forward, to_data, from_weights; // reorders of the weight, or none
+    size_t reordered_bytes, temporary_bytes, scratchpad_bytes;
+};
+
+struct conv_geometry conv_geometry_of(const struct op_desc *d) {
+    struct conv_geometry g = {d->in, d->out, d->kernel, d->stride, d->pad, d->bias, d->accumulate};
+    if (d->kind == OP_CONV_TRANSPOSE2D)
+        g = (struct conv_geometry){d->out, d->in, 2, 2, 0, false, false};
+    return g;
+}
+
+dnnl_status_t conv_mds_create(const struct onednn *o, const struct conv_geometry *g, struct conv_mds *mds) {
+    *mds = (struct conv_mds){0};
+    const dnnl_dim_t weights[] = {g->dst.c, g->src.c, g->kernel, g->kernel}, bias[] = {g->dst.c};
+    dnnl_status_t status = onednn_value_md(o, g->src, &mds->src);
+    if (status == dnnl_success)
+        status = onednn_value_md(o, g->dst, &mds->dst);
+    if (status == dnnl_success)
+        status = compat_md_create(&mds->weights, 4, weights, dnnl_format_tag_any);
+    if (status == dnnl_success && g->bias)
+        status = compat_md_create(&mds->bias, 1, bias, dnnl_a);
+    return status;
+}
+
+void conv_mds_destroy(struct conv_mds *mds) {
+    compat_md_destroy(mds->src);
+    compat_md_destroy(mds->weights);
+    compat_md_destroy(mds->bias);
+    compat_md_destroy(mds->dst);
+}
+
+struct compat_conv conv_desc(const struct conv_geometry *g, const struct conv_mds *mds) {
+    return (struct compat_conv){.src = mds->src,
+                                .weights = mds->weights,
+                                .bias = mds->bias,
+                                .dst = mds->dst,
+                                .stride = {g->stride, g->stride},
+                                .pad = {g->pad, g->pad}};
+}
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t aligned(size_t bytes) {
+    return (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+}
+
+static void count_scratch(conv_op *c, const struct dnnl_call *call, compat_const_md reordered) {
+    c->scratchpad_bytes = max_size(c->scratchpad_bytes, aligned(call->scratchpad_bytes));
+    if (reordered)
+        c->reordered_bytes = max_size(c->reordered_bytes, aligned(dnnl_memory_desc_get_size(reordered)));
+}
+
+// Makes the reorder between the parameter's layout and a pass's, when they differ.
+static enum status create_weight_reorder(const struct onednn *o, conv_op *c, const param_layout *weight,
+                                         compat_const_md pass_md, bool from_pass, struct dnnl_call *call,
+                                         struct error *err) {
+    if (dnnl_memory_desc_equal(weight->md, pass_md))
+        return STATUS_OK;
+    TRY(call_create_reorder(o, call, from_pass ? pass_md : weight->md, from_pass ? weight->md : pass_md, err));
+    count_scratch(c, call, pass_md);
+    return STATUS_OK;
+}
+
+static enum status create_forward_pd(const struct onednn *o, const struct conv_geometry *g,
+                                     const struct compat_conv *conv, dnnl_primitive_desc_t *pd, struct error *err) {
+    if (!g->accumulate)
+        return onednn_status(compat_conv_forward(pd, o->engine, conv, o->attr), "convolution", err);
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_clone(&attr, o->attr);
+    if (status == dnnl_success)
+        status = dnnl_post_ops_create(&post_ops);
+    if (status == dnnl_success)
+        status = compat_append_sum(post_ops);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_post_ops(attr, post_ops);
+    if (status == dnnl_success)
+        status = compat_conv_forward(pd, o->engine, conv, attr);
+    if (post_ops)
+        dnnl_post_ops_destroy(post_ops);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    return onednn_status(status, "accumulating convolution", err);
+}
+
+// Arguments: src, weights, dst [, bias].
+static enum status create_forward(const struct onednn *o, conv_op *c, const struct compat_conv *conv,
+                                  const param_layout *weight, struct error *err) {
+    dnnl_primitive_desc_t pd = NULL;
+    TRY(create_forward_pd(o, &c->geometry, conv, &pd, err));
+    TRY(call_create(&c->forward, pd, "convolution", err));
+    const_dnnl_primitive_desc_t made = NULL;
+    TRY(onednn_status(dnnl_primitive_get_primitive_desc(c->forward.primitive, &made), "convolution", err));
+    compat_const_md md = dnnl_primitive_desc_query_md(made, dnnl_query_weights_md, 0);
+    TRY(call_bind(o, &c->forward, DNNL_ARG_SRC, conv->src, err));
+    TRY(call_bind(o, &c->forward, DNNL_ARG_WEIGHTS, md, err));
+    TRY(call_bind(o, &c->forward, DNNL_ARG_DST, conv->dst, err));
+    if (conv->bias)
+        TRY(call_bind(o, &c->forward, DNNL_ARG_BIAS, conv->bias, err));
+    count_scratch(c, &c->forward, NULL);
+    return create_weight_reorder(o, c, weight, md, false, &c->to_forward, err);
+}
+
+// Arguments: diff_dst, weights, diff_src.
+static enum status create_data(const struct onednn *o, conv_op *c, const struct compat_conv *conv,
+                               const param_layout *weight, dnnl_primitive_desc_t hint, struct error *err) {
+    dnnl_primitive_desc_t pd = NULL;
+    TRY(onednn_status(compat_conv_backward_data(&pd, o->engine, conv, hint, o->attr), "convolution data gradient",
+                      err));
+    TRY(call_create(&c->data, pd, "convolution data gradient", err));
+    const_dnnl_primitive_desc_t made = NULL;
+    TRY(onednn_status(dnnl_primitive_get_primitive_desc(c->data.primitive, &made), "convolution", err));
+    compat_const_md md = dnnl_primitive_desc_query_md(made, dnnl_query_weights_md, 0);
+    TRY(call_bind(o, &c->data, DNNL_ARG_DIFF_DST, conv->dst, err));
+    TRY(call_bind(o, &c->data, DNNL_ARG_WEIGHTS, md, err));
+    TRY(call_bind(o, &c->data, DNNL_ARG_DIFF_SRC, conv->src, err));
+    count_scratch(c, &c->data, NULL);
+    return create_weight_reorder(o, c, weight, md, false, &c->to_data, err);
+}
+
+// Arguments: src, diff_dst, diff_weights [, diff_bias].
+static enum status create_weights(const struct onednn *o, conv_op *c, const struct compat_conv *conv,
+                                  const param_layout *weight, dnnl_primitive_desc_t hint, struct error *err) {
+    dnnl_primitive_desc_t pd = NULL;
+    TRY(onednn_status(compat_conv_backward_weights(&pd, o->engine, conv, hint, o->attr), "convolution weight gradient",
+                      err));
+    TRY(call_create(&c->weights, pd, "convolution weight gradient", err));
+    const_dnnl_primitive_desc_t made = NULL;
+    TRY(onednn_status(dnnl_primitive_get_primitive_desc(c->weights.primitive, &made), "convolution", err));
+    compat_const_md md = dnnl_primitive_desc_query_md(made, dnnl_query_diff_weights_md, 0);
+    TRY(call_bind(o, &c->weights, DNNL_ARG_SRC, conv->src, err));
+    TRY(call_bind(o, &c->weights, DNNL_ARG_DIFF_DST, conv->dst, err));
+    TRY(call_bind(o, &c->weights, DNNL_ARG_DIFF_WEIGHTS, md, err));
+    if (conv->bias)
+        TRY(call_bind(o, &c->weights, DNNL_ARG_DIFF_BIAS, conv->bias, err));
+    count_scratch(c, &c->weights, NULL);
+    return create_weight_reorder(o, c, weight, md, true, &c->from_weights, err);
+}
+
+// Which of the convolution's own passes the operation asks for.
+struct conv_passes {
+    bool forward, data, weights;
+};
+
+static struct conv_passes conv_passes_of(const struct op_desc *d) {
+    bool transposed = d->kind == OP_CONV_TRANSPOSE2D;
+    return (struct conv_passes){
+        .forward = d->passes & (transposed ? PASS_INPUT_GRAD : PASS_FORWARD),
+        .data = d->passes & (transposed ? PASS_FORWARD : PASS_INPUT_GRAD),
+        .weights = d->passes & PASS_PARAM_GRAD,
+    };
+}
+
+static enum status create_passes(struct onednn *o, conv_op *c, const struct op_desc *d, const struct compat_conv *conv,
+                                 const param_layout *weight, struct error *err) {
+    struct conv_passes passes = conv_passes_of(d);
+    dnnl_primitive_desc_t hint = NULL;
+    enum status status = onednn_status(compat_conv_forward(&hint, o->engine, conv, o->attr), "convolution", err);
+    if (status == STATUS_OK && passes.forward)
+        status = create_forward(o, c, conv, weight, err);
+    if (status == STATUS_OK && passes.data)
+        status = create_data(o, c, conv, weight, hint, err);
+    if (status == STATUS_OK && passes.weights && !c->small_weight_grad)
+        status = create_weights(o, c, conv, weight, hint, err);
+    if (hint)
+        dnnl_primitive_desc_destroy(hint);
+    return status;
+}
+
+// What an accumulated input gradient, or a bias gradient of our own, needs besides.
+static void count_temporary(const struct onednn *o, conv_op *c, const struct op_desc *d) {
+    if (d->passes & PASS_INPUT_GRAD)
+        c->temporary_bytes = aligned(onednn_value_floats(o, d->in) * sizeof(float));
+    if (d->passes & PASS_PARAM_GRAD && (c->own_bias || c->small_weight_grad))
+        c->temporary_bytes = max_size(c->temporary_bytes, aligned(o->kernels->bias_grad_scratch_bytes(d)));
+}
+
+enum status conv_op_create(struct onednn *o, const struct op_desc *d, const param_layout *weight, conv_op **out,
+                           struct error *err) {
+    if (!weight || !weight->md)
+        return error_set(err, STATUS_INVALID, "a convolution without a weight layout");
+    conv_op *c = calloc(1, sizeof *c);
+    if (!c)
+        return error_memory(err, "a convolution");
+    c->geometry = conv_geometry_of(d);
+    c->transposed = c->own_bias = d->kind == OP_CONV_TRANSPOSE2D;
+    c->small_weight_grad =
+        weight->blocked && d->kernel > 1 && !c->transposed && c->geometry.dst.h * c->geometry.dst.w <= SMALL_MAP_PIXELS;
+    count_temporary(o, c, d);
+    struct conv_mds mds;
+    enum status status = onednn_status(conv_mds_create(o, &c->geometry, &mds), "convolution", err);
+    if (status == STATUS_OK) {
+        struct compat_conv conv = conv_desc(&c->geometry, &mds);
+        status = create_passes(o, c, d, &conv, weight, err);
+    }
+    conv_mds_destroy(&mds);
+    if (status == STATUS_OK)
+        *out = c;
+    else
+        conv_op_destroy(c);
+    return status;
+}
+
+void conv_op_destroy(conv_op *c) {
+    if (!c)
+        return;
+    call_destroy(&c->forward);
+    call_destroy(&c->data);
+    call_destroy(&c->weights);
+    call_destroy(&c->to_forward);
+    call_destroy(&c->to_data);
+    call_destroy(&c->from_weights);
+    free(c);
+}
+
+size_t conv_op_scratch_bytes(const conv_op *c) {
+    return c->reordered_bytes + c->temporary_bytes + c->scratchpad_bytes;
+}
+
+struct conv_scratch {
+    float *reordered;
+    void *temporary, *scratchpad;
+};
+
+static struct conv_scratch scratch_of(const conv_op *c, void *scratch) {
+    char *at = scratch;
+    return (struct conv_scratch){(float *)scratch, at + c->reordered_bytes,
+                                 at + c->reordered_bytes + c->temporary_bytes};
+}
+
+// The weight in the layout that a pass wants: itself, or its copy in scratch.
+static enum status weight_for(const struct onednn *o, const struct dnnl_call *reorder, const float *weight,
+                              struct conv_scratch s, const float **wanted, struct error *err) {
+    *wanted = weight;
+    if (!reorder->primitive)
+        return STATUS_OK;
+    *wanted = s.reordered;
+    return call_run(o, reorder, (const void *[]){weight, s.reordered}, s.scratchpad, err);
+}
+
+static enum status run_forward(const struct onednn *o, const conv_op *c, const float *src, const float *weight,
+                               const float *bias, float *dst, struct conv_scratch s, struct error *err) {
+    TRY(weight_for(o, &c->to_forward, weight, s, &weight, err));
+    return call_run(o, &c->forward, (const void *[]){src, weight, dst, bias}, s.scratchpad, err);
+}
+
+static enum status run_data(const struct onednn *o, const conv_op *c, const float *ddst, const float *weight,
+                            float *dsrc, struct conv_scratch s, struct error *err) {
+    TRY(weight_for(o, &c->to_data, weight, s, &weight, err));
+    return call_run(o, &c->data, (const void *[]){ddst, weight, dsrc}, s.scratchpad, err);
+}
+
+static enum status run_weights(const struct onednn *o, const conv_op *c, const float *src, const float *ddst,
+                               float *dweight, float *dbias, struct conv_scratch s, struct error *err) {
+    if (c->small_weight_grad) {
+        const struct conv_geometry *g = &c->geometry;
+        struct conv_small small = {g->src, g->dst, g->kernel, g->stride, g->pad};
+        o->kernels->conv_small_weight_grad(&small, src, ddst, dweight, o->threads);
+        if (dbias)
+            o->kernels->bias_grad(g->dst, ddst, dbias, s.temporary, o->threads);
+        return STATUS_OK;
+    }
+    bool reorder = c->from_weights.primitive != NULL;
+    float *written = reorder ? s.reordered : dweight;
+    TRY(call_run(o, &c->weights, (const void *[]){src, ddst, written, dbias}, s.scratchpad, err));
+    return reorder ? call_run(o, &c->from_weights, (const void *[]){s.reordered, dweight}, s.scratchpad, err)
+                   : STATUS_OK;
+}
+
+enum status conv_op_forward(const struct onednn *o, conv_op *c, const struct op_args *args, struct error *err) {
+    struct conv_scratch s = scratch_of(c, args->scratch);
+    if (!c->transposed)
+        return run_forward(o, c, args->input[0], args->param[0], args->param[1], args->output[0], s, err);
+    TRY(run_data(o, c, args->input[0], args->param[0], args->output[0], s, err));
+    if (args->param[1])
+        o->kernels->bias_add(c->geometry.src, args->param[1], args->output[0], o->threads);
+    return STATUS_OK;
+}
+
+static enum status input_gradient(const struct onednn *o, conv_op *c, const struct op_args *args, struct error *err) {
+    struct conv_scratch s = scratch_of(c, args->scratch);
+    bool accumulate = args->input_grad_accumulate[0];
+    float *dx = accumulate ? s.temporary : args->input_grad[0];
+    if (c->transposed)
+        TRY(run_forward(o, c, args->output_grad[0], args->param[0], NULL, dx, s, err));
+    else
+        TRY(run_data(o, c, args->output_grad[0], args->param[0], dx, s, err));
+    if (accumulate)
+        o->kernels->add(onednn_value_floats(o, c->transposed ? c->geometry.dst : c->geometry.src), dx,
+                        args->input_grad[0], o->threads);
+    return STATUS_OK;
+}
+
+enum status conv_op_backward(const struct onednn *o, conv_op *c, const struct op_args *args, struct error *err) {
+    struct conv_scratch s = scratch_of(c, args->scratch);
+    if (args->input_grad[0])
+        TRY(input_gradient(o, c, args, err));
+    if (!args->param_grad[0])
+        return STATUS_OK;
+    if (!c->transposed)
+        return run_weights(o, c, args->input[0], args->output_grad[0], args->param_grad[0], args->param_grad[1], s,
+                           err);
+    TRY(run_weights(o, c, args->output_grad[0], args->input[0], args->param_grad[0], NULL, s, err));
+    if (args->param_grad[1])
+        o->kernels->bias_grad(c->geometry.src, args->output_grad[0], args->param_grad[1], s.temporary, o->threads);
+    return STATUS_OK;
+}

@@ -1,0 +1,91 @@
+// What the kernel sources share: names by instruction set, and the blocked geometry of a shape. Internal to kernel_*.c.
+#ifndef GRIDFOLD_MODEL_ONEDNN_KERNEL_COMMON_H
+#define GRIDFOLD_MODEL_ONEDNN_KERNEL_COMMON_H
+
+#include <math.h>
+#include <string.h>
+
+#include "model/onednn/kernels.h"
+
+#define KERNEL_PASTE_(name, isa) name##_##isa
+#define KERNEL_PASTE(name, isa)  KERNEL_PASTE_(name, isa)
+#define KERNEL(name)             KERNEL_PASTE(name, KERNEL_ISA)
+#define ALWAYS_INLINE            static inline __attribute__((always_inline))
+
+enum { BLOCK = KERNEL_BLOCK, CHUNK_PIXELS = 1024 };
+
+// A value as planes of [pixels][BLOCK]: plane n * blocks + k holds channels k * BLOCK .. of frame n. Reductions and
+// loops go by chunks of at most CHUNK_PIXELS pixels of a plane.
+struct planes {
+    int frames, blocks, pixels, chunks; // chunks of a plane
+};
+
+ALWAYS_INLINE struct planes planes_of(struct shape s) {
+    int pixels = s.h * s.w;
+    return (struct planes){s.n, (s.c + BLOCK - 1) / BLOCK, pixels, (pixels + CHUNK_PIXELS - 1) / CHUNK_PIXELS};
+}
+
+ALWAYS_INLINE int padded_channels(struct planes p) {
+    return p.blocks * BLOCK;
+}
+
+ALWAYS_INLINE size_t plane_floats(struct planes p) {
+    return (size_t)p.pixels * BLOCK;
+}
+
+ALWAYS_INLINE size_t value_floats(struct planes p) {
+    return (size_t)p.frames * (size_t)p.blocks * plane_floats(p);
+}
+
+struct chunk {
+    int block;    // of channels
+    int pixels;   // in this chunk
+    size_t first; // offset in floats from the value's beginning
+};
+
+// Chunk number i of frames * blocks * chunks, frames outermost.
+ALWAYS_INLINE struct chunk chunk_at(struct planes p, int i) {
+    int plane = i / p.chunks, first = i % p.chunks * CHUNK_PIXELS;
+    int pixels = p.pixels - first < CHUNK_PIXELS ? p.pixels - first : CHUNK_PIXELS;
+    return (struct chunk){plane % p.blocks, pixels, (size_t)plane * plane_floats(p) + (size_t)first * BLOCK};
+}
+
+ALWAYS_INLINE int chunk_count(struct planes p) {
+    return p.frames * p.blocks * p.chunks;
+}
+
+// Offset of channel c, pixel j of frame n.
+ALWAYS_INLINE size_t element_at(struct planes p, int n, int c, int j) {
+    return ((size_t)(n * p.blocks + c / BLOCK) * (size_t)p.pixels + (size_t)j) * BLOCK + (size_t)(c % BLOCK);
+}
+
+ALWAYS_INLINE void store(float *to, float value, bool accumulate) {
+    *to = accumulate ? *to + value : value;
+}
+
+kernel_op KERNEL(batchnorm_forward), KERNEL(batchnorm_backward);
+kernel_bytes KERNEL(batchnorm_saved_bytes), KERNEL(batchnorm_scratch_bytes);
+kernel_op KERNEL(maxpool_forward), KERNEL(maxpool_backward);
+kernel_bytes KERNEL(maxpool_saved_bytes);
+kernel_op KERNEL(upsample_forward), KERNEL(upsample_backward);
+kernel_op KERNEL(temporal_max_forward), KERNEL(temporal_max_backward);
+kernel_bytes KERNEL(temporal_max_saved_bytes);
+kernel_op KERNEL(temporal_mean_forward), KERNEL(temporal_mean_backward);
+kernel_op KERNEL(lstm_cell_forward), KERNEL(lstm_cell_backward);
+
+void KERNEL(bias_add)(struct shape shape, const float *bias, float *y, int threads);
+void KERNEL(bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
+kernel_bytes KERNEL(bias_grad_scratch_bytes);
+void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+                                    int threads);
+void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,
+                        const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums, int threads);
+void KERNEL(add)(size_t n, const float *x, float *y, int threads);
+double KERNEL(sum_squares)(size_t n, const float *x, double *partial, int threads);
+void KERNEL(scale)(size_t n, float factor, float *x, int threads);
+void KERNEL(sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+                      float *velocity, float *param, int threads);
+void KERNEL(adamw_step)(size_t n, const struct adamw_config *config, const float *grad, float *moment1, float *moment2,
+                        float *param, int threads);
+
+#endif

@@ -1,0 +1,26 @@
+#include "model/onednn/kernel_common.h"
+
+const struct kernel_table KERNEL(kernel_table) = {
+    .block = BLOCK,
+    .ops =
+        {
+            [OP_BATCHNORM] = {KERNEL(batchnorm_forward), KERNEL(batchnorm_backward), KERNEL(batchnorm_saved_bytes),
+                              KERNEL(batchnorm_scratch_bytes)},
+            [OP_MAXPOOL2D] = {KERNEL(maxpool_forward), KERNEL(maxpool_backward), KERNEL(maxpool_saved_bytes), NULL},
+            [OP_UPSAMPLE2D] = {KERNEL(upsample_forward), KERNEL(upsample_backward), NULL, NULL},
+            [OP_TEMPORAL_MAX] = {KERNEL(temporal_max_forward), KERNEL(temporal_max_backward),
+                                 KERNEL(temporal_max_saved_bytes), NULL},
+            [OP_TEMPORAL_MEAN] = {KERNEL(temporal_mean_forward), KERNEL(temporal_mean_backward), NULL, NULL},
+            [OP_LSTM_CELL] = {KERNEL(lstm_cell_forward), KERNEL(lstm_cell_backward), NULL, NULL},
+        },
+    .add = KERNEL(add),
+    .bias_add = KERNEL(bias_add),
+    .bias_grad = KERNEL(bias_grad),
+    .bias_grad_scratch_bytes = KERNEL(bias_grad_scratch_bytes),
+    .conv_small_weight_grad = KERNEL(conv_small_weight_grad),
+    .focal_loss = KERNEL(focal_loss),
+    .sum_squares = KERNEL(sum_squares),
+    .scale = KERNEL(scale),
+    .sgd_step = KERNEL(sgd_step),
+    .adamw_step = KERNEL(adamw_step),
+};

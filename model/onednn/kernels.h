@@ -1,0 +1,53 @@
+// The operations that oneDNN is not asked for: plain loops over the blocked layout, compiled once an instruction set.
+//
+// Layout of a value (N,C,H,W): [N][ceil(C / b)][H * W][b], with zeros in the channels past C; vectors over channels
+// have ceil(C / b) * b floats. The sources kernel_*.c are compiled several times: KERNEL_BLOCK is b (the vector length
+// in floats), KERNEL_ISA names the instruction set, and the compiler's flags match it. Which table runs is decided
+// once, when the backend is created. Work is shared out in pieces that depend on the shape alone, and partial sums are
+// added in a fixed order.
+#ifndef GRIDFOLD_MODEL_ONEDNN_KERNELS_H
+#define GRIDFOLD_MODEL_ONEDNN_KERNELS_H
+
+#include "model/backend.h"
+
+typedef void kernel_op(const struct op_desc *desc, const struct op_args *args, int threads);
+typedef size_t kernel_bytes(const struct op_desc *desc);
+
+// An operation that is all ours; NULL where it is oneDNN's, or where it needs no memory.
+struct kernel_class {
+    kernel_op *forward, *backward;
+    kernel_bytes *saved_bytes, *scratch_bytes;
+};
+
+enum { KERNEL_KINDS = OP_LSTM_CELL + 1, KERNEL_PARTIAL_SUMS = 256 };
+
+// One weight gradient of a convolution on a map so small that its border outweighs its middle.
+struct conv_small {
+    struct shape src, dst;
+    int kernel, stride, pad;
+};
+
+struct kernel_table {
+    int block;
+    struct kernel_class ops[KERNEL_KINDS];
+    // y += x over n floats; value (+)= per-channel bias; bias gradient: sums of dy over frames and pixels.
+    void (*add)(size_t n, const float *x, float *y, int threads);
+    void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
+    void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
+    kernel_bytes *bias_grad_scratch_bytes; // of desc->out
+    // dweight [Co / b][Ci / b][k][k][b of Ci][b of Co], written, from blocked src and dst gradients.
+    void (*conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+                                   int threads);
+    void (*focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,
+                       const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums, int threads);
+    double (*sum_squares)(size_t n, const float *x, double *partial, int threads); // partial: [KERNEL_PARTIAL_SUMS]
+    void (*scale)(size_t n, float factor, float *x, int threads);
+    void (*sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+                     float *velocity, float *param, int threads);
+    void (*adamw_step)(size_t n, const struct adamw_config *config, const float *grad, float *moment1, float *moment2,
+                       float *param, int threads);
+};
+
+extern const struct kernel_table kernel_table_avx512, kernel_table_avx2, kernel_table_scalar;
+
+#endif

@@ -1,0 +1,292 @@
+// The CPU backend: oneDNN's convolutions, our own kernels for the rest. See onednn.h.
+#include "model/onednn/onednn.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+struct op {
+    struct op_desc desc;
+    const struct kernel_class *kernels;
+    conv_op *conv; // convolutions; NULL otherwise
+};
+
+static struct onednn *self(backend *b) {
+    return (struct onednn *)b;
+}
+
+static const struct onednn *self_const(const backend *b) {
+    return (const struct onednn *)b;
+}
+
+// oneDNN runs on as many threads as OpenMP says, which is the calling thread's setting.
+static void use_threads(const struct onednn *o) {
+    omp_set_num_threads(o->threads);
+}
+
+static bool isa_has(unsigned isa, unsigned wanted) {
+    return (isa & wanted) == wanted;
+}
+
+static const struct kernel_table *choose_kernels(void) {
+#ifdef GRIDFOLD_KERNELS_X86
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    if (isa_has(isa, dnnl_cpu_isa_avx512_core))
+        return &kernel_table_avx512;
+    if (isa_has(isa, dnnl_cpu_isa_avx2))
+        return &kernel_table_avx2;
+#endif
+    return &kernel_table_scalar;
+}
+
+static const char *isa_name(void) {
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    if (isa_has(isa, dnnl_cpu_isa_avx512_core))
+        return "avx512_core";
+    if (isa_has(isa, dnnl_cpu_isa_avx2))
+        return "avx2";
+    return "baseline";
+}
+
+static void onednn_destroy(backend *b) {
+    struct onednn *o = self(b);
+    if (o->attr)
+        dnnl_primitive_attr_destroy(o->attr);
+    if (o->stream)
+        dnnl_stream_destroy(o->stream);
+    if (o->engine)
+        dnnl_engine_destroy(o->engine);
+    free(o);
+}
+
+static void onednn_describe(const backend *b, char *text, size_t size) {
+    const dnnl_version_t *version = dnnl_version();
+    int threads = self_const(b)->threads;
+    snprintf(text, size, "oneDNN %d.%d.%d, %s, %d thread%s", version->major, version->minor, version->patch, isa_name(),
+             threads, threads == 1 ? "" : "s");
+}
+
+static enum status onednn_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
+    (void)b;
+    size_t rounded = (bytes / ALIGNMENT + 1) * ALIGNMENT;
+    *memory = rounded > bytes ? aligned_alloc(ALIGNMENT, rounded) : NULL;
+    if (!*memory)
+        return error_set(err, STATUS_MEMORY, "out of memory: the oneDNN backend asked for %zu bytes", bytes);
+    memset(*memory, 0, rounded);
+    return STATUS_OK;
+}
+
+static void onednn_release(backend *b, void *memory) {
+    (void)b;
+    free(memory);
+}
+
+static void onednn_zero(backend *b, void *memory, size_t bytes) {
+    (void)b;
+    memset(memory, 0, bytes);
+}
+
+static void onednn_copy(backend *b, void *to, const void *from, size_t bytes) {
+    (void)b;
+    memcpy(to, from, bytes);
+}
+
+static int blocks_of(const struct onednn *o, int channels) {
+    return (channels + o->kernels->block - 1) / o->kernels->block;
+}
+
+size_t onednn_value_floats(const struct onednn *o, struct shape s) {
+    return (size_t)s.n * (size_t)blocks_of(o, s.c) * (size_t)o->kernels->block * (size_t)s.h * (size_t)s.w;
+}
+
+dnnl_status_t onednn_value_md(const struct onednn *o, struct shape s, compat_md *md) {
+    int block = o->kernels->block;
+    dnnl_format_tag_t tag = block == 16 ? dnnl_nChw16c : block == 8 ? dnnl_nChw8c : dnnl_nchw;
+    return compat_md_create(md, 4, (const dnnl_dim_t[]){s.n, s.c, s.h, s.w}, tag);
+}
+
+static size_t onednn_activation_floats(const backend *b, struct shape shape) {
+    return onednn_value_floats(self_const(b), shape);
+}
+
+// Offset of the first pixel of channel c of frame n, and of the next pixel from the one before.
+struct channel_at {
+    size_t first, step;
+};
+
+static struct channel_at channel_at(const struct onednn *o, struct shape s, int n, int c) {
+    size_t block = (size_t)o->kernels->block, pixels = (size_t)s.h * (size_t)s.w, k = (size_t)c;
+    size_t plane = (size_t)n * (size_t)blocks_of(o, s.c) + k / block;
+    return (struct channel_at){plane * pixels * block + k % block, block};
+}
+
+static void onednn_activation_import(backend *b, struct shape s, const float *host, float *value) {
+    const struct onednn *o = self(b);
+    size_t pixels = (size_t)s.h * (size_t)s.w;
+    if (s.c % o->kernels->block)
+        memset(value, 0, onednn_value_floats(o, s) * sizeof *value);
+#pragma omp parallel for num_threads(o->threads) schedule(static) collapse(2)
+    for (int n = 0; n < s.n; n++)
+        for (int c = 0; c < s.c; c++) {
+            struct channel_at to = channel_at(o, s, n, c);
+            const float *from = host + ((size_t)n * (size_t)s.c + (size_t)c) * pixels;
+            for (size_t j = 0; j < pixels; j++)
+                value[to.first + j * to.step] = from[j];
+        }
+}
+
+static void onednn_activation_export(backend *b, struct shape s, const float *value, float *host) {
+    const struct onednn *o = self(b);
+    size_t pixels = (size_t)s.h * (size_t)s.w;
+#pragma omp parallel for num_threads(o->threads) schedule(static) collapse(2)
+    for (int n = 0; n < s.n; n++)
+        for (int c = 0; c < s.c; c++) {
+            struct channel_at from = channel_at(o, s, n, c);
+            float *to = host + ((size_t)n * (size_t)s.c + (size_t)c) * pixels;
+            for (size_t j = 0; j < pixels; j++)
+                to[j] = value[from.first + j * from.step];
+        }
+}
+
+static bool is_convolution(const struct op_desc *desc) {
+    return desc->kind == OP_CONV2D || desc->kind == OP_CONV_TRANSPOSE2D;
+}
+
+static enum status onednn_op_create(backend *b, const struct op_desc *desc, const param_layout *weight, op **out,
+                                    struct error *err) {
+    struct onednn *o = self(b);
+    use_threads(o);
+    op *created = calloc(1, sizeof *created);
+    if (!created)
+        return error_memory(err, "an operation");
+    *created = (op){.desc = *desc, .kernels = &o->kernels->ops[desc->kind]};
+    enum status status = STATUS_OK;
+    if (is_convolution(desc))
+        status = conv_op_create(o, desc, weight, &created->conv, err);
+    else if (!created->kernels->forward)
+        status = error_set(err, STATUS_UNSUPPORTED, "the oneDNN backend has no operation %d", (int)desc->kind);
+    if (status != STATUS_OK)
+        free(created);
+    else
+        *out = created;
+    return status;
+}
+
+static void onednn_op_destroy(backend *b, op *o) {
+    (void)b;
+    if (!o)
+        return;
+    conv_op_destroy(o->conv);
+    free(o);
+}
+
+static size_t onednn_op_saved_bytes(const op *o) {
+    return o->kernels->saved_bytes ? o->kernels->saved_bytes(&o->desc) : 0;
+}
+
+static size_t onednn_op_scratch_bytes(const op *o) {
+    if (o->conv)
+        return conv_op_scratch_bytes(o->conv);
+    return o->kernels->scratch_bytes ? o->kernels->scratch_bytes(&o->desc) : 0;
+}
+
+static enum status onednn_op_forward(backend *b, op *o, const struct op_args *args, struct error *err) {
+    const struct onednn *n = self(b);
+    use_threads(n);
+    if (o->conv)
+        return conv_op_forward(n, o->conv, args, err);
+    o->kernels->forward(&o->desc, args, n->threads);
+    return STATUS_OK;
+}
+
+static enum status onednn_op_backward(backend *b, op *o, const struct op_args *args, struct error *err) {
+    const struct onednn *n = self(b);
+    use_threads(n);
+    if (o->conv)
+        return conv_op_backward(n, o->conv, args, err);
+    o->kernels->backward(&o->desc, args, n->threads);
+    return STATUS_OK;
+}
+
+static enum status onednn_focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
+                                     const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
+                                     struct error *err) {
+    if (shape.c != 1)
+        return error_set(err, STATUS_INVALID, "focal loss takes logits of one channel, not %d", shape.c);
+    self(b)->kernels->focal_loss(shape, logits, mask, config, dlogits, sums, self(b)->threads);
+    return STATUS_OK;
+}
+
+static double onednn_sum_squares(backend *b, size_t n, const float *x) {
+    struct onednn *o = self(b);
+    return o->kernels->sum_squares(n, x, o->partial, o->threads);
+}
+
+static void onednn_scale(backend *b, size_t n, float factor, float *x) {
+    self(b)->kernels->scale(n, factor, x, self(b)->threads);
+}
+
+static void onednn_sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first,
+                            const float *grad, float *velocity, float *param) {
+    self(b)->kernels->sgd_step(n, lr, momentum, weight_decay, first, grad, velocity, param, self(b)->threads);
+}
+
+static void onednn_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
+                              float *moment1, float *moment2, float *param) {
+    self(b)->kernels->adamw_step(n, config, grad, moment1, moment2, param, self(b)->threads);
+}
+
+static const struct backend_ops onednn_ops = {
+    .name = "onednn",
+    .destroy = onednn_destroy,
+    .describe = onednn_describe,
+    .alloc = onednn_alloc,
+    .release = onednn_release,
+    .zero = onednn_zero,
+    .copy = onednn_copy,
+    .activation_floats = onednn_activation_floats,
+    .activation_import = onednn_activation_import,
+    .activation_export = onednn_activation_export,
+    .param_layout_create = onednn_param_layout_create,
+    .param_layout_destroy = onednn_param_layout_destroy,
+    .param_floats = onednn_param_floats,
+    .param_import = onednn_param_import,
+    .param_export = onednn_param_export,
+    .op_create = onednn_op_create,
+    .op_destroy = onednn_op_destroy,
+    .op_saved_bytes = onednn_op_saved_bytes,
+    .op_scratch_bytes = onednn_op_scratch_bytes,
+    .op_forward = onednn_op_forward,
+    .op_backward = onednn_op_backward,
+    .focal_loss = onednn_focal_loss,
+    .sum_squares = onednn_sum_squares,
+    .scale = onednn_scale,
+    .sgd_step = onednn_sgd_step,
+    .adamw_step = onednn_adamw_step,
+};
+
+enum status backend_onednn_create(const struct backend_config *config, backend **b, struct error *err) {
+    if (config->threads < 1)
+        return error_set(err, STATUS_INVALID, "oneDNN backend: threads is %d, must be at least 1", config->threads);
+    struct onednn *o = calloc(1, sizeof *o);
+    if (!o)
+        return error_memory(err, "the oneDNN backend");
+    *o = (struct onednn){.base.ops = &onednn_ops, .threads = config->threads, .kernels = choose_kernels()};
+    use_threads(o);
+    dnnl_status_t status = dnnl_engine_create(&o->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&o->stream, o->engine, dnnl_stream_in_order);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_create(&o->attr);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(o->attr, dnnl_scratchpad_mode_user);
+    if (status != dnnl_success) {
+        onednn_destroy(&o->base);
+        return onednn_status(status, "engine", err);
+    }
+    *b = &o->base;
+    return STATUS_OK;
+}
