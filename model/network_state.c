@@ -102,28 +102,42 @@ int network_tensor_find(const network *net, const char *key) {
     return -1;
 }
 
-enum direction { FROM_SLICE, TO_SLICE };
+// A slice of dimension 1 lies in the joined tensor as one run in every output channel.
+struct runs {
+    size_t count, floats, stride, first;
+};
 
-// Moves a slice of dimension 1 between a joined tensor and a contiguous copy of its own.
-static void move_slice(const struct network_tensor *t, const struct graph_param *p, float *joined, float *slice,
-                       enum direction direction) {
-    size_t inner = (size_t)(p->shape[2] * p->shape[3]), run = (size_t)p->shape[1] * inner;
-    for (size_t o = 0; o < (size_t)p->shape[0]; o++) {
-        float *whole = joined + (o * (size_t)t->shape[1] + (size_t)p->slice_first) * inner, *part = slice + o * run;
-        if (direction == FROM_SLICE)
-            memcpy(whole, part, run * sizeof(float));
-        else
-            memcpy(part, whole, run * sizeof(float));
-    }
+static struct runs slice_runs(const struct network_tensor *t, const struct graph_param *p) {
+    size_t inner = (size_t)(p->shape[2] * p->shape[3]);
+    return (struct runs){(size_t)p->shape[0], (size_t)p->shape[1] * inner, (size_t)t->shape[1] * inner,
+                         (size_t)p->slice_first * inner};
+}
+
+static void join_slice(struct runs r, const float *slice, float *joined) {
+    for (size_t i = 0; i < r.count; i++)
+        memcpy(joined + i * r.stride + r.first, slice + i * r.floats, r.floats * sizeof(float));
+}
+
+static void split_slice(struct runs r, const float *joined, float *slice) {
+    for (size_t i = 0; i < r.count; i++)
+        memcpy(slice + i * r.floats, joined + i * r.stride + r.first, r.floats * sizeof(float));
 }
 
 static void read_parameter(struct network *net, const float *arena, const struct state_tensor *t, float *host) {
     for (int i = t->first; i < t->first + t->slices; i++) {
-        const float *from = arena + net->param_offsets[i];
         float *to = t->slices == 1 ? host : net->staging;
-        net->b->ops->param_export(net->b, net->param_layouts[i], from, to);
+        net->b->ops->param_export(net->b, net->param_layouts[i], arena + net->param_offsets[i], to);
         if (t->slices > 1)
-            move_slice(&t->info, &net->g->params[i], host, net->staging, FROM_SLICE);
+            join_slice(slice_runs(&t->info, &net->g->params[i]), net->staging, host);
+    }
+}
+
+static void write_parameter(struct network *net, float *arena, const struct state_tensor *t, const float *host) {
+    for (int i = t->first; i < t->first + t->slices; i++) {
+        if (t->slices > 1)
+            split_slice(slice_runs(&t->info, &net->g->params[i]), host, net->staging);
+        net->b->ops->param_import(net->b, net->param_layouts[i], t->slices == 1 ? host : net->staging,
+                                  arena + net->param_offsets[i]);
     }
 }
 
@@ -135,15 +149,6 @@ void network_read(network *net, enum network_arena arena, int index, float *host
         read_parameter(net, net->arenas[arena], t, host);
     else
         memset(host, 0, t->info.count * sizeof(float)); // never allocated: gradients and moments begin at zero
-}
-
-static void write_parameter(struct network *net, float *arena, const struct state_tensor *t, const float *host) {
-    for (int i = t->first; i < t->first + t->slices; i++) {
-        if (t->slices > 1) // TO_SLICE only reads `host`
-            move_slice(&t->info, &net->g->params[i], (float *)(uintptr_t)host, net->staging, TO_SLICE);
-        net->b->ops->param_import(net->b, net->param_layouts[i], t->slices > 1 ? net->staging : host,
-                                  arena + net->param_offsets[i]);
-    }
 }
 
 void network_write(network *net, enum network_arena arena, int index, const float *host) {
