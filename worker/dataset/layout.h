@@ -28,6 +28,13 @@ void timestep_text(struct timestep step, char out[TIMESTEP_TEXT_SIZE]); // "2018
 void layout_bands_text(const struct layout *layout, char out[LAYOUT_TEXT_SIZE]);
 void layout_steps_text(const struct layout *layout, char out[LAYOUT_TEXT_SIZE]);
 
+// sampling_plan_create for a layout alone; `source` names the file in messages.
+NODISCARD enum status sampling_plan_of_layout(const struct layout *layout, const char *source,
+                                              enum temporal_sampling sampling, struct sampling_plan *plan,
+                                              struct error *err);
+// Timestep t of an image (steps, bands, height, width) of which one step takes `frame` floats; out has `frame` floats.
+void sampling_apply_to(const struct sampling_plan *plan, const float *image, size_t frame, int t, float *out);
+
 struct dataset_ini {
     struct layout layout;
     bool has_ignore;

@@ -107,15 +107,21 @@ static void compute_normalization(loader *l) {
     }
 }
 
+void normalization_apply(const struct normalization *normalization, int bands, size_t pixels, float *frame) {
+    for (int c = 0; c < bands; c++) {
+        float *x = frame + (size_t)c * pixels;
+        double mean = normalization ? normalization->mean[c] : 0, scale = normalization ? 1 / normalization->std[c] : 1;
+        for (size_t p = 0; p < pixels; p++)
+            x[p] = isfinite(x[p]) ? (float)(((double)x[p] - mean) * scale) : 0.0f;
+    }
+}
+
 static void normalize(loader *l) {
     for (int i = 0; i < dataset_count(l->ds); i++) {
         size_t pixels = pixels_of(dataset_sample(l->ds, i));
-        for (int frame = 0; frame < l->plan.steps * l->bands; frame++) {
-            float *x = l->images[i] + (size_t)frame * pixels;
-            double mean = l->normalization.mean[frame % l->bands], scale = 1 / l->normalization.std[frame % l->bands];
-            for (size_t p = 0; p < pixels; p++)
-                x[p] = isfinite(x[p]) ? (float)(((double)x[p] - mean) * scale) : 0.0f;
-        }
+        for (int t = 0; t < l->plan.steps; t++)
+            normalization_apply(&l->normalization, l->bands, pixels,
+                                l->images[i] + (size_t)(t * l->bands) * pixels);
     }
 }
 

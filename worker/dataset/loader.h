@@ -15,6 +15,9 @@ struct normalization {
     double mean[DATASET_MAX_BANDS], std[DATASET_MAX_BANDS]; // population std; a band without spread gets 1
 };
 
+// (x - mean) / std of one frame (bands, pixels) in place; missing values become 0. NULL: only that.
+void normalization_apply(const struct normalization *normalization, int bands, size_t pixels, float *frame);
+
 struct loader_config {
     enum temporal_sampling sampling;
     int image_size;
