@@ -1,6 +1,7 @@
 // CSV files that are the state of a sweep: appended row by row, on disk before they count, read back whole.
 //
-// A writer belongs to one thread of rank 0. A table is read in one go; a torn last line (no newline at the end: the writer died in it) is dropped.
+// A writer belongs to one thread of rank 0. A table is read in one go; a torn last line (no newline at the end: the
+// writer died in it) is dropped.
 #ifndef GRIDFOLD_RESULTS_CSV_FILE_H
 #define GRIDFOLD_RESULTS_CSV_FILE_H
 
@@ -11,13 +12,14 @@
 
 typedef struct csv_log csv_log;
 
-// Opens for appending; a new or empty file gets the header line; an existing one must have exactly this header (STATUS_MISMATCH), and a torn last
-// line is cut off.
+// Opens for appending; a new or empty file gets the header line; an existing one must have exactly this header
+// (STATUS_MISMATCH), and a torn last line is cut off.
 NODISCARD enum status csv_log_open(const char *path, const char *const *columns, size_t count, csv_log **log,
                                    struct error *err);
 void csv_log_close(csv_log *log);
 size_t csv_log_columns(const csv_log *log);
-// One row of csv_log_columns() fields in one write(2); fields are quoted where they need it. Not yet on disk. What a failed write left is cut off.
+// One row of csv_log_columns() fields in one write(2); fields are quoted where they need it. Not yet on disk. What a
+// failed write left is cut off.
 NODISCARD enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err);
 // fdatasync.
 NODISCARD enum status csv_log_sync(csv_log *log, struct error *err);

@@ -1,4 +1,5 @@
-// The files of a run folder and their columns, one struct a row. The master writes them; report, status and resume read them.
+// The files of a run folder and their columns, one struct a row. The master writes them; report, status and resume read
+// them.
 #ifndef GRIDFOLD_RESULTS_RUN_FILES_H
 #define GRIDFOLD_RESULTS_RUN_FILES_H
 
@@ -8,21 +9,23 @@
 
 enum { RUN_ID_SIZE = 17, RUN_NAME_SIZE = 160, RUN_TEXT_SIZE = 1024, RUN_MAX_SWEPT = 40, RUN_VALUE_SIZE = 512 };
 
-// epochs.csv: trial, config, fold, epoch, lr, train_loss, train_iou, train_f1, val_loss, val_iou, val_f1, val_precision, val_recall, grad_norm
+// epochs.csv: trial, config, fold, epoch, lr, train_loss, train_iou, train_f1, val_loss, val_iou, val_f1,
+// val_precision, val_recall, grad_norm
 struct epoch_row {
     char trial[RUN_ID_SIZE], config[RUN_NAME_SIZE];
     int fold, epoch;
     double lr, train_loss, train_iou, train_f1, val_loss, val_iou, val_f1, val_precision, val_recall, grad_norm;
 };
 
-// trials.csv: trial, grid, config, fold, <every swept hyperparameter>, status, best_iou, best_epoch, best_f1, final_iou, train_val_gap, parameters,
-// epochs_run, error. A trial that stands in several grids has a row for each. grid is empty for [config NAME] trials.
+// trials.csv: trial, grid, config, fold, <every swept hyperparameter>, status, best_iou, best_epoch, best_f1,
+// final_iou, train_val_gap, parameters, epochs_run, error. A trial that stands in several grids has a row for each.
+// grid is empty for [config NAME] trials.
 struct trial_row {
     char trial[RUN_ID_SIZE], grid[RUN_NAME_SIZE], config[RUN_NAME_SIZE];
     int fold;
     int swept_count;
-    char swept[RUN_MAX_SWEPT][64]; // values in the order of the run's swept columns
-    char status[16];               // done, failed, diverged, stopped
+    char swept[RUN_MAX_SWEPT][64];                      // values in the order of the run's swept columns
+    char status[16];                                    // done, failed, diverged, stopped
     double best_iou, best_f1, final_iou, train_val_gap; // fractions; NaN: none
     int best_epoch, epochs_run;                         // best_epoch -1: none (empty in the file)
     int64_t parameters;
@@ -33,7 +36,7 @@ struct trial_row {
 struct event_row {
     char time[32]; // ISO 8601 UTC
     char trial[RUN_ID_SIZE];
-    int epoch; // -1: none
+    int epoch;      // -1: none
     char event[24]; // planned, assigned, resumed, epoch, done, lost, retried, failed, stopped
     char host[64];
     int worker; // rank, -1: none
@@ -51,10 +54,13 @@ struct swept_columns {
 
 NODISCARD enum status epochs_open(const char *path, csv_log **log, struct error *err);
 NODISCARD enum status epochs_append(csv_log *log, const struct epoch_row *row, struct error *err);
-NODISCARD enum status epochs_read(const char *path, struct epoch_row **rows, size_t *count, struct error *err); // free(*rows)
-NODISCARD enum status epochs_write(const char *path, const struct epoch_row *rows, size_t count, struct error *err); // by rename
+NODISCARD enum status epochs_read(const char *path, struct epoch_row **rows, size_t *count,
+                                  struct error *err); // free(*rows)
+NODISCARD enum status epochs_write(const char *path, const struct epoch_row *rows, size_t count,
+                                   struct error *err); // by rename
 
-NODISCARD enum status trials_open(const char *path, const struct swept_columns *swept, csv_log **log, struct error *err);
+NODISCARD enum status trials_open(const char *path, const struct swept_columns *swept, csv_log **log,
+                                  struct error *err);
 NODISCARD enum status trials_append(csv_log *log, const struct trial_row *row, struct error *err);
 NODISCARD enum status trials_read(const char *path, struct swept_columns *swept, struct trial_row **rows, size_t *count,
                                   struct error *err);

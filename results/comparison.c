@@ -1,0 +1,276 @@
+#include "results/comparison.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/statistics.h"
+
+static void percent(table *t, double fraction) {
+    table_value(t, fraction, "%.2f %%", 100 * fraction);
+}
+
+static void points(table *t, double fraction) {
+    table_value(t, fraction, "%+.2f pp", 100 * fraction);
+}
+
+static void integer_or_dash(table *t, int value) {
+    table_value(t, value < 0 ? (double)NAN : value, "%d", value);
+}
+
+static void percent_with_sd(table *t, const struct fold_summary *s) {
+    table_value(t, s->mean, "%.2f +- %.2f %%", 100 * s->mean, 100 * s->sd_population);
+}
+
+// One configuration
+
+static void add_fold_row(table *t, const struct fold_result *fold, bool show_status) {
+    table_row(t, TABLE_PLAIN);
+    table_cell(t, "%d", fold->fold);
+    percent(t, fold->best_iou);
+    integer_or_dash(t, fold->best_epoch);
+    percent(t, fold->best_f1);
+    if (show_status)
+        table_cell(t, "%s%s%s", fold->status, *fold->reason ? ": " : "", fold->reason);
+}
+
+static void add_mean_rows(table *t, const struct fold_summary *iou, const struct fold_summary *f1) {
+    table_row(t, TABLE_BOLD);
+    table_cell(t, "Mean");
+    percent_with_sd(t, iou);
+    table_value(t, NAN, "-");
+    percent_with_sd(t, f1);
+    table_row(t, TABLE_CSV_ONLY);
+    table_cell(t, "SD (population)");
+    table_value(t, iou->sd_population, "-");
+    table_value(t, NAN, "-");
+    table_value(t, f1->sd_population, "-");
+}
+
+enum status comparison_add_folds(document *doc, const struct fold_series *series, struct error *err) {
+    struct fold_summary iou, f1;
+    TRY(fold_series_summary(series, FOLD_BEST_IOU, &iou, err));
+    TRY(fold_series_summary(series, FOLD_BEST_F1, &f1, err));
+    char name[SERIES_NAME_SIZE + 16];
+    snprintf(name, sizeof name, "phase2_%s", series->name);
+    table *t = document_table(doc, name, "Configuration %s: %zu %s", series->name, series->count,
+                              series->count == 1 ? "fold" : "folds");
+    bool all_done = iou.n == series->count;
+    table_column(t, TABLE_LEFT, "fold", "Fold");
+    table_column(t, TABLE_RIGHT, "best_iou", "Best IoU");
+    table_column(t, TABLE_RIGHT, "best_epoch", "Best epoch");
+    table_column(t, TABLE_RIGHT, "best_f1", "Best F1");
+    if (!all_done)
+        table_column(t, TABLE_LEFT, "status", "Status");
+    for (size_t i = 0; i < series->count; i++)
+        add_fold_row(t, &series->fold[i], !all_done);
+    if (iou.n > 0) {
+        add_mean_rows(t, &iou, &f1);
+        table_note(t, "Mean +- population standard deviation over %s%zu folds.", all_done ? "" : "the done ones of ",
+                   series->count);
+    }
+    return STATUS_OK;
+}
+
+// Two configurations
+
+static void add_improvement(document *doc, const struct fold_series *baseline, const struct fold_series *candidate,
+                            const struct fold_summary *b, const struct fold_summary *c) {
+    table *t = document_table(doc, "improvement", "Per-fold improvement (best validation IoU)");
+    table_column(t, TABLE_LEFT, "fold", "Fold");
+    table_column(t, TABLE_RIGHT, "baseline", baseline->name);
+    table_column(t, TABLE_RIGHT, "candidate", candidate->name);
+    table_column(t, TABLE_RIGHT, "difference", "Difference");
+    for (size_t i = 0; i < baseline->count; i++) {
+        table_row(t, TABLE_PLAIN);
+        table_cell(t, "%d", baseline->fold[i].fold);
+        percent(t, baseline->fold[i].best_iou);
+        percent(t, candidate->fold[i].best_iou);
+        points(t, candidate->fold[i].best_iou - baseline->fold[i].best_iou);
+    }
+    table_row(t, TABLE_BOLD);
+    table_cell(t, "Mean");
+    percent(t, b->mean);
+    percent(t, c->mean);
+    points(t, c->mean - b->mean);
+}
+
+static void add_metric_row(table *t, const char *key, const char *metric, const struct fold_summary *b,
+                           const struct fold_summary *c) {
+    double difference = c->mean - b->mean;
+    table_row(t, TABLE_PLAIN);
+    table_label(t, key, metric);
+    percent_with_sd(t, b);
+    percent_with_sd(t, c);
+    if (b->mean > 0)
+        table_value(t, difference, "%+.2f pp (%+.0f %%)", 100 * difference, 100 * difference / b->mean);
+    else
+        points(t, difference);
+}
+
+// The standard deviations of the row before, for programs.
+static void add_sd_row(table *t, const char *key, const struct fold_summary *b, const struct fold_summary *c) {
+    table_row(t, TABLE_CSV_ONLY);
+    table_cell(t, "%s", key);
+    table_value(t, b->sd_population, "-");
+    table_value(t, c->sd_population, "-");
+    table_value(t, c->sd_population - b->sd_population, "-");
+}
+
+static void add_cv_row(table *t, const char *key, const char *metric, double b, double c) {
+    table_row(t, TABLE_PLAIN);
+    table_label(t, key, metric);
+    table_value(t, b, "%.1f %%", 100 * b);
+    table_value(t, c, "%.1f %%", 100 * c);
+    table_value(t, c - b, "%+.1f pp (%s)", 100 * (c - b),
+                c < b   ? "more consistent"
+                : c > b ? "less consistent"
+                        : "same");
+}
+
+static enum status add_comparison(document *doc, const struct fold_series *baseline,
+                                  const struct fold_series *candidate, const struct fold_summary *b,
+                                  const struct fold_summary *c, struct error *err) {
+    struct fold_summary b_f1, c_f1;
+    TRY(fold_series_summary(baseline, FOLD_BEST_F1, &b_f1, err));
+    TRY(fold_series_summary(candidate, FOLD_BEST_F1, &c_f1, err));
+    table *t = document_table(doc, "comparison", "Comparison over %zu folds", b->n);
+    table_column(t, TABLE_LEFT, "metric", "Metric");
+    table_column(t, TABLE_RIGHT, "baseline", baseline->name);
+    table_column(t, TABLE_RIGHT, "candidate", candidate->name);
+    table_column(t, TABLE_RIGHT, "improvement", "Improvement");
+    add_metric_row(t, "mean_iou", "Mean IoU +- population SD", b, c);
+    add_sd_row(t, "sd_population_iou", b, c);
+    add_metric_row(t, "mean_f1", "Mean F1 +- population SD", &b_f1, &c_f1);
+    add_sd_row(t, "sd_population_f1", &b_f1, &c_f1);
+    add_cv_row(t, "cv_population", "CV of IoU (population SD / mean)", b->sd_population / b->mean,
+               c->sd_population / c->mean);
+    add_cv_row(t, "cv_sample", "CV of IoU (sample SD / mean)", b->sd_sample / b->mean, c->sd_sample / c->mean);
+    return STATUS_OK;
+}
+
+static void add_p(table *t, double p) {
+    if (p < 0.0001)
+        table_value(t, p, "< 0.0001");
+    else
+        table_value(t, p, "%.4f", p);
+}
+
+static void begin_statistic(table *t, int flags, const char *key, const char *label) {
+    table_row(t, flags);
+    table_label(t, key, label);
+}
+
+static void add_confidence_interval(table *t, const struct paired_statistics *s) {
+    begin_statistic(t, TABLE_READERS_ONLY, "", "95 % confidence interval of the mean difference");
+    table_cell(t, "%.1f to %.1f pp", 100 * s->ci_low, 100 * s->ci_high);
+    begin_statistic(t, TABLE_CSV_ONLY, "ci95_low", "");
+    table_value(t, s->ci_low, "-");
+    begin_statistic(t, TABLE_CSV_ONLY, "ci95_high", "");
+    table_value(t, s->ci_high, "-");
+}
+
+static void add_statistics(document *doc, const struct paired_statistics *s) {
+    table *t = document_table(doc, "statistics", "Statistics of the paired differences in IoU");
+    table_column(t, TABLE_LEFT, "statistic", "Statistic");
+    table_column(t, TABLE_RIGHT, "value", "Value");
+    begin_statistic(t, TABLE_PLAIN, "pairs", "Pairs (folds)");
+    table_cell(t, "%zu", s->n);
+    begin_statistic(t, TABLE_PLAIN, "mean_difference", "Mean difference");
+    points(t, s->mean);
+    begin_statistic(t, TABLE_PLAIN, "sd_sample", "SD of the differences (sample)");
+    table_value(t, s->sd, "%.2f pp", 100 * s->sd);
+    begin_statistic(t, TABLE_PLAIN, "standard_error", "Standard error (sample SD)");
+    table_value(t, s->standard_error, "%.2f pp", 100 * s->standard_error);
+    begin_statistic(t, TABLE_PLAIN, "t", "Paired t-test: t");
+    table_value(t, s->t, "%.3f", s->t);
+    begin_statistic(t, TABLE_PLAIN, "df", "Paired t-test: degrees of freedom");
+    table_cell(t, "%.0f", s->degrees);
+    begin_statistic(t, TABLE_PLAIN, "p", "Paired t-test: p (two-sided)");
+    add_p(t, s->p);
+    begin_statistic(t, TABLE_PLAIN, "permutation_p", "Exact sign-flip permutation: p (two-sided)");
+    add_p(t, s->permutation_p);
+    add_confidence_interval(t, s);
+    begin_statistic(t, TABLE_PLAIN, "cohen_d", "Cohen's d_z (sample SD of the differences)");
+    table_value(t, s->cohen_d, "%.2f (%s effect)", s->cohen_d, statistics_effect_name(s->cohen_d));
+    if (s->n <= STATISTICS_MAX_EXACT)
+        table_note(t, "%zu folds can give no permutation p below 2/2^%zu = %.4g.", s->n, s->n, s->permutation_least);
+    else
+        table_note(t, "The exact permutation test stops at %d folds.", STATISTICS_MAX_EXACT);
+    if (isnan(s->t))
+        table_note(t, "All differences are the same: t, p and d are not defined.");
+}
+
+static enum status paired(const struct fold_series *baseline, const struct fold_series *candidate,
+                          struct paired_statistics *out, struct error *err) {
+    TRY(fold_series_check_pairs(baseline, candidate, err));
+    double *values = malloc((2 * baseline->count + 1) * sizeof *values);
+    if (!values)
+        return error_memory(err, "paired differences");
+    size_t n = fold_series_values(baseline, FOLD_BEST_IOU, values);
+    fold_series_values(candidate, FOLD_BEST_IOU, values + n);
+    enum status status = statistics_paired(values, values + n, n, out, err);
+    free(values);
+    return status;
+}
+
+enum status comparison_add_pair(document *doc, const struct fold_series *baseline, const struct fold_series *candidate,
+                                struct error *err) {
+    struct paired_statistics statistics;
+    struct fold_summary b, c;
+    TRY(paired(baseline, candidate, &statistics, err));
+    TRY(fold_series_summary(baseline, FOLD_BEST_IOU, &b, err));
+    TRY(fold_series_summary(candidate, FOLD_BEST_IOU, &c, err));
+    TRY(add_comparison(doc, baseline, candidate, &b, &c, err));
+    add_improvement(doc, baseline, candidate, &b, &c);
+    add_statistics(doc, &statistics);
+    return STATUS_OK;
+}
+
+// Overfitting
+
+static bool has_final(const struct fold_series *series) {
+    for (size_t i = 0; i < series->count; i++)
+        if (!isnan(series->fold[i].final_iou) || !isnan(series->fold[i].train_val_gap))
+            return true;
+    return false;
+}
+
+static enum status add_overfitting_mean(table *t, const struct fold_series *series, struct error *err) {
+    static const enum fold_metric metrics[] = {FOLD_BEST_IOU, FOLD_FINAL_IOU, FOLD_DROP, FOLD_TRAIN_VAL_GAP};
+    table_row(t, TABLE_BOLD);
+    table_cell(t, "Mean");
+    for (int i = 0; i < 4; i++) {
+        struct fold_summary s;
+        TRY(fold_series_summary(series, metrics[i], &s, err));
+        if (i < 2)
+            percent(t, s.mean);
+        else
+            points(t, s.mean);
+    }
+    return STATUS_OK;
+}
+
+enum status comparison_add_overfitting(document *doc, const char *name, const struct fold_series *series, bool *any,
+                                       struct error *err) {
+    *any = has_final(series);
+    if (!*any)
+        return STATUS_OK;
+    table *t = document_table(doc, name, "Overfitting of %s", series->name);
+    table_column(t, TABLE_LEFT, "fold", "Fold");
+    table_column(t, TABLE_RIGHT, "best_iou", "Best IoU");
+    table_column(t, TABLE_RIGHT, "final_iou", "Final IoU");
+    table_column(t, TABLE_RIGHT, "drop", "Drop");
+    table_column(t, TABLE_RIGHT, "train_val_gap", "Train-val gap");
+    for (size_t i = 0; i < series->count; i++) {
+        const struct fold_result *fold = &series->fold[i];
+        table_row(t, TABLE_PLAIN);
+        table_cell(t, "%d", fold->fold);
+        percent(t, fold->best_iou);
+        percent(t, fold->final_iou);
+        points(t, fold_metric(fold, FOLD_DROP));
+        points(t, fold->train_val_gap);
+    }
+    table_note(t, "Drop: final minus best validation IoU. Gap: training minus validation IoU at the final epoch.");
+    return add_overfitting_mean(t, series, err);
+}

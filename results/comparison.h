@@ -1,0 +1,21 @@
+// The tables of Phase 2: one configuration's folds, two configurations on the same folds, overfitting.
+#ifndef GRIDFOLD_RESULTS_COMPARISON_H
+#define GRIDFOLD_RESULTS_COMPARISON_H
+
+#include "results/fold_series.h"
+#include "results/table.h"
+
+// "phase2_<config>": best IoU, epoch and F1 of every fold, mean +- population standard deviation of those that are
+// done.
+NODISCARD enum status comparison_add_folds(document *doc, const struct fold_series *series, struct error *err);
+
+// "improvement", "comparison" and "statistics". What cannot be paired is an error of fold_series_check_pairs or
+// statistics_paired.
+NODISCARD enum status comparison_add_pair(document *doc, const struct fold_series *baseline,
+                                          const struct fold_series *candidate, struct error *err);
+
+// "overfitting" for the folds that have a final IoU or a gap; false in *any and no table when none has.
+NODISCARD enum status comparison_add_overfitting(document *doc, const char *name, const struct fold_series *series,
+                                                 bool *any, struct error *err);
+
+#endif
