@@ -8,7 +8,6 @@
 #include "model/base/safetensors.h"
 #include "worker/dataset/layout.h"
 
-#define FORMAT_NAME  "gridfold-dataset-1"
 #define IMAGE_SUFFIX "/image"
 #define MASK_SUFFIX  "/mask"
 
@@ -48,8 +47,8 @@ static bool ends_with(const char *name, const char *suffix) {
 
 static enum status read_metadata(dataset *ds, struct error *err) {
     const char *format = safetensors_metadata(ds->file, "format");
-    if (!format || strcmp(format, FORMAT_NAME) != 0)
-        return error_set(err, STATUS_FORMAT, "%s is not a dataset file (format '%s', wanted '" FORMAT_NAME "')",
+    if (!format || strcmp(format, DATASET_FORMAT) != 0)
+        return error_set(err, STATUS_FORMAT, "%s is not a dataset file (format '%s', wanted '" DATASET_FORMAT "')",
                          ds->path, format ? format : "absent");
     const char *bands = safetensors_metadata(ds->file, "bands"), *steps = safetensors_metadata(ds->file, "steps");
     if (!bands || !steps || !safetensors_metadata(ds->file, "test"))

@@ -9,6 +9,8 @@
 
 #include "worker/dataset/dataset.h"
 
+#define DATASET_FORMAT "gridfold-dataset-1" // what the metadata "format" of a dataset file says
+
 enum { TIMESTEP_TEXT_SIZE = 16, LAYOUT_TEXT_SIZE = 64 * 34 };
 
 struct layout {

@@ -120,8 +120,7 @@ static void normalize(loader *l) {
     for (int i = 0; i < dataset_count(l->ds); i++) {
         size_t pixels = pixels_of(dataset_sample(l->ds, i));
         for (int t = 0; t < l->plan.steps; t++)
-            normalization_apply(&l->normalization, l->bands, pixels,
-                                l->images[i] + (size_t)(t * l->bands) * pixels);
+            normalization_apply(&l->normalization, l->bands, pixels, l->images[i] + (size_t)(t * l->bands) * pixels);
     }
 }
 
