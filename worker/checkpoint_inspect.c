@@ -20,7 +20,7 @@ static enum status weight_shape(const safetensors *file, const char *path, const
 // The architecture from the shapes of the weights alone.
 static enum status read_architecture(const safetensors *file, const char *path, struct lstm_unet_config *m,
                                      struct error *err) {
-    const int64_t *shape;
+    const int64_t *shape = NULL;
     char key[GRAPH_KEY_SIZE];
     TRY(weight_shape(file, path, "encoder.conv1.weight", &shape, err));
     m->encoder_width = (int)shape[0];

@@ -1,0 +1,333 @@
+// The trainer on a small dataset: resume is exact to the byte, failures are results, checkpoints are what they say.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "model/base/file.h"
+#include "model/base/safetensors.h"
+#include "tests/worker/small_dataset.h"
+#include "worker/evaluate.h"
+#include "worker/pretrained.h"
+#include "worker/trainer.h"
+
+static char folder[] = "/tmp/gridfold-trainer-XXXXXX";
+static char dataset_file[PATH_SIZE];
+
+static int set_up(void **state) {
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(dataset_file, sizeof dataset_file, "%s/small.safetensors", folder);
+    small_dataset_write(dataset_file);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    char command[PATH_SIZE];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static struct trial small_trial(const char *name) {
+    struct trial t = {.hp = hyperparameters_default(),
+                      .folds = 3,
+                      .fold = 1,
+                      .seed = 42,
+                      .backend = "auto",
+                      .threads = 1,
+                      .checkpoint_seconds = 1e9};
+    struct error err;
+    t.hp.lr = 0.003;
+    t.hp.optimizer = OPTIMIZER_ADAMW;
+    t.hp.epochs = 3;
+    t.hp.batch_size = 3; // four training samples: a last short batch of one
+    t.hp.image_size = 32;
+    t.hp.temporal_sampling = SAMPLING_ALL;
+    t.hp.encoder_width = 4;
+    t.hp.lstm_hidden_dim = 4;
+    assert_int_equal(hyper_set(&t.hp, HYPER_decoder_channels, "8,8,4,4,4", &err), STATUS_OK);
+    trial_id(&t.hp, t.folds, t.fold, t.seed, t.id);
+    snprintf(t.dataset, sizeof t.dataset, "%s", dataset_file);
+    snprintf(t.folder, sizeof t.folder, "%s/%s", folder, name);
+    return t;
+}
+
+// What the hooks saw.
+struct log {
+    int epochs, replayed, steps, stop_after; // stop_after steps; 0: never
+    struct epoch_metrics last;
+};
+
+static void on_epoch(void *context, const struct trial *trial, const struct epoch_metrics *m, bool replayed,
+                     double seconds) {
+    struct log *log = context;
+    (void)trial;
+    (void)seconds;
+    assert_int_equal(m->epoch, log->epochs);
+    log->epochs++;
+    log->replayed += replayed;
+    log->last = *m;
+}
+
+static bool on_stop(void *context) {
+    struct log *log = context;
+    return log->stop_after > 0 && log->steps >= log->stop_after;
+}
+
+static void on_alive(void *context) {
+    ((struct log *)context)->steps++;
+}
+
+static struct trial_result run(trainer *t, const struct trial *trial, struct log *log) {
+    struct trainer_hooks hooks = {log, on_epoch, on_stop, on_alive};
+    struct trial_result result;
+    struct error err = {STATUS_OK, ""};
+    if (trainer_run(t, trial, &hooks, &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    return result;
+}
+
+static trainer *new_trainer(void) {
+    trainer *t;
+    struct error err;
+    assert_int_equal(trainer_create(&t, &err), STATUS_OK);
+    return t;
+}
+
+static void assert_same_file(const struct trial *a, const struct trial *b, const char *name) {
+    char path_a[PATH_SIZE + 32], path_b[PATH_SIZE + 32], *text_a, *text_b;
+    size_t size_a, size_b;
+    struct error err;
+    snprintf(path_a, sizeof path_a, "%s/%s", a->folder, name);
+    snprintf(path_b, sizeof path_b, "%s/%s", b->folder, name);
+    assert_int_equal(file_read(path_a, &text_a, &size_a, &err), STATUS_OK);
+    assert_int_equal(file_read(path_b, &text_b, &size_b, &err), STATUS_OK);
+    assert_int_equal(size_a, size_b);
+    assert_memory_equal(text_a, text_b, size_a);
+    free(text_a);
+    free(text_b);
+}
+
+static void resume_is_exact_after_every_step(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct trial whole = small_trial("whole"), parts = small_trial("parts");
+    struct log log = {0};
+    struct trial_result expected = run(t, &whole, &log);
+    assert_int_equal(expected.status, TRIAL_DONE);
+    assert_int_equal(expected.epochs_run, 3);
+    assert_int_equal(log.epochs, 3);
+    assert_int_equal(log.steps, 6);
+    struct trial_result result;
+    int rounds = 0;
+    do { // stopped after every single step, inside epochs and between them
+        struct log part = {.stop_after = 1};
+        trainer *fresh = new_trainer();
+        result = run(fresh, &parts, &part);
+        trainer_destroy(fresh);
+        rounds++;
+    } while (result.status == TRIAL_STOPPED && rounds < 20);
+    assert_int_equal(rounds, 7); // six stops, and a last run that only finishes the epoch
+    assert_int_equal(result.status, TRIAL_DONE);
+    assert_memory_equal(&result.best_iou, &expected.best_iou, sizeof result.best_iou);
+    assert_memory_equal(&result.train_val_gap, &expected.train_val_gap, sizeof result.train_val_gap);
+    assert_same_file(&whole, &parts, "best.safetensors");
+    assert_same_file(&whole, &parts, "last.safetensors");
+    trainer_destroy(t);
+}
+
+static void a_finished_trial_replays_its_epochs(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct trial trial = small_trial("whole");
+    struct log log = {0};
+    struct trial_result result = run(t, &trial, &log);
+    assert_int_equal(result.status, TRIAL_DONE);
+    assert_int_equal(log.replayed, 3);
+    assert_int_equal(log.steps, 0);
+    trainer_destroy(t);
+}
+
+static void a_damaged_checkpoint_starts_anew(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct trial whole = small_trial("whole"), damaged = small_trial("damaged");
+    struct log log = {.stop_after = 2}, again = {0};
+    assert_int_equal(run(t, &damaged, &log).status, TRIAL_STOPPED);
+    char path[PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/last.safetensors", damaged.folder);
+    assert_int_equal(truncate(path, 5000), 0);
+    assert_int_equal(run(t, &damaged, &again).status, TRIAL_DONE);
+    assert_int_equal(again.replayed, 0);
+    assert_same_file(&whole, &damaged, "best.safetensors");
+    trainer_destroy(t);
+}
+
+static void failures_are_results(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct log log = {0};
+    struct trial big = small_trial("big");
+    big.hp.image_size = 64;
+    struct trial_result result = run(t, &big, &log);
+    assert_int_equal(result.status, TRIAL_FAILED);
+    assert_non_null(strstr(result.error, "smaller than image-size 64"));
+    assert_int_equal(result.best_epoch, -1);
+
+    struct trial wild = small_trial("wild");
+    wild.hp.lr = 1e3;
+    wild.hp.optimizer = OPTIMIZER_SGD;
+    wild.hp.clip_norm = 0;
+    wild.hp.epochs = 50;
+    result = run(t, &wild, &(struct log){0});
+    assert_int_equal(result.status, TRIAL_DIVERGED);
+    assert_true(result.error[0] != 0);
+
+    struct trial other = small_trial("other"), whole = small_trial("whole");
+    other.hp.lstm_hidden_dim = 8;
+    assert_true(snprintf(other.hp.init_checkpoint, HYPER_TEXT_SIZE, "%.400s/best.safetensors", whole.folder) <
+                HYPER_TEXT_SIZE);
+    result = run(t, &other, &(struct log){0});
+    assert_int_equal(result.status, TRIAL_FAILED);
+    assert_non_null(strstr(result.error, "another architecture"));
+    trainer_destroy(t);
+}
+
+static void a_checkpoint_evaluates_to_its_own_numbers(void **state) {
+    (void)state;
+    struct trial whole = small_trial("whole");
+    struct log log = {0};
+    trainer *t = new_trainer();
+    struct trial_result trained = run(t, &whole, &log);
+    trainer_destroy(t);
+    char path[PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/best.safetensors", whole.folder);
+    struct evaluate_config config = {.checkpoint = path,
+                                     .dataset = dataset_file,
+                                     .split = SPLIT_VAL,
+                                     .backend = "auto",
+                                     .threads = 1,
+                                     .batch_size = 3,
+                                     .fold = -1,
+                                     .folds = -1,
+                                     .seed = -1,
+                                     .sampling = -1,
+                                     .skip = -1,
+                                     .image_size = -1};
+    struct evaluate_result result;
+    struct error err;
+    assert_int_equal(evaluate_checkpoint(&config, &result, &err), STATUS_OK);
+    assert_int_equal(result.samples, 2);
+    assert_true(fabs(pooled_iou(&result.all) - trained.best_iou) < 1e-12);
+    config.split = SPLIT_TEST;
+    assert_int_equal(evaluate_checkpoint(&config, &result, &err), STATUS_OK);
+    assert_int_equal(result.samples, SMALL_TEST_SAMPLES);
+}
+
+static void checkpoints_carry_what_pytorch_needs(void **state) {
+    (void)state;
+    struct trial whole = small_trial("whole");
+    char path[PATH_SIZE + 32];
+    safetensors *file;
+    struct error err;
+    snprintf(path, sizeof path, "%s/best.safetensors", whole.folder);
+    assert_int_equal(safetensors_open(path, &file, &err), STATUS_OK);
+    const struct safetensors_tensor *n = safetensors_find(file, "encoder.bn1.num_batches_tracked");
+    assert_non_null(n);
+    assert_int_equal(n->rank, 0);
+    assert_int_equal(*(const int64_t *)n->data % 2, 0); // two steps an epoch
+    assert_null(safetensors_find(file, "state/progress"));
+    struct checkpoint_info info = {0};
+    assert_int_equal(checkpoint_inspect(file, path, &info, &err), STATUS_OK);
+    assert_int_equal(info.model.lstm_hidden, 4);
+    assert_int_equal(info.model.lstm_layers, 2);
+    assert_int_equal(info.model.decoder_channels[0], 8);
+    assert_int_equal(info.model.upsample, UPSAMPLE_TRANSPOSED);
+    assert_int_equal(info.sampling, SAMPLING_ALL);
+    assert_true(info.has_normalization && info.normalization.std[3] > 0);
+    assert_string_equal(info.band_names, "blue, green, red, nir");
+    assert_string_equal(info.trial, whole.id);
+    safetensors_close(file);
+}
+
+// A file with torchvision's keys and a 3-channel conv1, from a network of this project.
+static void write_torchvision_file(const char *path, network *net) {
+    struct error err;
+    safetensors_writer *w;
+    float *data[400];
+    int used = 0;
+    assert_int_equal(safetensors_writer_create(&w, &err), STATUS_OK);
+    for (int i = 0; i < network_tensor_count(net); i++) {
+        const struct network_tensor *t = network_tensor_at(net, i);
+        if (strncmp(t->key, "encoder.", 8) != 0)
+            continue;
+        int64_t shape[4];
+        memcpy(shape, t->shape, sizeof shape);
+        data[used] = malloc(t->count * sizeof(float));
+        network_read(net, ARENA_PARAM, i, data[used]);
+        if (strcmp(t->key, "encoder.conv1.weight") == 0) {
+            shape[1] = 3;
+            for (int64_t k = 0; k < shape[0] * 3 * 49; k++)
+                data[used][k] = (float)(k / 49 % 3 + 1); // red 1, green 2, blue 3
+        }
+        assert_int_equal(safetensors_add(w, t->key + 8, DTYPE_F32, t->rank, shape, data[used++], &err), STATUS_OK);
+    }
+    assert_int_equal(safetensors_write(w, path, &err), STATUS_OK);
+    safetensors_writer_destroy(w);
+    while (used > 0)
+        free(data[--used]);
+}
+
+static void pretrained_rgb_goes_to_the_bands_of_its_colours(void **state) {
+    (void)state;
+    struct error err;
+    backend *b;
+    network *net;
+    dataset *ds;
+    char path[PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/resnet.safetensors", folder);
+    struct lstm_unet_config config = {1, SMALL_STEPS,     SMALL_BANDS,      32,      4, 4,
+                                      1, {4, 4, 4, 4, 4}, UPSAMPLE_NEAREST, SKIP_MAX};
+    assert_int_equal(backend_create("reference", &(struct backend_config){1}, &b, &err), STATUS_OK);
+    assert_int_equal(network_create(b, &config, &net, &err), STATUS_OK);
+    assert_int_equal(network_initialize(net, 1, &err), STATUS_OK);
+    assert_int_equal(dataset_open(dataset_file, &ds, &err), STATUS_OK);
+    write_torchvision_file(path, net);
+    float weight[4 * SMALL_BANDS * 49];
+    int conv1 = network_tensor_find(net, "encoder.conv1.weight");
+    assert_int_equal(pretrained_load(path, ds, CONV1_BY_NAME, 42, net, &err), STATUS_OK);
+    network_read(net, ARENA_PARAM, conv1, weight);
+    assert_true(weight[0 * 49] == 3 && weight[1 * 49] == 2 && weight[2 * 49] == 1); // bands blue, green, red
+    assert_true(weight[3 * 49] != 0 && fabsf(weight[3 * 49]) < 1);                  // nir: drawn
+    assert_int_equal(pretrained_load(path, ds, CONV1_AS_PUBLISHED, 42, net, &err), STATUS_OK);
+    network_read(net, ARENA_PARAM, conv1, weight);
+    assert_true(weight[0 * 49] == 1 && weight[1 * 49] == 2 && weight[2 * 49] == 3);
+    network_destroy(net);
+    config.encoder_width = 8;
+    assert_int_equal(network_create(b, &config, &net, &err), STATUS_OK);
+    assert_int_equal(pretrained_load(path, ds, CONV1_BY_NAME, 42, net, &err), STATUS_MISMATCH);
+    network_destroy(net);
+    dataset_close(ds);
+    backend_destroy(b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resume_is_exact_after_every_step),
+        cmocka_unit_test(a_finished_trial_replays_its_epochs),
+        cmocka_unit_test(a_damaged_checkpoint_starts_anew),
+        cmocka_unit_test(failures_are_results),
+        cmocka_unit_test(a_checkpoint_evaluates_to_its_own_numbers),
+        cmocka_unit_test(checkpoints_carry_what_pytorch_needs),
+        cmocka_unit_test(pretrained_rgb_goes_to_the_bands_of_its_colours),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
