@@ -1,8 +1,9 @@
-// The one table of hyperparameters. INI keys, command-line flags, CSV columns, help, validation and the trial id all come from it.
+// The one table of hyperparameters. INI keys, command-line flags, CSV columns, help, validation and the trial id all
+// come from it.
 //
-// X(TYPE, field, "key", "default", minimum, maximum, "choices", "help"). Types: REAL double, INT int, CHOICE int (index into choices a|b|c),
-// TEXT char[], LIST five ints "256,128,64,32,16". Keys are written with hyphens, CSV columns with underscores; both are read everywhere.
-// Defaults are the baseline configuration of the experiment report.
+// X(TYPE, field, "key", "default", minimum, maximum, "choices", "help"). Types: REAL double, INT int, CHOICE int (index
+// into choices a|b|c), TEXT char[], LIST five ints "256,128,64,32,16". Keys are written with hyphens, CSV columns with
+// underscores; both are read everywhere. Defaults are the baseline configuration of the experiment report.
 #ifndef GRIDFOLD_WORKER_HYPERPARAMETERS_H
 #define GRIDFOLD_WORKER_HYPERPARAMETERS_H
 
@@ -45,11 +46,11 @@
 enum { HYPER_TEXT_SIZE = 512, HYPER_LIST_LENGTH = 5, HYPER_VALUE_SIZE = 512, TRIAL_ID_SIZE = 17 };
 
 struct hyperparameters {
-#define HYPER_FIELD_REAL(field) double field;
-#define HYPER_FIELD_INT(field) int field;
-#define HYPER_FIELD_CHOICE(field) int field;
-#define HYPER_FIELD_TEXT(field) char field[HYPER_TEXT_SIZE];
-#define HYPER_FIELD_LIST(field) int field[HYPER_LIST_LENGTH];
+#define HYPER_FIELD_REAL(field)                           double field;
+#define HYPER_FIELD_INT(field)                            int field;
+#define HYPER_FIELD_CHOICE(field)                         int field;
+#define HYPER_FIELD_TEXT(field)                           char field[HYPER_TEXT_SIZE];
+#define HYPER_FIELD_LIST(field)                           int field[HYPER_LIST_LENGTH];
 #define X(type, field, key, def, min, max, choices, help) HYPER_FIELD_##type(field)
     HYPERPARAMETERS(X)
 #undef X
@@ -66,24 +67,36 @@ enum hyper_index {
 // Every value at its default.
 struct hyperparameters hyperparameters_default(void);
 
-const char *hyper_key(int index);                 // "lstm-hidden-dim"
+const char *hyper_key(int index);                     // "lstm-hidden-dim"
 void hyper_column(int index, char *out, size_t size); // "lstm_hidden_dim"
 const char *hyper_help(int index);
 const char *hyper_default_text(int index);
-const char *hyper_choices(int index); // "sgd|adamw", "" for other types
-int hyper_find(const char *key);      // hyphens or underscores; -1: unknown
+const char *hyper_choices(int index);       // "sgd|adamw", "" for other types
+int hyper_find(const char *key);            // hyphens or underscores; -1: unknown
 const char *hyper_nearest(const char *key); // the key with the smallest edit distance
+bool hyper_is_list(int index);              // a value that holds commas itself
+bool hyper_is_text(int index);              // a path
 
-// Sets one value from text. STATUS_INVALID says key, value and what is allowed ("lr = 12000: must lie in 1e-12 .. 1000").
+// Levenshtein distance without regard to case and to hyphens against underscores, and the name that lies nearest (""
+// when there are none).
+size_t text_edit_distance(const char *a, const char *b);
+const char *text_nearest(const char *word, const char *const *names, size_t count);
+
+// Sets one value from text. STATUS_INVALID says key, value and what is allowed ("lr = 12000: must lie in 1e-12 ..
+// 1000").
 NODISCARD enum status hyper_set(struct hyperparameters *hp, int index, const char *value, struct error *err);
 
 // The canonical text of one value: shortest digits that read back the same double, choice by name, list with commas.
 void hyper_format(const struct hyperparameters *hp, int index, char out[HYPER_VALUE_SIZE]);
 
+// Takes one value over from another set.
+void hyper_copy(struct hyperparameters *to, const struct hyperparameters *from, int index);
+
 // Checks between values (image-size a multiple of 32, ...).
 NODISCARD enum status hyperparameters_check(const struct hyperparameters *hp, struct error *err);
 
-// 16 hexadecimal digits: a 64-bit FNV-1a hash of "key=value\n" for every hyperparameter in canonical form sorted by key, then fold, folds and seed.
+// 16 hexadecimal digits: a 64-bit FNV-1a hash of "key=value\n" for every hyperparameter in canonical form sorted by
+// key, then fold, folds and seed.
 void trial_id(const struct hyperparameters *hp, int folds, int fold, uint64_t seed, char id[TRIAL_ID_SIZE]);
 
 #endif
