@@ -3,19 +3,12 @@
 #include "results/comparison.h"
 #include "results/report.h"
 
-enum { TERMINAL_WIDTH = 100 };
-
-static enum status add_overfitting(document *doc, const struct fold_series *series, bool *any, struct error *err) {
-    return comparison_add_overfitting(doc, "overfitting", series, any, err);
-}
-
 static enum status build(document *doc, const struct fold_series *baseline, const struct fold_series *candidate,
                          struct error *err) {
     document_heading(doc, 2, "%s against %s, %zu folds", candidate->name, baseline->name, candidate->count);
     TRY(comparison_add_pair(doc, baseline, candidate, err));
-    bool any;
-    TRY(add_overfitting(doc, baseline, &any, err));
-    return add_overfitting(doc, candidate, &any, err);
+    const struct fold_series *both[] = {baseline, candidate};
+    return comparison_add_overfitting(doc, both, 2, err);
 }
 
 static enum status print(const struct fold_series *baseline, const struct fold_series *candidate, FILE *out,
@@ -25,7 +18,7 @@ static enum status print(const struct fold_series *baseline, const struct fold_s
         return error_memory(err, "comparison");
     enum status status = build(doc, baseline, candidate, err);
     if (status == STATUS_OK)
-        status = document_write_text(doc, out, TERMINAL_WIDTH, err);
+        status = document_write_text(doc, out, TABLE_TERMINAL_WIDTH, err);
     document_destroy(doc);
     return status;
 }

@@ -36,12 +36,12 @@ static void add_fold_row(table *t, const struct fold_result *fold, bool show_sta
 
 static void add_mean_rows(table *t, const struct fold_summary *iou, const struct fold_summary *f1) {
     table_row(t, TABLE_BOLD);
-    table_cell(t, "Mean");
+    table_label(t, "mean", "Mean");
     percent_with_sd(t, iou);
     table_value(t, NAN, "-");
     percent_with_sd(t, f1);
     table_row(t, TABLE_CSV_ONLY);
-    table_cell(t, "SD (population)");
+    table_cell(t, "sd_population");
     table_value(t, iou->sd_population, "-");
     table_value(t, NAN, "-");
     table_value(t, f1->sd_population, "-");
@@ -89,7 +89,7 @@ static void add_improvement(document *doc, const struct fold_series *baseline, c
         points(t, candidate->fold[i].best_iou - baseline->fold[i].best_iou);
     }
     table_row(t, TABLE_BOLD);
-    table_cell(t, "Mean");
+    table_label(t, "mean", "Mean");
     percent(t, b->mean);
     percent(t, c->mean);
     points(t, c->mean - b->mean);
@@ -239,7 +239,8 @@ static bool has_final(const struct fold_series *series) {
 static enum status add_overfitting_mean(table *t, const struct fold_series *series, struct error *err) {
     static const enum fold_metric metrics[] = {FOLD_BEST_IOU, FOLD_FINAL_IOU, FOLD_DROP, FOLD_TRAIN_VAL_GAP};
     table_row(t, TABLE_BOLD);
-    table_cell(t, "Mean");
+    table_cell(t, "%s", series->name);
+    table_label(t, "mean", "Mean");
     for (int i = 0; i < 4; i++) {
         struct fold_summary s;
         TRY(fold_series_summary(series, metrics[i], &s, err));
@@ -251,26 +252,36 @@ static enum status add_overfitting_mean(table *t, const struct fold_series *seri
     return STATUS_OK;
 }
 
-enum status comparison_add_overfitting(document *doc, const char *name, const struct fold_series *series, bool *any,
+static void add_overfitting_row(table *t, const struct fold_series *series, const struct fold_result *fold) {
+    table_row(t, TABLE_PLAIN);
+    table_cell(t, "%s", series->name);
+    table_cell(t, "%d", fold->fold);
+    percent(t, fold->best_iou);
+    percent(t, fold->final_iou);
+    points(t, fold_metric(fold, FOLD_DROP));
+    points(t, fold->train_val_gap);
+}
+
+enum status comparison_add_overfitting(document *doc, const struct fold_series *const *series, size_t count,
                                        struct error *err) {
-    *any = has_final(series);
-    if (!*any)
-        return STATUS_OK;
-    table *t = document_table(doc, name, "Overfitting of %s", series->name);
-    table_column(t, TABLE_LEFT, "fold", "Fold");
-    table_column(t, TABLE_RIGHT, "best_iou", "Best IoU");
-    table_column(t, TABLE_RIGHT, "final_iou", "Final IoU");
-    table_column(t, TABLE_RIGHT, "drop", "Drop");
-    table_column(t, TABLE_RIGHT, "train_val_gap", "Train-val gap");
-    for (size_t i = 0; i < series->count; i++) {
-        const struct fold_result *fold = &series->fold[i];
-        table_row(t, TABLE_PLAIN);
-        table_cell(t, "%d", fold->fold);
-        percent(t, fold->best_iou);
-        percent(t, fold->final_iou);
-        points(t, fold_metric(fold, FOLD_DROP));
-        points(t, fold->train_val_gap);
+    table *t = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!has_final(series[i]))
+            continue;
+        if (!t) {
+            t = document_table(doc, "overfitting", "Overfitting");
+            table_column(t, TABLE_LEFT, "config", "Configuration");
+            table_column(t, TABLE_LEFT, "fold", "Fold");
+            table_column(t, TABLE_RIGHT, "best_iou", "Best IoU");
+            table_column(t, TABLE_RIGHT, "final_iou", "Final IoU");
+            table_column(t, TABLE_RIGHT, "drop", "Drop");
+            table_column(t, TABLE_RIGHT, "train_val_gap", "Train-val gap");
+            table_note(t,
+                       "Drop: final minus best validation IoU. Gap: training minus validation IoU at the final epoch.");
+        }
+        for (size_t fold = 0; fold < series[i]->count; fold++)
+            add_overfitting_row(t, series[i], &series[i]->fold[fold]);
+        TRY(add_overfitting_mean(t, series[i], err));
     }
-    table_note(t, "Drop: final minus best validation IoU. Gap: training minus validation IoU at the final epoch.");
-    return add_overfitting_mean(t, series, err);
+    return STATUS_OK;
 }

@@ -14,8 +14,8 @@ NODISCARD enum status comparison_add_folds(document *doc, const struct fold_seri
 NODISCARD enum status comparison_add_pair(document *doc, const struct fold_series *baseline,
                                           const struct fold_series *candidate, struct error *err);
 
-// "overfitting" for the folds that have a final IoU or a gap; false in *any and no table when none has.
-NODISCARD enum status comparison_add_overfitting(document *doc, const char *name, const struct fold_series *series,
-                                                 bool *any, struct error *err);
+// "overfitting": best, final, drop and gap of the series that have a final IoU or a gap; no table when none has.
+NODISCARD enum status comparison_add_overfitting(document *doc, const struct fold_series *const *series, size_t count,
+                                                 struct error *err);
 
 #endif

@@ -36,25 +36,25 @@ static struct fold_result *find_fold(const struct fold_series *series, int fold)
     return NULL;
 }
 
-// A row of the same trial once more changes nothing.
+// The last row of a trial counts: it may stand in several grids, or have been stopped and resumed.
 static enum status add(struct fold_series *series, const struct fold_result *result, struct error *err) {
-    const struct fold_result *there = find_fold(series, result->fold);
+    struct fold_result *there = find_fold(series, result->fold);
     if (!there)
         series->fold[series->count++] = *result;
-    else if (!*there->trial || strcmp(there->trial, result->trial) != 0)
+    else if (*there->trial && strcmp(there->trial, result->trial) == 0)
+        *there = *result;
+    else
         return error_set(err, STATUS_FORMAT, "fold %d of '%s' stands there twice", result->fold, series->name);
     return STATUS_OK;
 }
 
 // From trials.csv
 
-enum status fold_series_of_trials(const struct trial_row *rows, size_t count, const char *config,
+enum status fold_series_of_trials(const struct trial_row *const *rows, size_t count, const char *name,
                                   struct fold_series *series, struct error *err) {
-    TRY(series_begin(series, config, count, err));
+    TRY(series_begin(series, name, count, err));
     for (size_t i = 0; i < count; i++) {
-        const struct trial_row *row = &rows[i];
-        if (strcmp(row->config, config) != 0)
-            continue;
+        const struct trial_row *row = rows[i];
         struct fold_result result = {.fold = row->fold,
                                      .best_iou = row->best_iou,
                                      .best_f1 = row->best_f1,

@@ -33,9 +33,9 @@ bool fold_is_done(const struct fold_result *fold);
 NODISCARD enum status fold_series_read(const char *path, const char *config, struct fold_series *series,
                                        struct error *err);
 
-// The rows of `config` among those of a trials.csv; a trial that stands in several grids counts once. No rows: count is
-// 0.
-NODISCARD enum status fold_series_of_trials(const struct trial_row *rows, size_t count, const char *config,
+// Rows of one configuration in a trials.csv; of a trial that stands there several times the last row counts.
+// STATUS_FORMAT: two trials of one fold.
+NODISCARD enum status fold_series_of_trials(const struct trial_row *const *rows, size_t count, const char *name,
                                             struct fold_series *series, struct error *err);
 void fold_series_free(struct fold_series *series);
 

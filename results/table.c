@@ -139,7 +139,9 @@ void table_column(table *t, enum table_alignment alignment, const char *key, con
     if (!larger)
         return;
     t->column = larger;
-    t->column[t->columns++] = (struct column){copied(key, &t->failed), copied(header, &t->failed), alignment};
+    t->column[t->columns++] =
+        (struct column){copied(key, &t->failed), header ? copied(header, &t->failed) : NULL, alignment};
+    t->shown += header != NULL;
 }
 
 void table_row(table *t, int flags) {

@@ -13,6 +13,7 @@
 typedef struct document document;
 typedef struct table table;
 
+enum { TABLE_TERMINAL_WIDTH = 100 };
 enum table_alignment { TABLE_LEFT, TABLE_RIGHT };
 enum table_row_flags { TABLE_PLAIN = 0, TABLE_BOLD = 1, TABLE_CSV_ONLY = 2, TABLE_READERS_ONLY = 4 };
 
@@ -25,7 +26,8 @@ void document_paragraph(document *doc, const char *format, ...) __attribute__((f
 // becomes '-', and a name that is taken gets a number.
 table *document_table(document *doc, const char *name, const char *title, ...) __attribute__((format(printf, 3, 4)));
 
-// Columns come before the first row. `key` heads the column in the CSV file, `header` for readers.
+// Columns come before the first row. `key` heads the column in the CSV file, `header` for readers; a column whose
+// header is NULL stands in the CSV file alone, and after those of readers.
 void table_column(table *t, enum table_alignment alignment, const char *key, const char *header);
 // Begins a row; what the last row lacks is empty.
 void table_row(table *t, int flags);

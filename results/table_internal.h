@@ -12,7 +12,7 @@ struct cell {
 };
 
 struct column {
-    char *key, *header;
+    char *key, *header; // header NULL: in the CSV file alone
     enum table_alignment alignment;
 };
 
@@ -23,6 +23,7 @@ struct table {
     int *flags;        // one a row
     char **note;
     size_t columns, rows, notes;
+    size_t shown;  // columns for readers: the first ones
     size_t filled; // cells of the last row
     bool failed;   // an allocation failed
 };

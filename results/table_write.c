@@ -67,10 +67,10 @@ static void write_wrapped(FILE *out, const char *text, int width, int indent) {
 }
 
 static int *column_widths(const table *t) {
-    int *width = malloc((t->columns + 1) * sizeof *width);
+    int *width = malloc((t->shown + 1) * sizeof *width);
     if (!width)
         return NULL;
-    for (size_t column = 0; column < t->columns; column++) {
+    for (size_t column = 0; column < t->shown; column++) {
         width[column] = width_of(t->column[column].header);
         for (size_t row = 0; row < t->rows; row++) {
             int cell = t->flags[row] & TABLE_CSV_ONLY ? 0 : width_of(text_of(t, row, column));
@@ -83,10 +83,10 @@ static int *column_widths(const table *t) {
 // The last column gets what the others leave.
 static void fit_last_column(const table *t, int *width, int total) {
     int before = 2;
-    for (size_t column = 0; column + 1 < t->columns; column++)
+    for (size_t column = 0; column + 1 < t->shown; column++)
         before += width[column] + GAP;
     int room = total - before < LEAST_WRAPPED ? LEAST_WRAPPED : total - before;
-    int *last = &width[t->columns - 1];
+    int *last = &width[t->shown - 1];
     *last = *last > room ? room : *last;
 }
 
@@ -94,9 +94,9 @@ static void write_text_row(const table *t, FILE *out, const int *width,
                            const char *(*cell)(const table *, size_t, size_t), size_t row, bool marked) {
     int indent = 2;
     fputs(marked ? "* " : "  ", out);
-    for (size_t column = 0; column < t->columns; column++) {
+    for (size_t column = 0; column < t->shown; column++) {
         const char *text = cell(t, row, column);
-        bool last = column + 1 == t->columns, right = t->column[column].alignment == TABLE_RIGHT;
+        bool last = column + 1 == t->shown, right = t->column[column].alignment == TABLE_RIGHT;
         int space = width[column] - width_of(text);
         if (right)
             pad(out, space);
@@ -118,17 +118,17 @@ static const char *header_of(const table *t, size_t row, size_t column) {
 static enum status write_text_table(const table *t, FILE *out, int total, struct error *err) {
     if (t->title && *t->title)
         fprintf(out, "\n%s\n", t->title);
-    if (t->columns > 0) {
+    if (t->shown > 0) {
         int *width = column_widths(t);
         if (!width)
             return error_memory(err, "report");
         fit_last_column(t, width, total);
         write_text_row(t, out, width, header_of, 0, false);
         pad(out, 2);
-        for (size_t column = 0; column < t->columns; column++) {
+        for (size_t column = 0; column < t->shown; column++) {
             for (int i = 0; i < width[column]; i++)
                 putc('-', out);
-            if (column + 1 < t->columns)
+            if (column + 1 < t->shown)
                 pad(out, GAP);
         }
         putc('\n', out);
@@ -196,19 +196,19 @@ static void write_markdown_table(const table *t, FILE *out) {
         write_escaped(out, t->title);
         fputs("\n\n", out);
     }
-    for (size_t column = 0; column < t->columns; column++) {
+    for (size_t column = 0; column < t->shown; column++) {
         fputs(column ? " " : "| ", out);
         write_escaped(out, t->column[column].header);
         fputs(" |", out);
     }
-    for (size_t column = 0; column < t->columns; column++)
+    for (size_t column = 0; column < t->shown; column++)
         fprintf(out, "%s%s|", column ? "" : "\n|", t->column[column].alignment == TABLE_RIGHT ? "---:" : "---");
-    if (t->columns > 0)
+    if (t->shown > 0)
         putc('\n', out);
     for (size_t row = 0; row < t->rows; row++) {
         if (t->flags[row] & TABLE_CSV_ONLY)
             continue;
-        for (size_t column = 0; column < t->columns; column++) {
+        for (size_t column = 0; column < t->shown; column++) {
             const char *text = text_of(t, row, column), *mark = t->flags[row] & TABLE_BOLD && *text ? "**" : "";
             fprintf(out, "%s%s", column ? " " : "| ", mark);
             write_escaped(out, text);
@@ -217,7 +217,7 @@ static void write_markdown_table(const table *t, FILE *out) {
         putc('\n', out);
     }
     for (size_t i = 0; i < t->notes; i++) {
-        if (i > 0 || t->columns > 0)
+        if (i > 0 || t->shown > 0)
             putc('\n', out);
         write_escaped(out, t->note[i]);
         putc('\n', out);
