@@ -29,9 +29,9 @@ struct kernel_args {
     bool training;
 };
 
-typedef void kernel(const struct op_desc *d, const struct kernel_args *a);
+typedef void kernel_function(const struct op_desc *d, const struct kernel_args *a);
 struct kernel_pair {
-    kernel *forward, *backward;
+    kernel_function *forward, *backward;
 };
 struct kernel_pair kernels_of(enum op_kind kind);
 
@@ -39,14 +39,14 @@ struct kernel_pair kernels_of(enum op_kind kind);
 size_t kernel_saved_bytes(const struct op_desc *d);
 size_t kernel_scratch_bytes(const struct op_desc *d);
 
-kernel conv2d_forward, conv2d_backward;
-kernel conv_transpose2d_forward, conv_transpose2d_backward;
-kernel batchnorm_forward, batchnorm_backward;
-kernel maxpool2d_forward, maxpool2d_backward;
-kernel upsample2d_forward, upsample2d_backward;
-kernel temporal_max_forward, temporal_max_backward;
-kernel temporal_mean_forward, temporal_mean_backward;
-kernel lstm_cell_forward, lstm_cell_backward;
+kernel_function conv2d_forward, conv2d_backward;
+kernel_function conv_transpose2d_forward, conv_transpose2d_backward;
+kernel_function batchnorm_forward, batchnorm_backward;
+kernel_function maxpool2d_forward, maxpool2d_backward;
+kernel_function upsample2d_forward, upsample2d_backward;
+kernel_function temporal_max_forward, temporal_max_backward;
+kernel_function temporal_mean_forward, temporal_mean_backward;
+kernel_function lstm_cell_forward, lstm_cell_backward;
 
 // See backend_ops.focal_loss.
 void kernel_focal_loss(struct shape shape, const real *logits, const uint8_t *mask,
