@@ -30,7 +30,8 @@ struct conv_geometry conv_geometry_of(const struct op_desc *d) {
 
 dnnl_status_t conv_mds_create(const struct onednn *o, const struct conv_geometry *g, struct conv_mds *mds) {
     *mds = (struct conv_mds){0};
-    const dnnl_dim_t weights[] = {g->dst.c, g->src.c, g->kernel, g->kernel}, bias[] = {g->dst.c};
+    const int src_channels = onednn_padded(o, g->src.c), dst_channels = onednn_padded(o, g->dst.c);
+    const dnnl_dim_t weights[] = {dst_channels, src_channels, g->kernel, g->kernel}, bias[] = {dst_channels};
     dnnl_status_t status = onednn_value_md(o, g->src, &mds->src);
     if (status == dnnl_success)
         status = onednn_value_md(o, g->dst, &mds->dst);

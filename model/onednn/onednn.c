@@ -102,10 +102,14 @@ size_t onednn_value_floats(const struct onednn *o, struct shape s) {
     return (size_t)s.n * (size_t)blocks_of(o, s.c) * (size_t)o->kernels->block * (size_t)s.h * (size_t)s.w;
 }
 
+int onednn_padded(const struct onednn *o, int64_t channels) {
+    return (int)((channels + o->kernels->block - 1) / o->kernels->block) * o->kernels->block;
+}
+
 dnnl_status_t onednn_value_md(const struct onednn *o, struct shape s, compat_md *md) {
     int block = o->kernels->block;
     dnnl_format_tag_t tag = block == 16 ? dnnl_nChw16c : block == 8 ? dnnl_nChw8c : dnnl_nchw;
-    return compat_md_create(md, 4, (const dnnl_dim_t[]){s.n, s.c, s.h, s.w}, tag);
+    return compat_md_create(md, 4, (const dnnl_dim_t[]){s.n, onednn_padded(o, s.c), s.h, s.w}, tag);
 }
 
 static size_t onednn_activation_floats(const backend *b, struct shape shape) {

@@ -43,18 +43,22 @@ enum status call_create_reorder(const struct onednn *o, struct dnnl_call *call, 
 
 enum status onednn_status(dnnl_status_t status, const char *what, struct error *err);
 
+int onednn_padded(const struct onednn *o, int64_t channels); // to whole blocks
 size_t onednn_value_floats(const struct onednn *o, struct shape shape);
 dnnl_status_t onednn_value_md(const struct onednn *o, struct shape shape, compat_md *md);
 
-// A convolution weight's layout is the one that the forward primitive of its first user prefers (md, and the host's
-// row-major host_md); a vector is plain, padded with zeros to whole blocks.
+// A convolution weight's layout (md) is the one that the forward primitive of its first user prefers, with both channel
+// counts padded with zeros to whole blocks; a vector is plain, padded likewise.
 struct param_layout {
-    size_t count, floats; // host's and ours
-    bool blocked;         // [Co / b][Ci / b][k][k][b][b], which our own kernels understand
-    compat_md md, host_md;
-    struct dnnl_call import, export;
-    void *scratchpad; // of import and export
     const struct onednn *owner;
+    size_t floats;         // ours
+    int64_t shape[4];      // the host's; unused dimensions are 1
+    int64_t padded[2];     // of dimensions 0 and 1
+    bool blocked;          // [Co / b][Ci / b][k][k][b][b], which our own kernels understand
+    compat_md md, host_md; // NULL for vectors; host_md is row-major and padded
+    struct dnnl_call import, export;
+    float *staging; // row-major and padded: between the host's tensor and ours
+    void *scratchpad;
 };
 
 enum status onednn_param_layout_create(backend *b, const struct graph_param *param, const struct op_desc *op_desc,

@@ -2,16 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
-
-static size_t round_up(size_t n, size_t to) {
-    return (n + to - 1) / to * to;
-}
-
-static enum status create_vector(const struct onednn *o, const struct graph_param *param, param_layout *layout) {
-    layout->floats = round_up(param->count, (size_t)o->kernels->block);
-    return STATUS_OK;
-}
 
 // The weights that the forward primitive would choose.
 static enum status preferred_weights(const struct onednn *o, const struct op_desc *op_desc, compat_md *md,
@@ -32,37 +22,38 @@ static enum status preferred_weights(const struct onednn *o, const struct op_des
     return onednn_status(status, "convolution", err);
 }
 
-static enum status detect_blocked(const struct onednn *o, const struct graph_param *param, param_layout *layout,
+static enum status detect_blocked(const struct onednn *o, const dnnl_dim_t dims[4], param_layout *layout,
                                   struct error *err) {
     if (o->kernels->block == 1)
         return STATUS_OK;
     compat_md blocked = NULL;
-    enum status status = onednn_status(
-        compat_md_create(&blocked, 4, param->shape, o->kernels->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o),
-        "weight descriptor", err);
+    dnnl_format_tag_t tag = o->kernels->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
+    enum status status = onednn_status(compat_md_create(&blocked, 4, dims, tag), "weight descriptor", err);
     if (status == STATUS_OK)
         layout->blocked = dnnl_memory_desc_equal(layout->md, blocked);
     compat_md_destroy(blocked);
     return status;
 }
 
-static enum status create_weight(const struct onednn *o, const struct graph_param *param, const struct op_desc *op_desc,
-                                 param_layout *layout, struct error *err) {
+static float *allocate(size_t bytes) {
+    return bytes ? aligned_alloc(SCRATCH_ALIGNMENT,
+                                 (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT)
+                 : NULL;
+}
+
+static enum status create_weight(const struct onednn *o, const struct op_desc *op_desc, param_layout *layout,
+                                 struct error *err) {
+    const dnnl_dim_t dims[4] = {layout->padded[0], layout->padded[1], layout->shape[2], layout->shape[3]};
     TRY(preferred_weights(o, op_desc, &layout->md, err));
-    TRY(onednn_status(compat_md_create(&layout->host_md, 4, param->shape, dnnl_oihw), "weight descriptor", err));
-    TRY(detect_blocked(o, param, layout, err));
+    TRY(onednn_status(compat_md_create(&layout->host_md, 4, dims, dnnl_oihw), "weight descriptor", err));
+    TRY(detect_blocked(o, dims, layout, err));
     layout->floats = dnnl_memory_desc_get_size(layout->md) / sizeof(float);
     TRY(call_create_reorder(o, &layout->import, layout->host_md, layout->md, err));
     TRY(call_create_reorder(o, &layout->export, layout->md, layout->host_md, err));
-    size_t scratchpad = layout->import.scratchpad_bytes > layout->export.scratchpad_bytes
-                            ? layout->import.scratchpad_bytes
-                            : layout->export.scratchpad_bytes;
-    if (scratchpad > 0) {
-        layout->scratchpad = aligned_alloc(SCRATCH_ALIGNMENT, round_up(scratchpad, SCRATCH_ALIGNMENT));
-        if (!layout->scratchpad)
-            return error_memory(err, param->key);
-    }
-    return STATUS_OK;
+    size_t in = layout->import.scratchpad_bytes, out = layout->export.scratchpad_bytes;
+    layout->scratchpad = allocate(in > out ? in : out);
+    layout->staging = allocate(dnnl_memory_desc_get_size(layout->host_md));
+    return layout->staging && (layout->scratchpad || in + out == 0) ? STATUS_OK : error_memory(err, "a weight");
 }
 
 enum status onednn_param_layout_create(backend *b, const struct graph_param *param, const struct op_desc *op_desc,
@@ -71,13 +62,16 @@ enum status onednn_param_layout_create(backend *b, const struct graph_param *par
     param_layout *layout = calloc(1, sizeof *layout);
     if (!layout)
         return error_memory(err, param->key);
-    layout->count = param->count;
     layout->owner = o;
-    enum status status =
-        param->role == PARAM_VECTOR ? create_vector(o, param, layout) : create_weight(o, param, op_desc, layout, err);
+    for (int i = 0; i < 4; i++)
+        layout->shape[i] = i < param->rank ? param->shape[i] : 1;
+    layout->padded[0] = onednn_padded(o, layout->shape[0]);
+    layout->padded[1] = onednn_padded(o, layout->shape[1]);
+    layout->floats = (size_t)layout->padded[0];
+    enum status status = param->role == PARAM_VECTOR ? STATUS_OK : create_weight(o, op_desc, layout, err);
     if (status != STATUS_OK) {
         onednn_param_layout_destroy(b, layout);
-        return status == STATUS_MEMORY ? status : error_prefix(err, "%s", param->key);
+        return error_prefix(err, "%s", param->key);
     }
     *out = layout;
     return STATUS_OK;
@@ -91,6 +85,7 @@ void onednn_param_layout_destroy(backend *b, param_layout *layout) {
     call_destroy(&layout->export);
     compat_md_destroy(layout->md);
     compat_md_destroy(layout->host_md);
+    free(layout->staging);
     free(layout->scratchpad);
     free(layout);
 }
@@ -100,27 +95,44 @@ size_t onednn_param_floats(const param_layout *layout) {
 }
 
 // A reorder between two known layouts does not fail; should it ever, the values must not pass for good ones.
-static void run_reorder(const param_layout *layout, const struct dnnl_call *call, const float *from, float *to,
-                        size_t floats) {
+static void run_reorder(const param_layout *layout, const struct dnnl_call *call, const float *from, float *to) {
     struct error err;
     if (call_run(layout->owner, call, (const void *[]){from, to}, layout->scratchpad, &err) != STATUS_OK)
-        memset(to, 0xff, floats * sizeof *to); // NaN
+        memset(to, 0xff, layout->floats * sizeof *to); // NaN
+}
+
+// Rows of one kernel lie together in the host's tensor and in staging alike.
+static size_t staging_at(const param_layout *layout, int64_t outer, int64_t inner) {
+    return (size_t)((outer * layout->padded[1] + inner) * layout->shape[2] * layout->shape[3]);
+}
+
+static size_t host_at(const param_layout *layout, int64_t outer, int64_t inner) {
+    return (size_t)((outer * layout->shape[1] + inner) * layout->shape[2] * layout->shape[3]);
 }
 
 void onednn_param_import(backend *b, const param_layout *layout, const float *host, float *param) {
     (void)b;
-    if (layout->md) {
-        run_reorder(layout, &layout->import, host, param, layout->floats);
+    if (!layout->md) {
+        memset(param, 0, layout->floats * sizeof *param);
+        memcpy(param, host, (size_t)layout->shape[0] * sizeof *param);
         return;
     }
-    memcpy(param, host, layout->count * sizeof *param);
-    memset(param + layout->count, 0, (layout->floats - layout->count) * sizeof *param);
+    float *padded = layout->staging;
+    size_t row = host_at(layout, 0, layout->shape[1]) * sizeof *host;
+    memset(padded, 0, layout->floats * sizeof *padded);
+    for (int64_t i = 0; i < layout->shape[0]; i++)
+        memcpy(padded + staging_at(layout, i, 0), host + host_at(layout, i, 0), row);
+    run_reorder(layout, &layout->import, padded, param);
 }
 
 void onednn_param_export(backend *b, const param_layout *layout, const float *param, float *host) {
     (void)b;
-    if (layout->md)
-        run_reorder(layout, &layout->export, param, host, layout->count);
-    else
-        memcpy(host, param, layout->count * sizeof *host);
+    if (!layout->md) {
+        memcpy(host, param, (size_t)layout->shape[0] * sizeof *host);
+        return;
+    }
+    size_t row = host_at(layout, 0, layout->shape[1]) * sizeof *host;
+    run_reorder(layout, &layout->export, param, layout->staging);
+    for (int64_t i = 0; i < layout->shape[0]; i++)
+        memcpy(host + host_at(layout, i, 0), layout->staging + staging_at(layout, i, 0), row);
 }
