@@ -25,11 +25,11 @@ static int temporary_folder_teardown(void **state) {
     return nftw(temporary_folder, temporary_folder_remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-// The path of a file in the folder; good until eight further calls.
+// The path of a file in the folder; good until 64 further calls.
 static inline const char *temporary_path(const char *name) {
-    static char paths[8][256];
+    static char paths[64][256];
     static int next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 64];
     snprintf(path, sizeof paths[0], "%s/%s", temporary_folder, name);
     return path;
 }

@@ -1,31 +1,12 @@
-// clang-format off
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-// clang-format on
 #include <float.h>
 #include <math.h>
 
-#include "model/base/file.h"
 #include "results/csv_file.h"
+#include "tests/results/assertions.h"
 #include "tests/results/temporary_folder.h"
 
 static const char *const columns[] = {"name", "value", "note"};
 static struct error err;
-
-static void assert_text_of(const char *path, const char *expected) {
-    char *text;
-    assert_int_equal(file_read(path, &text, NULL, &err), STATUS_OK);
-    assert_string_equal(text, expected);
-    free(text);
-}
-
-static void assert_message_has(const char *part) {
-    if (!strstr(err.message, part))
-        fail_msg("'%s' does not say '%s'", err.message, part);
-}
 
 static void every_field_comes_back(void **state) {
     (void)state;
@@ -57,7 +38,7 @@ static void every_field_comes_back(void **state) {
     assert_int_equal(csv_table_write(copy, columns, 3, 6, &rows[0][0], &err), STATUS_OK);
     char *text;
     assert_int_equal(file_read(path, &text, NULL, &err), STATUS_OK);
-    assert_text_of(copy, text);
+    assert_file_is(copy, text);
     free(text);
     csv_table_free(&table);
 }
@@ -99,7 +80,7 @@ static void torn_last_line_is_dropped(void **state) {
         csv_log_close(log);
         char expected[sizeof whole + 16];
         snprintf(expected, sizeof expected, "%.*sc,3,x\n", (int)row_ends[rows], whole);
-        assert_text_of(path, expected);
+        assert_file_is(path, expected);
     }
 }
 
@@ -128,14 +109,14 @@ static void header_of_another_sweep_is_refused(void **state) {
     csv_log *log;
     temporary_write(path, "name,wert,note\na,1,x\n");
     assert_int_equal(csv_log_open(path, columns, 3, &log, &err), STATUS_MISMATCH);
-    assert_message_has("column 2 is 'wert', not 'value'");
+    assert_has(err.message, "column 2 is 'wert', not 'value'");
     temporary_write(path, "name,value\n");
     assert_int_equal(csv_log_open(path, columns, 3, &log, &err), STATUS_MISMATCH);
-    assert_message_has("'note' is missing");
+    assert_has(err.message, "'note' is missing");
     temporary_write(path, "name,value,note,extra\n");
     assert_int_equal(csv_log_open(path, columns, 3, &log, &err), STATUS_MISMATCH);
-    assert_message_has("'extra' does not belong");
-    assert_text_of(path, "name,value,note,extra\n");
+    assert_has(err.message, "'extra' does not belong");
+    assert_file_is(path, "name,value,note,extra\n");
 }
 
 static void malformed_rows_are_named(void **state) {
@@ -144,10 +125,10 @@ static void malformed_rows_are_named(void **state) {
     struct csv_table table;
     temporary_write(path, "a,b\n1,2\n\"x\ny\",2\n1,2,3\n");
     assert_int_equal(csv_table_read(path, &table, &err), STATUS_FORMAT);
-    assert_message_has("bad.csv: line 5: 3 fields where the header has 2");
+    assert_has(err.message, "bad.csv: line 5: 3 fields where the header has 2");
     temporary_write(path, "a,b\n1,\"2\"x\n3,4\n");
     assert_int_equal(csv_table_read(path, &table, &err), STATUS_FORMAT);
-    assert_message_has("line 2");
+    assert_has(err.message, "line 2");
     temporary_write(path, "");
     assert_int_equal(csv_table_read(path, &table, &err), STATUS_FORMAT);
     assert_int_equal(csv_table_read(temporary_path("absent.csv"), &table, &err), STATUS_NOT_FOUND);
@@ -158,7 +139,7 @@ static void malformed_rows_are_named(void **state) {
     assert_int_equal(csv_table_number(&table, 0, 1, &value, &err), STATUS_OK);
     assert_true(isnan(value));
     assert_int_equal(csv_table_number(&table, 1, 1, &value, &err), STATUS_FORMAT);
-    assert_message_has("line 3: b is '2x', not a number");
+    assert_has(err.message, "line 3: b is '2x', not a number");
     csv_table_free(&table);
 }
 

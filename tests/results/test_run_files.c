@@ -1,29 +1,10 @@
-// clang-format off
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-// clang-format on
 #include <math.h>
 
-#include "model/base/file.h"
 #include "results/run_files.h"
+#include "tests/results/assertions.h"
 #include "tests/results/temporary_folder.h"
 
 static struct error err;
-
-static void assert_text_of(const char *path, const char *expected) {
-    char *text;
-    assert_int_equal(file_read(path, &text, NULL, &err), STATUS_OK);
-    assert_string_equal(text, expected);
-    free(text);
-}
-
-static void assert_message_has(const char *part) {
-    if (!strstr(err.message, part))
-        fail_msg("'%s' does not say '%s'", err.message, part);
-}
 
 static void epochs_round_trip(void **state) {
     (void)state;
@@ -40,7 +21,7 @@ static void epochs_round_trip(void **state) {
         "trial,config,fold,epoch,lr,train_loss,train_iou,train_f1,val_loss,val_iou,val_f1,val_precision,val_recall,"
         "grad_norm\n0123456789abcdef,\"lr=0.01, sgd\",3,7,0.01,0.5,0.25,0.4,0.6,0.2,0.3,0.35,,1.5\n"
         "0123456789abcdef,\"lr=0.01, sgd\",3,8,0.01,0.5,0.25,0.4,0.6,0.2,0.3,0.35,,1.5\n";
-    assert_text_of(path, expected);
+    assert_file_is(path, expected);
 
     struct epoch_row *rows;
     size_t count;
@@ -53,7 +34,7 @@ static void epochs_round_trip(void **state) {
     assert_true(rows[1].val_iou == 0.2 && rows[1].grad_norm == 1.5 && isnan(rows[1].val_recall));
     const char *copy = temporary_path("copy.csv");
     assert_int_equal(epochs_write(copy, rows, count, &err), STATUS_OK);
-    assert_text_of(copy, expected);
+    assert_file_is(copy, expected);
     free(rows);
 }
 
@@ -70,7 +51,7 @@ static void epochs_without_a_whole_last_line(void **state) {
     free(rows);
     temporary_write(path, "trial,config,fold,epoch,rate,train_loss\n");
     assert_int_equal(epochs_read(path, &rows, &count, &err), STATUS_FORMAT);
-    assert_message_has("epochs.csv: line 1: column 5 is 'rate', not 'lr'");
+    assert_has(err.message, "epochs.csv: line 1: column 5 is 'rate', not 'lr'");
 }
 
 static void trials_round_trip(void **state) {
@@ -118,7 +99,7 @@ static void trials_round_trip(void **state) {
         "trial,grid,config,fold,lr,lstm_hidden_dim,status,best_iou,best_epoch,best_f1,final_iou,train_val_gap,parameters,"
         "epochs_run,error\naa,learning-rate,lr=0.01,3,0.01,512,done,0.5137,29,0.6,0.4,0.1,94978561,200,\n"
         "bb,image-size,image-size=128,3,0.01,512,failed,,,,,,94978561,0,\"tile a is 65 x 66, smaller than 128\"\n";
-    assert_text_of(path, expected);
+    assert_file_is(path, expected);
 
     struct trial_row *rows;
     struct swept_columns read;
@@ -135,7 +116,7 @@ static void trials_round_trip(void **state) {
     assert_string_equal(rows[1].error, row[1].error);
     const char *copy = temporary_path("copy.csv");
     assert_int_equal(trials_write(copy, &read, rows, count, &err), STATUS_OK);
-    assert_text_of(copy, expected);
+    assert_file_is(copy, expected);
     free(rows);
 }
 
@@ -161,15 +142,15 @@ static void malformed_trials_are_named(void **state) {
         snprintf(text, sizeof text, "%s%s", header, cases[i].row);
         temporary_write(path, text);
         assert_int_equal(trials_read(path, &swept, &rows, &count, &err), STATUS_FORMAT);
-        assert_message_has(cases[i].message);
+        assert_has(err.message, cases[i].message);
     }
     temporary_write(path, "trial,grid,config,fold,lr,best,status\n");
     assert_int_equal(trials_read(path, &swept, &rows, &count, &err), STATUS_FORMAT);
-    assert_message_has("line 1");
+    assert_has(err.message, "line 1");
     temporary_write(path, "trial,grid,config,fold,lr,status,best_iou,best_epoch,best_f1,final_iou,gap,parameters,"
                           "epochs_run,error\n");
     assert_int_equal(trials_read(path, &swept, &rows, &count, &err), STATUS_FORMAT);
-    assert_message_has("column 11 is 'gap', not 'train_val_gap'");
+    assert_has(err.message, "column 11 is 'gap', not 'train_val_gap'");
 }
 
 static void events_round_trip(void **state) {
@@ -198,7 +179,7 @@ static void folds_are_written(void **state) {
     const char *path = temporary_path("folds.csv");
     const struct fold_row rows[] = {{"a", "low", 0.04, 0}, {"b", "high", 0.5, 4}, {"c", "moderate", 0.1, -1}};
     assert_int_equal(folds_write(path, rows, 3, &err), STATUS_OK);
-    assert_text_of(path, "sample,change_level,positive_share,fold\na,low,0.04,0\nb,high,0.5,4\nc,moderate,0.1,test\n");
+    assert_file_is(path, "sample,change_level,positive_share,fold\na,low,0.04,0\nb,high,0.5,4\nc,moderate,0.1,test\n");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, temporary_folder_setup, temporary_folder_teardown)
