@@ -95,7 +95,7 @@ static enum status read_tables(struct run_data *run, bool *found, struct error *
     }
     TRY(path_join(path, run->folder, "events.csv", err));
     if (file_exists(path))
-        TRY(events_read(path, &run->event, &run->events, err));
+        TRY(csv_table_read(path, &run->events, err));
     TRY(path_join(path, run->folder, "folds.csv", err));
     if (file_exists(path)) {
         TRY(csv_table_read(path, &run->folds, err));
@@ -145,7 +145,7 @@ void run_data_free(struct run_data *run) {
     free(run->fact);
     free(run->trial);
     free(run->epoch);
-    free(run->event);
+    csv_table_free(&run->events);
     csv_table_free(&run->folds);
     *run = (struct run_data){0};
 }
@@ -159,20 +159,21 @@ static bool has_result(const struct run_data *run, const char *trial) {
     return false;
 }
 
-static struct unfinished_trial *find_unfinished(struct unfinished_trial *trials, size_t count, const char *trial) {
-    for (size_t i = count; i-- > 0;) // the rows of one trial stand near each other
+// count: none.
+static size_t index_of(const struct unfinished_trial *trials, size_t count, const char *trial) {
+    for (size_t i = 0; i < count; i++)
         if (strcmp(trials[i].trial, trial) == 0)
-            return &trials[i];
-    return NULL;
+            return i;
+    return count;
 }
 
 static void add_epoch(const struct run_data *run, const struct epoch_row *row, struct unfinished_trial *trials,
                       size_t *count) {
-    struct unfinished_trial *t = find_unfinished(trials, *count, row->trial);
-    if (!t) {
+    struct unfinished_trial *t = &trials[index_of(trials, *count, row->trial)];
+    if (t == &trials[*count]) {
         if (has_result(run, row->trial))
             return;
-        t = &trials[(*count)++];
+        ++*count;
         *t = (struct unfinished_trial){.fold = row->fold, .best_iou = NAN};
         take(t->trial, sizeof t->trial, row->trial);
         take(t->config, sizeof t->config, row->config);
@@ -181,24 +182,38 @@ static void add_epoch(const struct run_data *run, const struct epoch_row *row, s
     t->best_iou = fmax(t->best_iou, row->val_iou);
 }
 
+// The trial of a "planned" event; NULL for other events.
+static const char *planned_trial(const struct csv_table *events, size_t row, int event, int trial) {
+    return strcmp(csv_table_cell(events, row, event), "planned") == 0 ? csv_table_cell(events, row, trial) : NULL;
+}
+
+static size_t count_not_started(const struct run_data *run, const struct unfinished_trial *started, size_t count) {
+    const struct csv_table *events = &run->events;
+    int event = events->columns ? csv_table_column(events, "event") : -1;
+    int trial = events->columns ? csv_table_column(events, "trial") : -1;
+    size_t not_started = 0;
+    for (size_t i = 0; event >= 0 && trial >= 0 && i < events->rows; i++) {
+        const char *id = planned_trial(events, i, event, trial);
+        if (!id || has_result(run, id) || index_of(started, count, id) < count)
+            continue;
+        bool again = false; // planned anew when the sweep was resumed
+        for (size_t before = 0; before < i && !again; before++) {
+            const char *other = planned_trial(events, before, event, trial);
+            again = other && strcmp(other, id) == 0;
+        }
+        not_started += !again;
+    }
+    return not_started;
+}
+
 enum status run_data_unfinished(const struct run_data *run, struct unfinished_trial **trials, size_t *count,
                                 size_t *not_started, struct error *err) {
-    *count = *not_started = 0;
+    *count = 0;
     *trials = malloc((run->epochs + 1) * sizeof **trials);
     if (!*trials)
         return error_memory(err, run->folder);
     for (size_t i = 0; i < run->epochs; i++)
         add_epoch(run, &run->epoch[i], *trials, count);
-    for (size_t i = 0; i < run->events; i++) {
-        const struct event_row *event = &run->event[i];
-        if (strcmp(event->event, "planned") != 0 || has_result(run, event->trial) ||
-            find_unfinished(*trials, *count, event->trial))
-            continue;
-        bool again = false;
-        for (size_t before = 0; before < i && !again; before++)
-            again =
-                strcmp(run->event[before].event, "planned") == 0 && strcmp(run->event[before].trial, event->trial) == 0;
-        *not_started += !again;
-    }
+    *not_started = count_not_started(run, *trials, *count);
     return STATUS_OK;
 }

@@ -22,9 +22,8 @@ struct run_data {
     size_t trials;
     struct epoch_row *epoch;
     size_t epochs;
-    struct event_row *event;
-    size_t events;
-    struct csv_table folds; // columns 0: no folds.csv
+    struct csv_table events; // columns 0: no events.csv
+    struct csv_table folds;  // columns 0: no folds.csv
 };
 
 // STATUS_NOT_FOUND when it is no folder or holds neither trials.csv, epochs.csv, folds.csv nor sweep.ini; STATUS_FORMAT
