@@ -51,13 +51,15 @@ NODISCARD enum status network_gradients(network *net, int batch, const float *im
                                         const struct focal_loss_config *focal, float *logits,
                                         struct step_result *result, struct error *err);
 
-// Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits or mask may be NULL.
+// Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits may be
+// NULL, and mask with focal and sums.
 NODISCARD enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                                        const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                                        struct error *err);
 
 // The state dict. Tensors are enumerated in PyTorch's order of model.state_dict() (num_batches_tracked is left out here
 // and written by the checkpoint); slices of one tensor are joined under its key.
+// ARENA_MOMENT1 is SGD's velocity or AdamW's first moment. An arena that was never needed reads as zeros.
 enum network_arena { ARENA_PARAM, ARENA_GRAD, ARENA_MOMENT1, ARENA_MOMENT2 };
 struct network_tensor {
     char key[GRAPH_KEY_SIZE];
@@ -69,7 +71,8 @@ struct network_tensor {
 int network_tensor_count(const network *net);
 const struct network_tensor *network_tensor_at(const network *net, int index);
 int network_tensor_find(const network *net, const char *key); // -1: absent
-// Host copies of one tensor, row-major, count floats. Buffers: ARENA_PARAM alone.
+// Host copies of one tensor, row-major, count floats. Buffers: ARENA_PARAM alone. A write that found no memory makes
+// the next training step fail with STATUS_MEMORY.
 void network_read(network *net, enum network_arena arena, int index, float *host);
 void network_write(network *net, enum network_arena arena, int index, const float *host);
 int64_t network_steps_taken(const network *net); // optimizer steps since initialisation: AdamW's t

@@ -108,13 +108,13 @@ static void run_training(backend *b, struct golden_verdict *v) {
     network *net = load_network(b, v->file, "step0/image");
     struct optimizer_config config = golden_optimizer(v->file);
     for (int k = 0; k < MAX_STEPS; k++) {
-        char name[64], prefix[16];
+        char name[64], prefix[32];
         snprintf(prefix, sizeof prefix, "step%d/", k);
-        snprintf(name, sizeof name, "%simage", prefix);
+        snprintf(name, sizeof name, "step%d/image", k);
         const struct safetensors_tensor *image = safetensors_find(v->file, name);
         if (!image)
             break;
-        snprintf(name, sizeof name, "%smask", prefix);
+        snprintf(name, sizeof name, "step%d/mask", k);
         uint8_t *mask = to_mask(safetensors_find(v->file, name));
         double lr = (double)*golden_floats(v->file, prefix, "lr", 1);
         struct step_result result;
