@@ -21,7 +21,8 @@ bool file_is_directory(const char *path) {
 enum status file_read(const char *path, char **text, size_t *bytes, struct error *err) {
     FILE *f = fopen(path, "rbe");
     if (!f)
-        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read %s: %s", path, strerror(errno));
+        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read %s: %s", path,
+                         strerror(errno));
     size_t size = 0, capacity = 4096;
     char *data = malloc(capacity);
     while (data) {

@@ -1,4 +1,5 @@
-// Files and paths: whole-file reads, replacement by rename, folders. Paths are UTF-8 as given; results are malloc'ed and the caller's.
+// Files and paths: whole-file reads, replacement by rename, folders. Paths are UTF-8 as given; results are malloc'ed
+// and the caller's.
 #ifndef GRIDFOLD_MODEL_BASE_FILE_H
 #define GRIDFOLD_MODEL_BASE_FILE_H
 
@@ -15,8 +16,9 @@ bool file_is_directory(const char *path);
 // Reads all of `path`; *text ends with a NUL that *bytes (may be NULL) does not count.
 NODISCARD enum status file_read(const char *path, char **text, size_t *bytes, struct error *err);
 
-// A file that takes its name only when it is whole: written as PATH.tmp-<pid>, fsync'ed, renamed over PATH, folder fsync'ed.
-// Use: file_replace_begin, write() to the descriptor, then commit, or abandon on failure. Both close the descriptor.
+// A file that takes its name only when it is whole: written as PATH.tmp-<pid>, fsync'ed, renamed over PATH, folder
+// fsync'ed. Use: file_replace_begin, write() to the descriptor, then commit, or abandon on failure. Both close the
+// descriptor.
 struct file_replace {
     int fd;
     char path[PATH_SIZE], temporary[PATH_SIZE];

@@ -1,7 +1,8 @@
 // Counted randomness: every draw is a pure function of (seed, fold, purpose, epoch, sample, draw index).
 //
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): no state to save in a checkpoint, and a trial's
-// numbers depend on nothing but its own hyperparameters. Any thread; a stream is owned by its caller.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): no state to save in a
+// checkpoint, and a trial's numbers depend on nothing but its own hyperparameters. Any thread; a stream is owned by its
+// caller.
 #ifndef GRIDFOLD_MODEL_BASE_RNG_H
 #define GRIDFOLD_MODEL_BASE_RNG_H
 
@@ -16,13 +17,14 @@ struct rng {
     int used;          // how many of block[] are spent
 };
 
-// A stream of its own for every combination of arguments; `sample` may be any 32-bit index (a parameter's hash, a sample's number).
+// A stream of its own for every combination of arguments; `sample` may be any 32-bit index (a parameter's hash, a
+// sample's number).
 struct rng rng_stream(uint64_t seed, int fold, enum rng_purpose purpose, uint32_t epoch, uint32_t sample);
 
 uint32_t rng_u32(struct rng *r);
-double rng_uniform(struct rng *r);               // [0, 1), 53 bits
-uint32_t rng_below(struct rng *r, uint32_t n);   // 0 .. n-1 without bias; n >= 1
-double rng_normal(struct rng *r);                // N(0, 1), Box-Muller
+double rng_uniform(struct rng *r);                 // [0, 1), 53 bits
+uint32_t rng_below(struct rng *r, uint32_t n);     // 0 .. n-1 without bias; n >= 1
+double rng_normal(struct rng *r);                  // N(0, 1), Box-Muller
 void rng_shuffle(struct rng *r, int *a, size_t n); // Fisher-Yates
 
 #endif

@@ -33,7 +33,8 @@ enum status error_prefix(struct error *err, const char *format, ...) {
     int used = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (used >= 0 && (size_t)used + 2 < sizeof text)
-        snprintf(text + used, sizeof text - (size_t)used, ": %.*s", (int)(sizeof text - (size_t)used - 3), err->message);
+        snprintf(text + used, sizeof text - (size_t)used, ": %.*s", (int)(sizeof text - (size_t)used - 3),
+                 err->message);
     memcpy(err->message, text, sizeof text);
     return err->status;
 }

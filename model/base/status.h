@@ -1,22 +1,23 @@
 // What a function of gridfold returns when it can fail, and the one line that says why.
 //
-// A fallible function returns `enum status` and fills the caller's `struct error` (never NULL). The message says what is wrong, where,
-// and what to do. Foreign codes (MPI, GDAL, oneDNN, errno) become a status at the boundary. Any thread may call everything here.
+// A fallible function returns `enum status` and fills the caller's `struct error` (never NULL). The message says what
+// is wrong, where, and what to do. Foreign codes (MPI, GDAL, oneDNN, errno) become a status at the boundary. Any thread
+// may call everything here.
 #ifndef GRIDFOLD_MODEL_BASE_STATUS_H
 #define GRIDFOLD_MODEL_BASE_STATUS_H
 
-#define STATUS_LIST(X)                                                                                                  \
-    X(OK, "ok")                                                                                                         \
-    X(INVALID, "invalid input")                                                                                         \
-    X(NOT_FOUND, "not found")                                                                                           \
-    X(IO, "input/output error")                                                                                         \
-    X(FORMAT, "malformed file")                                                                                         \
-    X(MISMATCH, "does not belong together")                                                                             \
-    X(MEMORY, "out of memory")                                                                                          \
-    X(UNSUPPORTED, "not supported")                                                                                     \
-    X(DIVERGED, "diverged")                                                                                             \
-    X(STOPPED, "stopped")                                                                                               \
-    X(LOST, "peer lost")                                                                                                \
+#define STATUS_LIST(X)                                                                                                 \
+    X(OK, "ok")                                                                                                        \
+    X(INVALID, "invalid input")                                                                                        \
+    X(NOT_FOUND, "not found")                                                                                          \
+    X(IO, "input/output error")                                                                                        \
+    X(FORMAT, "malformed file")                                                                                        \
+    X(MISMATCH, "does not belong together")                                                                            \
+    X(MEMORY, "out of memory")                                                                                         \
+    X(UNSUPPORTED, "not supported")                                                                                    \
+    X(DIVERGED, "diverged")                                                                                            \
+    X(STOPPED, "stopped")                                                                                              \
+    X(LOST, "peer lost")                                                                                               \
     X(INTERNAL, "internal error")
 
 enum status {
@@ -35,19 +36,19 @@ struct error {
 #define NODISCARD __attribute__((warn_unused_result))
 
 // Leave the enclosing function with the first status that is not STATUS_OK.
-#define TRY(call)                                                                                                       \
-    do {                                                                                                                \
-        enum status try_status_ = (call);                                                                               \
-        if (try_status_ != STATUS_OK)                                                                                   \
-            return try_status_;                                                                                         \
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        enum status try_status_ = (call);                                                                              \
+        if (try_status_ != STATUS_OK)                                                                                  \
+            return try_status_;                                                                                        \
     } while (0)
 
 // The same for functions that have something to release: sets the local `status` and jumps to the local label `fail`.
-#define TRY_OR_FAIL(call)                                                                                               \
-    do {                                                                                                                \
-        status = (call);                                                                                                \
-        if (status != STATUS_OK)                                                                                        \
-            goto fail;                                                                                                  \
+#define TRY_OR_FAIL(call)                                                                                              \
+    do {                                                                                                               \
+        status = (call);                                                                                               \
+        if (status != STATUS_OK)                                                                                       \
+            goto fail;                                                                                                 \
     } while (0)
 
 const char *status_text(enum status status);
