@@ -140,7 +140,7 @@ static enum status encode(const char *memory, const char *path, const struct geo
     char **options = NULL, rows[32];
     snprintf(rows, sizeof rows, "%d", image->height < 256 ? image->height : 256);
     options = CSLSetNameValue(options, "COMPRESS", "DEFLATE");
-    options = CSLSetNameValue(options, "ZLEVEL", "3");
+    options = CSLSetNameValue(options, "ZLEVEL", "1");
     options = CSLSetNameValue(options, "PREDICTOR", image->byte ? "2" : "3");
     options = CSLSetNameValue(options, "INTERLEAVE", "BAND");
     options = CSLSetNameValue(options, "BLOCKYSIZE", rows);
