@@ -87,14 +87,18 @@ static void epochs_give_the_best_epoch(void **state) {
     static const char header[] = "trial,config,fold,epoch,train_iou,val_iou,val_f1\n";
     const char *a = temporary_path("a.csv"), *b = temporary_path("b.csv");
     char rows[512];
-    snprintf(rows, sizeof rows, "%st0,x,0,0,0.2,0.30,0.4\nt1,x,1,0,0.2,0.40,0.5\nt0,x,0,1,0.5,0.20,0.3\n", header);
+    snprintf(rows, sizeof rows,
+             "%st0,x,0,0,0.2,0.30,0.4\nt1,x,1,0,0.2,0.40,0.5\nt0,x,0,1,0.5,0.20,0.3\n"
+             "t1,x,1,1,0.2,0.40,0.9\n",
+             header);
     temporary_write(a, rows);
-    snprintf(rows, sizeof rows, "%su0,y,0,0,0.2,0.50,0.4\nu1,y,1,0,0.2,0.50,0.5\nu1,y,1,1,0.2,0.7", header); // torn
+    snprintf(rows, sizeof rows, "%su0,y,0,0,0.2,0.50,0.4\nu1,y,1,0,0.2,0.50,0.6\nu1,y,1,1,0.2,0.7", header); // torn
     temporary_write(b, rows);
     char *text = printed(a, b, NULL, STATUS_OK);
     assert_has(text, "y against x, 2 folds");
     assert_has(text, "0     30.00 %  50.00 %   +20.00 pp");
     assert_has(text, "1     40.00 %  50.00 %   +10.00 pp");
+    assert_has(text, "45.00 +- 5.00 %"); // F1 of the first of two epochs with the same IoU
     assert_has(text, "x              0      30.00 %    20.00 %  -10.00 pp      +30.00 pp");
     free(text);
 }

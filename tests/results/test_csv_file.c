@@ -1,5 +1,7 @@
 #include <float.h>
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "results/csv_file.h"
 #include "tests/results/assertions.h"
@@ -82,6 +84,40 @@ static void torn_last_line_is_dropped(void **state) {
         snprintf(expected, sizeof expected, "%.*sc,3,x\n", (int)row_ends[rows], whole);
         assert_file_is(path, expected);
     }
+}
+
+// A machine that lost power may leave anything after the last whole line.
+static void garbage_after_the_last_line_is_dropped(void **state) {
+    (void)state;
+    const char *path = temporary_path("torn.csv");
+    temporary_write(path, "a,b\n1,2\n3,\"x\"garbage");
+    struct csv_table table;
+    assert_int_equal(csv_table_read(path, &table, &err), STATUS_OK);
+    assert_int_equal(table.rows, 1);
+    csv_table_free(&table);
+    assert_int_equal(csv_table_read_foreign(path, &table, &err), STATUS_FORMAT);
+}
+
+// A full disk, played by a limit on the file's size: half a row must not stand before the next one.
+static void failed_row_leaves_nothing(void **state) {
+    (void)state;
+    const char *path = temporary_path("full.csv"), *const row[] = {"abc", "123", "a long note"},
+               *const short_row[] = {"", "", "x"};
+    csv_log *log;
+    assert_int_equal(csv_log_open(path, columns, 3, &log, &err), STATUS_OK);
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 16 + 8;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    enum status status = csv_log_append(log, row, &err), status_of_short = csv_log_append(log, short_row, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    csv_log_close(log);
+    assert_int_equal(status, STATUS_IO);
+    assert_int_equal(status_of_short, STATUS_OK);
+    assert_file_is(path, "name,value,note\n,,x\n");
 }
 
 static void foreign_file_needs_no_last_newline(void **state) {
@@ -170,6 +206,8 @@ int main(void) {
         TEST(every_field_comes_back),
         TEST(one_empty_column_is_a_row),
         TEST(torn_last_line_is_dropped),
+        TEST(garbage_after_the_last_line_is_dropped),
+        TEST(failed_row_leaves_nothing),
         TEST(foreign_file_needs_no_last_newline),
         TEST(header_of_another_sweep_is_refused),
         TEST(malformed_rows_are_named),

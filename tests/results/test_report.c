@@ -61,6 +61,7 @@ static void terminal_text(void **state) {
         "1 planned trial has not started.",
     };
     assert_all(text, parts, sizeof parts / sizeof *parts);
+    assert_has_not(text, "  a1 "); // it has epochs and a result
     // Phase 1 comes before Phase 2, and statistics before overfitting.
     assert_true(strstr(text, "Phase 1") < strstr(text, "Phase 2"));
     assert_true(strstr(text, "Statistics of") < strstr(text, "\nOverfitting\n"));
