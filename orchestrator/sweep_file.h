@@ -1,19 +1,33 @@
 // A sweep file, parsed and checked: what is to be tried, on which folds, and where the results go.
 //
-// Sections: [sweep], [folds], [base], [grid NAME], [config NAME], [compare]. Parsed by inih; every error is one line with file, line number, what is wrong
-// and the nearest valid key. Nothing runs before the whole file has been read and checked. A sweep is immutable once parsed.
+// Sections: [sweep], [folds], [base], [grid NAME], [config NAME], [compare]. Parsed by inih; every error is one line
+// with file, line number, what is wrong and the nearest valid key. Nothing runs before the whole file has been read and
+// checked. A sweep is immutable once parsed.
+//
+// Lists are separated by commas, alternatives of decoder-channels (a list itself) by '|'. `@GRID` stands for the
+// winner's value of that key in an earlier grid. `from = RUN_DIR` takes the winners of a finished run's grids, `from =
+// @this` those of this sweep's own. `folds = 3` or `folds = all` in a grid or config stands over [folds] run. Relative
+// paths start at the working directory.
 #ifndef GRIDFOLD_ORCHESTRATOR_SWEEP_FILE_H
 #define GRIDFOLD_ORCHESTRATOR_SWEEP_FILE_H
 
 #include "model/base/file.h"
 #include "worker/hyperparameters.h"
 
-enum { SWEEP_NAME_SIZE = 64, SWEEP_MAX_FOLDS = 64, SWEEP_MAX_AXES = 16, SWEEP_MAX_GRIDS = 64, SWEEP_MAX_CONFIGS = 64 };
+enum {
+    SWEEP_MAX_POINTS = 10000,
+    SWEEP_NAME_SIZE = 64,
+    SWEEP_MAX_FOLDS = 64,
+    SWEEP_MAX_AXES = 16,
+    SWEEP_MAX_GRIDS = 64,
+    SWEEP_MAX_CONFIGS = 64
+};
 
-// One swept hyperparameter of a grid: its values as canonical text, or the winner of an earlier grid ("@learning-rate").
+// One swept hyperparameter of a grid: its values as canonical text, or the winner of an earlier grid
+// ("@learning-rate").
 struct sweep_axis {
-    int hyper; // index in the hyperparameter table
-    int value_count;
+    int hyper;       // index in the hyperparameter table
+    int value_count; // 0 with a reference
     char (*values)[HYPER_VALUE_SIZE];
     int reference; // grid whose winner gives the value; -1: none
     int line;
@@ -22,15 +36,20 @@ struct sweep_axis {
 struct sweep_grid {
     char name[SWEEP_NAME_SIZE];
     int axis_count;
-    struct sweep_axis axes[SWEEP_MAX_AXES];
+    struct sweep_axis axes[SWEEP_MAX_AXES];    // in file order: the last varies fastest
+    int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds that this grid runs on, ascending
     int line;
 };
 
 struct sweep_config {
     char name[SWEEP_NAME_SIZE];
-    char from[PATH_SIZE]; // run folder whose grids' winners are taken over [base], "" when none
-    int setting_count;    // explicit settings, over `from`
+    // Whose grids' winners are taken over [base]: "" nobody's, "@this" this sweep's (plan_resolve), else a run
+    // folder's, which were read when the sweep was parsed and stand among the settings; `text` has the settings and no
+    // `from` then.
+    char from[PATH_SIZE];
+    int setting_count; // settings over `from`, each with one value or a reference
     struct sweep_axis settings[HYPER_COUNT];
+    int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds that this config runs on, ascending
     int line;
 };
 
@@ -38,28 +57,31 @@ struct sweep {
     char path[PATH_SIZE]; // of the sweep file; "" for `gridfold train`
     char name[SWEEP_NAME_SIZE];
     char dataset[PATH_SIZE], output[PATH_SIZE];
-    uint64_t seed;      // 42
-    char backend[32];   // "auto"
-    int threads;        // per trainer; 0: the host's cores shared among its trainers
-    double checkpoint_seconds; // 60
-    int max_attempts;   // 3
-    int folds;          // 5
+    uint64_t seed;                             // 42
+    char backend[32];                          // "auto"
+    int threads;                               // per trainer; 0: the host's cores shared among its trainers
+    double checkpoint_seconds;                 // 60
+    int max_attempts;                          // 3
+    int folds;                                 // 5
     int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds to run, ascending
     struct hyperparameters base;
     int grid_count, config_count;
-    struct sweep_grid *grids;
+    struct sweep_grid *grids; // in file order
     struct sweep_config *configs;
     int compare_baseline, compare_candidate; // config indices, -1: none
     int swept_count, swept[HYPER_COUNT];     // hyperparameters that any grid or config sets, in table order
-    char *text;                              // canonical text of the whole sweep, overrides applied: written to the run's sweep.ini
+    char *text; // canonical text of the whole sweep, overrides applied: written to the run's sweep.ini
 };
 
-// `overrides` are "key=value" words of the command line: a hyperparameter (set in [base]), or "section.key". STATUS_INVALID, STATUS_NOT_FOUND.
-NODISCARD enum status sweep_parse(const char *path, const char *const *overrides, int override_count, struct sweep **sweep,
-                                  struct error *err);
+// `overrides` are "key=value" words of the command line: a hyperparameter (set in [base]), a key of [sweep], or
+// "SECTION.key" ("folds.run=all", "grid learning-rate.lr=0.1, 0.2"). STATUS_INVALID, STATUS_NOT_FOUND.
+NODISCARD enum status sweep_parse(const char *path, const char *const *overrides, int override_count,
+                                  struct sweep **sweep, struct error *err);
 // The same from text (tests, `gridfold train`); `path` names it in messages.
-NODISCARD enum status sweep_parse_text(const char *text, const char *path, const char *const *overrides, int override_count,
-                                       struct sweep **sweep, struct error *err);
+NODISCARD enum status sweep_parse_text(const char *text, const char *path, const char *const *overrides,
+                                       int override_count, struct sweep **sweep, struct error *err);
+// The sweep.ini of a run folder: dataset and other files need not be there any more.
+NODISCARD enum status sweep_parse_stored(const char *path, struct sweep **sweep, struct error *err);
 void sweep_destroy(struct sweep *sweep);
 
 #endif

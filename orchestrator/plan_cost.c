@@ -1,0 +1,144 @@
+#include "orchestrator/plan_cost.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct estimate {
+    struct lstm_unet_config model;
+    enum optimizer_kind optimizer;
+    enum status status;
+    struct network_cost cost;
+    char message[ERROR_MESSAGE_SIZE];
+};
+
+struct plan_costs {
+    int training[SWEEP_MAX_FOLDS], validation[SWEEP_MAX_FOLDS]; // samples
+    int count;
+    struct estimate *estimates;
+};
+
+void plan_costs_destroy(struct plan_costs *costs) {
+    if (!costs)
+        return;
+    free(costs->estimates);
+    free(costs);
+}
+
+enum status plan_costs_create(const struct sweep *sweep, const dataset *ds, struct plan_costs **out,
+                              struct error *err) {
+    *out = NULL;
+    struct plan_costs *costs = calloc(1, sizeof *costs);
+    int samples = dataset_count(ds), *fold = calloc((size_t)samples + 1, sizeof *fold);
+    enum status status =
+        costs && fold ? folds_assign(ds, sweep->folds, sweep->seed, fold, err) : error_memory(err, "the plan's folds");
+    if (status != STATUS_OK) {
+        free(fold);
+        plan_costs_destroy(costs);
+        return status;
+    }
+    for (int i = 0; i < samples; i++)
+        for (int f = 0; fold[i] != FOLD_TEST && f < sweep->folds; f++)
+            (fold[i] == f ? costs->validation : costs->training)[f]++;
+    free(fold);
+    *out = costs;
+    return STATUS_OK;
+}
+
+static bool same_model(const struct lstm_unet_config *a, const struct lstm_unet_config *b) {
+    return a->batch == b->batch && a->steps == b->steps && a->bands == b->bands && a->image_size == b->image_size &&
+           a->encoder_width == b->encoder_width && a->lstm_hidden == b->lstm_hidden &&
+           a->lstm_layers == b->lstm_layers &&
+           memcmp(a->decoder_channels, b->decoder_channels, sizeof a->decoder_channels) == 0 &&
+           a->upsample == b->upsample && a->skip == b->skip;
+}
+
+static enum status add_estimate(struct plan_costs *costs, const struct lstm_unet_config *model,
+                                enum optimizer_kind optimizer, struct error *err) {
+    struct estimate *larger = realloc(costs->estimates, (size_t)(costs->count + 1) * sizeof *larger);
+    if (!larger)
+        return error_memory(err, "estimates");
+    costs->estimates = larger;
+    struct estimate *e = &larger[costs->count++];
+    *e = (struct estimate){.model = *model, .optimizer = optimizer};
+    struct error why = {0};
+    e->status = network_estimate(model, optimizer, &e->cost, &why);
+    snprintf(e->message, sizeof e->message, "%s", why.message);
+    return STATUS_OK;
+}
+
+// Building the graph of the full model takes milliseconds, and a grid has few architectures: each is estimated once.
+static enum status estimate_model(struct plan_costs *costs, const struct lstm_unet_config *model,
+                                  enum optimizer_kind optimizer, struct network_cost *cost, struct error *err) {
+    int i = 0;
+    while (i < costs->count &&
+           !(costs->estimates[i].optimizer == optimizer && same_model(&costs->estimates[i].model, model)))
+        i++;
+    if (i == costs->count)
+        TRY(add_estimate(costs, model, optimizer, err));
+    const struct estimate *e = &costs->estimates[i];
+    if (e->status != STATUS_OK)
+        return error_set(err, e->status, "%s", e->message);
+    *cost = e->cost;
+    return STATUS_OK;
+}
+
+static enum status check_tiles(const dataset *ds, int image_size, struct error *err) {
+    const struct sample *first = NULL;
+    int small = 0, count = dataset_count(ds), smallest = image_size;
+    for (int i = 0; i < count; i++) {
+        const struct sample *s = dataset_sample(ds, i);
+        int side = s->height < s->width ? s->height : s->width;
+        smallest = side < smallest ? side : smallest;
+        if (side >= image_size)
+            continue;
+        first = first ? first : s;
+        small++;
+    }
+    if (small == 0)
+        return STATUS_OK;
+    enum { STRIDE = 32 }; // of the encoder: image sizes are its multiples
+    char advice[64] = "no image-size fits";
+    if (smallest >= STRIDE)
+        snprintf(advice, sizeof advice, "take %d", smallest / STRIDE * STRIDE);
+    return error_set(err, STATUS_INVALID,
+                     "image-size %d: %d of %d tiles are smaller, the first is %.200s with %d x %d; %s", image_size,
+                     small, count, first->id, first->height, first->width, advice);
+}
+
+static struct lstm_unet_config model_of(const struct hyperparameters *hp, int steps, int bands) {
+    struct lstm_unet_config model = {.batch = hp->batch_size,
+                                     .steps = steps,
+                                     .bands = bands,
+                                     .image_size = hp->image_size,
+                                     .encoder_width = hp->encoder_width,
+                                     .lstm_hidden = hp->lstm_hidden_dim,
+                                     .lstm_layers = hp->lstm_layers,
+                                     .upsample = (enum decoder_upsample)hp->decoder_upsample,
+                                     .skip = (enum skip_aggregation)hp->skip_aggregation};
+    memcpy(model.decoder_channels, hp->decoder_channels, sizeof model.decoder_channels);
+    return model;
+}
+
+static enum status estimate_trial(struct plan_costs *costs, const dataset *ds, struct plan_trial *t,
+                                  struct error *err) {
+    struct sampling_plan sampling;
+    TRY(hyperparameters_check(&t->hp, err));
+    TRY(sampling_plan_create(ds, (enum temporal_sampling)t->hp.temporal_sampling, &sampling, err));
+    struct lstm_unet_config model = model_of(&t->hp, sampling.steps, dataset_bands(ds));
+    // A trial that its tiles refuse still has a model: estimated first.
+    TRY(estimate_model(costs, &model, (enum optimizer_kind)t->hp.optimizer, &t->cost, err));
+    double per_epoch =
+        (costs->training[t->fold] * t->cost.train_flops + costs->validation[t->fold] * t->cost.eval_flops);
+    t->work = per_epoch / t->hp.batch_size * t->hp.epochs;
+    return check_tiles(ds, t->hp.image_size, err);
+}
+
+void plan_costs_estimate(struct plan_costs *costs, const dataset *ds, struct plan_trial *t) {
+    struct error why;
+    t->refused[0] = '\0';
+    if (estimate_trial(costs, ds, t, &why) == STATUS_OK)
+        return;
+    snprintf(t->refused, sizeof t->refused, "%s", why.message);
+    t->work = 0;
+}

@@ -1,0 +1,278 @@
+// [sweep], [folds] and [compare] of a sweep file.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/backend.h"
+#include "orchestrator/sweep_read.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum status sweep_unknown_key(struct sweep_reader *r, const struct sweep_ini_entry *e, const char *const *keys,
+                              size_t count) {
+    const struct sweep_ini_section *s = &r->ini->sections[e->section];
+    const char *gap = *s->name ? " " : "";
+    int hyper = hyper_find(e->key);
+    if (hyper >= 0)
+        return sweep_ini_error(r->ini, e->line, r->err, "'%s' does not belong in [%s%s%s]; put it in [base]", e->key,
+                               s->kind, gap, s->name);
+    return sweep_ini_error(r->ini, e->line, r->err, "unknown key '%s' in [%s%s%s]; the nearest is '%s'", e->key,
+                           s->kind, gap, s->name, text_nearest(e->key, keys, count));
+}
+
+// A whole number in lowest .. highest.
+static enum status read_whole(struct sweep_reader *r, const struct sweep_ini_entry *e, unsigned long long lowest,
+                              unsigned long long highest, unsigned long long *out) {
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(e->value, &end, 10);
+    if (end == e->value || *end || errno || strchr(e->value, '-') || value < lowest || value > highest)
+        return sweep_ini_error(r->ini, e->line, r->err, "%s = %.80s: must be a whole number in %llu .. %llu", e->key,
+                               e->value, lowest, highest);
+    *out = value;
+    return STATUS_OK;
+}
+
+// ---- [sweep] -------------------------------------------------------------------------------------------------------
+
+static enum status read_text(struct sweep_reader *r, const struct sweep_ini_entry *e, char *out, size_t size) {
+    if (!*e->value)
+        return sweep_ini_error(r->ini, e->line, r->err, "%s is empty; give it a value or remove the line", e->key);
+    if (strlen(e->value) >= size)
+        return sweep_ini_error(r->ini, e->line, r->err, "%s is longer than %zu bytes; take a shorter one", e->key,
+                               size - 1);
+    snprintf(out, size, "%s", e->value);
+    return STATUS_OK;
+}
+
+static enum status read_dataset(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    TRY(read_text(r, e, r->sweep->dataset, sizeof r->sweep->dataset));
+    if (r->stored || file_exists(e->value))
+        return STATUS_OK;
+    (void)sweep_ini_error(r->ini, e->line, r->err,
+                          "dataset %s does not exist; make it with gridfold import, or give the right path", e->value);
+    return r->err->status = STATUS_NOT_FOUND;
+}
+
+static enum status read_seed(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    unsigned long long seed;
+    TRY(read_whole(r, e, 0, UINT64_MAX, &seed));
+    r->sweep->seed = seed;
+    return STATUS_OK;
+}
+
+static enum status read_metric(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    if (strcmp(e->value, "val_iou") == 0 || strcmp(e->value, "val-iou") == 0)
+        return STATUS_OK;
+    return sweep_ini_error(r->ini, e->line, r->err, "metric = %.80s: the only metric is val_iou; take that", e->value);
+}
+
+static enum status read_backend(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    TRY(read_text(r, e, r->sweep->backend, sizeof r->sweep->backend));
+    if (r->stored || strcmp(e->value, "auto") == 0)
+        return STATUS_OK;
+    size_t length = strlen(e->value);
+    for (const char *at = backend_list(); *at; at += strspn(at, ", ")) { // "reference, onednn"
+        size_t word = strcspn(at, ", ");
+        if (word == length && memcmp(at, e->value, word) == 0)
+            return STATUS_OK;
+        at += word;
+    }
+    return sweep_ini_error(r->ini, e->line, r->err, "backend = %s: this build has auto, %s", e->value, backend_list());
+}
+
+static enum status read_threads(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    unsigned long long threads = 0;
+    if (strcmp(e->value, "auto") != 0 && read_whole(r, e, 1, 4096, &threads) != STATUS_OK)
+        return sweep_ini_error(r->ini, e->line, r->err, "threads = %.80s: must be auto or a whole number in 1 .. 4096",
+                               e->value);
+    r->sweep->threads = (int)threads;
+    return STATUS_OK;
+}
+
+static enum status read_checkpoint_seconds(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    char *end = NULL;
+    double seconds = strtod(e->value, &end);
+    if (end == e->value || *end || !(seconds >= 0 && seconds <= 1e6))
+        return sweep_ini_error(r->ini, e->line, r->err, "checkpoint-seconds = %.80s: must be a number in 0 .. 1000000",
+                               e->value);
+    r->sweep->checkpoint_seconds = seconds;
+    return STATUS_OK;
+}
+
+static enum status read_max_attempts(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    unsigned long long attempts;
+    TRY(read_whole(r, e, 1, 1000, &attempts));
+    r->sweep->max_attempts = (int)attempts;
+    return STATUS_OK;
+}
+
+static enum status read_name(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    TRY(read_text(r, e, r->sweep->name, sizeof r->sweep->name));
+    if (strpbrk(e->value, "/\\"))
+        return sweep_ini_error(r->ini, e->line, r->err, "name = %s: holds a slash; take a plain name", e->value);
+    return STATUS_OK;
+}
+
+static enum status read_output(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    return read_text(r, e, r->sweep->output, sizeof r->sweep->output);
+}
+
+static const struct {
+    const char *key;
+    enum status (*read)(struct sweep_reader *r, const struct sweep_ini_entry *e);
+} sweep_keys[] = {{"name", read_name},
+                  {"dataset", read_dataset},
+                  {"output", read_output},
+                  {"seed", read_seed},
+                  {"metric", read_metric},
+                  {"backend", read_backend},
+                  {"threads", read_threads},
+                  {"checkpoint-seconds", read_checkpoint_seconds},
+                  {"max-attempts", read_max_attempts}};
+
+static enum status read_sweep_entry(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    const char *keys[COUNT(sweep_keys)];
+    for (size_t i = 0; i < COUNT(sweep_keys); i++) {
+        if (strcmp(e->key, sweep_keys[i].key) == 0)
+            return sweep_keys[i].read(r, e);
+        keys[i] = sweep_keys[i].key;
+    }
+    return sweep_unknown_key(r, e, keys, COUNT(keys));
+}
+
+bool sweep_is_sweep_key(const char *key) {
+    for (size_t i = 0; i < COUNT(sweep_keys); i++)
+        if (text_edit_distance(key, sweep_keys[i].key) == 0)
+            return true;
+    return false;
+}
+
+// "sweeps/phase1.ini" -> "phase1"
+static void name_of_path(const char *path, char out[SWEEP_NAME_SIZE]) {
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    size_t length = strcspn(base, ".");
+    snprintf(out, SWEEP_NAME_SIZE, "%.*s", (int)(length < SWEEP_NAME_SIZE ? length : SWEEP_NAME_SIZE - 1), base);
+    if (!*out)
+        snprintf(out, SWEEP_NAME_SIZE, "sweep");
+}
+
+enum status sweep_read_sweep(struct sweep_reader *r) {
+    struct sweep *s = r->sweep;
+    int section = sweep_ini_section_find(r->ini, "sweep", "");
+    for (int i = 0; i < r->ini->entry_count; i++)
+        if (section >= 0 && r->ini->entries[i].section == section)
+            TRY(read_sweep_entry(r, &r->ini->entries[i]));
+    if (!*s->dataset)
+        return sweep_ini_error(r->ini, section >= 0 ? r->ini->sections[section].line : 1, r->err,
+                               "no dataset; add dataset = FILE.safetensors to [sweep]");
+    if (!*s->name)
+        name_of_path(s->path, s->name);
+    if (!*s->output)
+        snprintf(s->output, sizeof s->output, "runs/%s", s->name);
+    return STATUS_OK;
+}
+
+// ---- [folds] -------------------------------------------------------------------------------------------------------
+
+enum status sweep_read_fold_list(struct sweep_reader *r, const struct sweep_ini_entry *e, int *count, int *folds) {
+    bool wanted[SWEEP_MAX_FOLDS] = {false};
+    bool all = strcmp(e->value, "all") == 0;
+    const char *at = e->value;
+    while (!all) {
+        char *end = NULL;
+        long fold = strtol(at, &end, 10);
+        bool empty = end == at;
+        end += strspn(end, " \t");
+        if (empty || (*end && *end != ','))
+            return sweep_ini_error(r->ini, e->line, r->err, "%s = %.80s: must be all or a list like 0, 2", e->key,
+                                   e->value);
+        if (fold < 0 || fold >= r->sweep->folds)
+            return sweep_ini_error(r->ini, e->line, r->err,
+                                   "%s = %.80s: fold %ld is not in 0 .. %d; folds count from 0", e->key, e->value, fold,
+                                   r->sweep->folds - 1);
+        if (wanted[fold])
+            return sweep_ini_error(r->ini, e->line, r->err, "%s = %.80s: fold %ld stands twice; name it once", e->key,
+                                   e->value, fold);
+        wanted[fold] = true;
+        if (!*end)
+            break;
+        at = end + 1;
+    }
+    *count = 0;
+    for (int fold = 0; fold < r->sweep->folds; fold++)
+        if (all || wanted[fold])
+            folds[(*count)++] = fold;
+    return STATUS_OK;
+}
+
+enum status sweep_read_folds(struct sweep_reader *r) {
+    static const char *const keys[] = {"count", "run"};
+    struct sweep *s = r->sweep;
+    int section = sweep_ini_section_find(r->ini, "folds", "");
+    const struct sweep_ini_entry *count = section < 0 ? NULL : sweep_ini_find(r->ini, section, "count");
+    if (count) {
+        unsigned long long folds;
+        TRY(read_whole(r, count, 2, SWEEP_MAX_FOLDS, &folds));
+        s->folds = (int)folds;
+    }
+    for (s->run_count = 0; s->run_count < s->folds; s->run_count++)
+        s->run_folds[s->run_count] = s->run_count;
+    for (int i = 0; i < r->ini->entry_count; i++) {
+        const struct sweep_ini_entry *e = &r->ini->entries[i];
+        if (section < 0 || e->section != section || e == count)
+            continue;
+        if (strcmp(e->key, "run") != 0)
+            return sweep_unknown_key(r, e, keys, COUNT(keys));
+        TRY(sweep_read_fold_list(r, e, &s->run_count, s->run_folds));
+    }
+    return STATUS_OK;
+}
+
+// ---- [compare] -----------------------------------------------------------------------------------------------------
+
+static enum status find_config(struct sweep_reader *r, const struct sweep_ini_entry *e, int *out) {
+    const char *names[SWEEP_MAX_CONFIGS];
+    for (int i = 0; i < r->sweep->config_count; i++) {
+        names[i] = r->sweep->configs[i].name;
+        if (strcmp(names[i], e->value) == 0) {
+            *out = i;
+            return STATUS_OK;
+        }
+    }
+    if (r->sweep->config_count == 0)
+        return sweep_ini_error(r->ini, e->line, r->err, "%s = %.64s: the file has no [config %.64s]; add it", e->key,
+                               e->value, e->value);
+    return sweep_ini_error(r->ini, e->line, r->err,
+                           "%s = %.64s: there is no [config %.64s]; the nearest is [config %s]", e->key, e->value,
+                           e->value, text_nearest(e->value, names, (size_t)r->sweep->config_count));
+}
+
+enum status sweep_read_compare(struct sweep_reader *r) {
+    static const char *const keys[] = {"baseline", "candidate"};
+    struct sweep *s = r->sweep;
+    int section = sweep_ini_section_find(r->ini, "compare", "");
+    if (section < 0)
+        return STATUS_OK;
+    for (int i = 0; i < r->ini->entry_count; i++) {
+        const struct sweep_ini_entry *e = &r->ini->entries[i];
+        if (e->section != section)
+            continue;
+        if (strcmp(e->key, keys[0]) == 0)
+            TRY(find_config(r, e, &s->compare_baseline));
+        else if (strcmp(e->key, keys[1]) == 0)
+            TRY(find_config(r, e, &s->compare_candidate));
+        else
+            return sweep_unknown_key(r, e, keys, COUNT(keys));
+    }
+    int line = r->ini->sections[section].line;
+    if (s->compare_baseline < 0 || s->compare_candidate < 0)
+        return sweep_ini_error(r->ini, line, r->err, "[compare] has no %s; name a config in it",
+                               s->compare_baseline < 0 ? keys[0] : keys[1]);
+    if (s->compare_baseline == s->compare_candidate)
+        return sweep_ini_error(r->ini, line, r->err, "baseline and candidate are both %s; name two configs",
+                               s->configs[s->compare_baseline].name);
+    return STATUS_OK;
+}

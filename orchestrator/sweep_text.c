@@ -1,0 +1,89 @@
+// The canonical text of a sweep: every setting spelt out, so that it means the same to a later version with other
+// defaults.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/sweep_read.h"
+
+static void write_folds(FILE *f, const char *key, int count, const int *folds) {
+    fprintf(f, "%s = ", key);
+    for (int i = 0; i < count; i++)
+        fprintf(f, "%s%d", i > 0 ? ", " : "", folds[i]);
+    fputc('\n', f);
+}
+
+static void write_own_folds(FILE *f, const struct sweep *s, int count, const int *folds) {
+    if (count != s->run_count || memcmp(folds, s->run_folds, (size_t)count * sizeof *folds) != 0)
+        write_folds(f, "folds", count, folds);
+}
+
+static void write_axis(FILE *f, const struct sweep *s, const struct sweep_axis *axis) {
+    const char *separator = hyper_is_list(axis->hyper) ? " | " : ", ";
+    fprintf(f, "%s = ", hyper_key(axis->hyper));
+    if (axis->reference >= 0)
+        fprintf(f, "@%s", s->grids[axis->reference].name);
+    for (int i = 0; i < axis->value_count; i++)
+        fprintf(f, "%s%s", i > 0 ? separator : "", axis->values[i]);
+    fputc('\n', f);
+}
+
+static void write_head(FILE *f, const struct sweep *s) {
+    char number[32];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(number, sizeof number, "%.*g", digits, s->checkpoint_seconds);
+        if (strtod(number, NULL) == s->checkpoint_seconds)
+            break;
+    }
+    fprintf(f, "[sweep]\nname = %s\ndataset = %s\noutput = %s\nseed = %llu\nmetric = val_iou\nbackend = %s\n", s->name,
+            s->dataset, s->output, (unsigned long long)s->seed, s->backend);
+    if (s->threads > 0)
+        fprintf(f, "threads = %d\n", s->threads);
+    else
+        fprintf(f, "threads = auto\n");
+    fprintf(f, "checkpoint-seconds = %s\nmax-attempts = %d\n", number, s->max_attempts);
+    fprintf(f, "\n[folds]\ncount = %d\n", s->folds);
+    write_folds(f, "run", s->run_count, s->run_folds);
+    fprintf(f, "\n[base]\n");
+    for (int i = 0; i < HYPER_COUNT; i++) {
+        char value[HYPER_VALUE_SIZE];
+        hyper_format(&s->base, i, value);
+        fprintf(f, "%s =%s%s\n", hyper_key(i), *value ? " " : "", value);
+    }
+}
+
+char *sweep_write_text(const struct sweep *s) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    write_head(f, s);
+    for (int i = 0; i < s->grid_count; i++) {
+        const struct sweep_grid *g = &s->grids[i];
+        fprintf(f, "\n[grid %s]\n", g->name);
+        write_own_folds(f, s, g->run_count, g->run_folds);
+        for (int j = 0; j < g->axis_count; j++)
+            write_axis(f, s, &g->axes[j]);
+    }
+    for (int i = 0; i < s->config_count; i++) {
+        const struct sweep_config *c = &s->configs[i];
+        fprintf(f, "\n[config %s]\n", c->name);
+        if (strcmp(c->from, "@this") == 0)
+            fprintf(f, "from = @this\n");
+        else if (*c->from)
+            fprintf(f, "; winners of %s\n", c->from);
+        write_own_folds(f, s, c->run_count, c->run_folds);
+        for (int j = 0; j < c->setting_count; j++)
+            write_axis(f, s, &c->settings[j]);
+    }
+    if (s->compare_baseline >= 0)
+        fprintf(f, "\n[compare]\nbaseline = %s\ncandidate = %s\n", s->configs[s->compare_baseline].name,
+                s->configs[s->compare_candidate].name);
+    bool written = !ferror(f);
+    if (fclose(f) != 0 || !written) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

@@ -1,0 +1,11 @@
+// The one rule of who wins a grid; the plan and `from = RUN_DIR` both ask here.
+#ifndef GRIDFOLD_ORCHESTRATOR_WINNER_H
+#define GRIDFOLD_ORCHESTRATOR_WINNER_H
+
+#include <stddef.h>
+
+// Row i is of grid point point[i] (0 .. points-1) on some fold, with best_iou[i]; NaN: it has none and does not count.
+// The point with the highest mean over its counting rows wins; of equals the first. -1: no row counts.
+int winner_point(int points, size_t rows, const int *point, const double *best_iou);
+
+#endif
