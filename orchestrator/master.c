@@ -1,0 +1,447 @@
+#include "orchestrator/master.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/master_workers.h"
+
+static const double PING_SECONDS = 2, TICK_SECONDS = 0.1;
+
+struct master {
+    struct master_config config;
+    scheduler *scheduler;
+    struct workers *workers;
+    bool plan_dirty; // an outcome is new: grids may be decided
+    bool plan_told;  // the scheduler knows that the plan is complete
+    bool open;       // workers get trials
+    bool finished;
+    int stops_seen;
+    int threads;
+    double began, pinged, ticked;
+    char lost_reason[ERROR_MESSAGE_SIZE]; // of the loss that is being handled
+    enum status failure;                  // the first error: the sweep is stopped for it
+    struct error failure_text;
+    struct message message; // scratch for sending
+};
+
+static void apply(struct master *m, struct scheduler_event event, const struct message *message);
+
+static void fail(struct master *m, const struct error *err) {
+    if (m->failure != STATUS_OK)
+        return;
+    m->failure = err->status;
+    m->failure_text = *err;
+}
+
+static void check(struct master *m, enum status status, const struct error *err) {
+    if (status != STATUS_OK)
+        fail(m, err);
+}
+
+static int find_trial(const struct master *m, const char *id) {
+    for (int i = 0; id[0] && i < m->config.plan->trial_count; i++)
+        if (strcmp(m->config.plan->trials[i].id, id) == 0)
+            return i;
+    return -1;
+}
+
+// ---- events.csv and progress ---------------------------------------------------------------------------------------
+
+static void log_event(struct master *m, const char *event, int worker, int trial, int epoch, int attempt,
+                      double seconds, const char *detail) {
+    struct event_row row = {.epoch = epoch, .worker = -1, .attempt = attempt, .seconds = seconds};
+    snprintf(row.event, sizeof row.event, "%s", event);
+    if (trial >= 0)
+        snprintf(row.trial, sizeof row.trial, "%s", m->config.plan->trials[trial].id);
+    if (worker >= 0) {
+        const struct message_hello *hello = workers_hello(m->workers, worker);
+        row.worker = worker + m->config.transport->first_rank;
+        snprintf(row.host, sizeof row.host, "%s", hello->host);
+        snprintf(row.device, sizeof row.device, "%s", hello->device);
+    }
+    snprintf(row.detail, sizeof row.detail, "%s", detail);
+    struct error err;
+    check(m, run_folder_add_event(m->config.folder, &row, &err), &err);
+}
+
+static void update_totals(struct master *m) {
+    const struct plan *plan = m->config.plan;
+    struct progress_totals totals = {.trials = plan->trial_count};
+    for (int i = 0; i < plan->trial_count; i++) {
+        const struct trial_result *r = run_folder_result(m->config.folder, plan, i);
+        const struct plan_trial *t = &plan->trials[i];
+        totals.finished += r != NULL;
+        totals.failed += r && r->status != TRIAL_DONE;
+        int done = run_folder_epochs(m->config.folder, plan, i);
+        if (!r && t->hp.epochs > 0)
+            totals.work_left += t->work * (1 - (double)(done < t->hp.epochs ? done : t->hp.epochs) / t->hp.epochs);
+    }
+    progress_set_totals(m->config.progress, &totals);
+}
+
+// ---- the plan ------------------------------------------------------------------------------------------------------
+
+// Hands the scheduler the trials from `first` on.
+static enum status add_trials(struct master *m, int first, struct error *err) {
+    const struct plan *plan = m->config.plan;
+    for (int i = first; i < plan->trial_count; i++) {
+        struct scheduler_trial t = {
+            .work = plan->trials[i].work,
+            .started = run_folder_has_checkpoint(m->config.folder, plan, i),
+            .finished = run_folder_result(m->config.folder, plan, i) != NULL,
+        };
+        TRY(scheduler_add(m->scheduler, &t, 1, err));
+    }
+    return STATUS_OK;
+}
+
+static enum status resolve_once(struct master *m, int *added, struct error *err) {
+    struct plan *plan = m->config.plan;
+    struct plan_outcome *outcomes = calloc((size_t)plan->trial_count + 1, sizeof *outcomes);
+    if (!outcomes)
+        return error_memory(err, "outcomes");
+    for (int i = 0; i < plan->trial_count; i++) {
+        const struct trial_result *r = run_folder_result(m->config.folder, plan, i);
+        outcomes[i].finished = r != NULL;
+        outcomes[i].best_iou = r && r->status == TRIAL_DONE ? r->best_iou : NAN;
+    }
+    enum status status = plan_resolve(plan, m->config.ds, outcomes, added, err);
+    free(outcomes);
+    return status;
+}
+
+// Expands what outcomes decide by now.
+static enum status grow_plan(struct master *m, struct error *err) {
+    struct plan *plan = m->config.plan;
+    m->plan_dirty = false;
+    while (!plan_is_complete(plan)) {
+        int before = plan->trial_count, expanded = plan->grids_expanded, added = 0;
+        TRY(resolve_once(m, &added, err));
+        TRY(run_folder_write_rows(m->config.folder, plan, err));
+        TRY(add_trials(m, before, err));
+        if (plan->grids_expanded == expanded && plan->trial_count == before)
+            break;
+    }
+    if (!plan_is_complete(plan) && scheduler_finished_count(m->scheduler) == plan->trial_count)
+        return error_set(err, STATUS_INTERNAL, "every trial has its result, but the plan is not complete");
+    update_totals(m);
+    return STATUS_OK;
+}
+
+static void grow_when_due(struct master *m) {
+    struct error err;
+    if (!m->plan_dirty || m->failure != STATUS_OK)
+        return;
+    enum status status = grow_plan(m, &err);
+    check(m, status, &err);
+    if (status == STATUS_OK && !m->plan_told && plan_is_complete(m->config.plan)) {
+        m->plan_told = true;
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_PLAN_COMPLETE, .trial = -1}, NULL);
+    } else if (status == STATUS_OK) {
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_TICK, .trial = -1}, NULL);
+    }
+}
+
+// ---- actions -------------------------------------------------------------------------------------------------------
+
+static void fill_assign(struct master *m, int worker, int trial, int attempt) {
+    const struct sweep *sweep = m->config.sweep;
+    const struct plan_trial *p = &m->config.plan->trials[trial];
+    const char *root = run_folder_path(m->config.folder);
+    struct message *message = &m->message;
+    memset(message, 0, sizeof *message);
+    message->kind = MESSAGE_ASSIGN;
+    message->attempt = attempt;
+    snprintf(message->trial, sizeof message->trial, "%s", p->id);
+    struct message_assign *a = &message->assign;
+    a->trial = (struct trial){.hp = p->hp,
+                              .folds = sweep->folds,
+                              .fold = p->fold,
+                              .seed = sweep->seed,
+                              .threads = m->threads,
+                              .checkpoint_seconds = sweep->checkpoint_seconds};
+    snprintf(a->trial.id, sizeof a->trial.id, "%s", p->id);
+    snprintf(a->trial.dataset, sizeof a->trial.dataset, "%s", dataset_path(m->config.ds));
+    snprintf(a->trial.backend, sizeof a->trial.backend, "%s", sweep->backend);
+    struct error err;
+    char name[64];
+    snprintf(name, sizeof name, "trials/%s", p->id);
+    check(m, path_join(a->trial.folder, root, name, &err), &err);
+    snprintf(name, sizeof name, "logs/trainer-%d.log", worker + m->config.transport->first_rank);
+    check(m, path_join(a->log, root, name, &err), &err);
+    a->crowded = workers_are_crowded(m->workers, worker, m->threads);
+}
+
+static void assign(struct master *m, const struct scheduler_action *a) {
+    const struct plan_trial *p = &m->config.plan->trials[a->trial];
+    struct error err;
+    fill_assign(m, a->worker, a->trial, a->attempt);
+    check(m, m->config.transport->send(m->config.transport->self, a->worker, &m->message, &err), &err);
+    bool resumed = run_folder_has_checkpoint(m->config.folder, m->config.plan, a->trial);
+    int epochs = run_folder_epochs(m->config.folder, m->config.plan, a->trial);
+    workers_begin_trial(m->workers, a->worker);
+    log_event(m, resumed ? "resumed" : "assigned", a->worker, a->trial, -1, a->attempt, 0, p->config);
+    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, p->hp.epochs, resumed ? epochs : 0,
+                          a->attempt);
+}
+
+// A trial has its result.
+static void conclude(struct master *m, int worker, int trial, int attempt, const struct trial_result *result) {
+    struct error err;
+    check(m, run_folder_add_result(m->config.folder, m->config.plan, trial, result, &err), &err);
+    update_totals(m);
+    double seconds = worker >= 0 ? workers_trial_seconds(m->workers, worker) : 0;
+    log_event(m, trial_status_name(result->status), worker, trial, -1, attempt, seconds, result->error);
+    if (worker >= 0)
+        progress_trial_ends(m->config.progress, worker, trial_status_name(result->status), result->best_iou,
+                            result->error);
+    m->plan_dirty = true;
+}
+
+static void give_up(struct master *m, int trial, int attempt) {
+    const struct plan_trial *p = &m->config.plan->trials[trial];
+    struct trial_result r = {.status = TRIAL_FAILED,
+                             .best_iou = NAN,
+                             .best_f1 = NAN,
+                             .final_iou = NAN,
+                             .train_val_gap = NAN,
+                             .best_epoch = -1,
+                             .epochs_run = run_folder_epochs(m->config.folder, m->config.plan, trial),
+                             .parameters = (int64_t)p->cost.parameters};
+    snprintf(r.error, sizeof r.error, "lost in each of %d attempts; the last: %.900s", attempt, m->lost_reason);
+    progress_note(m->config.progress, "failed %s  fold %d: %s", p->config, p->fold, r.error);
+    conclude(m, -1, trial, attempt, &r);
+}
+
+static void perform(struct master *m, const struct scheduler_action *a, const struct message *message) {
+    struct error err;
+    switch (a->kind) {
+    case SCHEDULER_ASSIGN:
+        assign(m, a);
+        break;
+    case SCHEDULER_ACCEPT:
+        conclude(m, a->worker, a->trial, a->attempt, &message->result);
+        break;
+    case SCHEDULER_RETRY:
+        log_event(m, "retried", -1, a->trial, -1, a->attempt, 0, m->lost_reason);
+        break;
+    case SCHEDULER_GIVE_UP:
+        give_up(m, a->trial, a->attempt);
+        break;
+    case SCHEDULER_STOP_WORKER:
+        m->message = (struct message){.kind = MESSAGE_STOP};
+        check(m, m->config.transport->send(m->config.transport->self, a->worker, &m->message, &err), &err);
+        break;
+    case SCHEDULER_LOSE_WORKER:
+        snprintf(m->lost_reason, sizeof m->lost_reason, "nothing heard of worker %d on %s for %.0f s",
+                 a->worker + m->config.transport->first_rank, workers_hello(m->workers, a->worker)->host,
+                 m->config.worker_timeout);
+        log_event(m, "lost", a->worker, a->trial, -1, 0, 0, m->lost_reason);
+        progress_trial_ends(m->config.progress, a->worker, "lost", NAN, m->lost_reason);
+        break;
+    case SCHEDULER_FINISH:
+        m->finished = true;
+        break;
+    }
+}
+
+static void apply(struct master *m, struct scheduler_event event, const struct message *message) {
+    event.now = clock_seconds();
+    struct scheduler_actions actions = scheduler_step(m->scheduler, &event);
+    for (int i = 0; i < actions.count; i++)
+        perform(m, &actions.at[i], message);
+}
+
+// ---- messages ------------------------------------------------------------------------------------------------------
+
+static void hello(struct master *m, int worker, const struct message *message) {
+    workers_join(m->workers, worker, &message->hello);
+    if (m->open)
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = worker, .trial = -1}, message);
+}
+
+static void epoch(struct master *m, int worker, int trial, const struct message *message) {
+    const struct message_epoch *e = &message->epoch;
+    struct error err;
+    bool fresh = false;
+    check(m, run_folder_add_epoch(m->config.folder, m->config.plan, trial, &e->metrics, &fresh, &err), &err);
+    if (!e->replayed)
+        log_event(m, "epoch", worker, trial, e->metrics.epoch, message->attempt, e->seconds, fresh ? "" : "again");
+    if (fresh)
+        update_totals(m);
+    apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_EPOCH, .worker = worker, .trial = trial}, message);
+    if (scheduler_worker_trial(m->scheduler, worker) == trial)
+        progress_trial_epoch(m->config.progress, worker, e->metrics.epoch + 1, e->metrics.val_iou, e->replayed);
+}
+
+static void ended(struct master *m, int worker, int trial, const struct message *message) {
+    struct scheduler_event event = {.kind = SCHEDULER_TRIAL_FINISHED, .worker = worker, .trial = trial};
+    const char *word = "stopped";
+    if (message->kind == MESSAGE_LOST) {
+        event.kind = SCHEDULER_TRIAL_LOST;
+        word = "lost";
+        snprintf(m->lost_reason, sizeof m->lost_reason, "%s", message->reason);
+    } else if (message->kind == MESSAGE_STOPPED || message->result.status == TRIAL_STOPPED) {
+        event.kind = SCHEDULER_TRIAL_STOPPED;
+    }
+    if (event.kind != SCHEDULER_TRIAL_FINISHED) {
+        log_event(m, word, worker, trial, -1, message->attempt, workers_trial_seconds(m->workers, worker),
+                  message->reason);
+        progress_trial_ends(m->config.progress, worker, word, NAN, message->reason);
+    }
+    apply(m, event, message);
+}
+
+static void bye(struct master *m, int worker, const struct message *message) {
+    m->config.gone[worker] = true;
+    workers_leave(m->workers, worker);
+    apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_LEFT, .worker = worker, .trial = -1}, message);
+}
+
+static void handle(struct master *m, int worker, const struct message *message) {
+    int trial = find_trial(m, message->trial);
+    switch (message->kind) {
+    case MESSAGE_HELLO:
+        hello(m, worker, message);
+        break;
+    case MESSAGE_HEARTBEAT:
+        if (m->open)
+            apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_HEARD, .worker = worker, .trial = trial},
+                  message);
+        break;
+    case MESSAGE_EPOCH:
+        if (trial >= 0)
+            epoch(m, worker, trial, message);
+        break;
+    case MESSAGE_RESULT:
+    case MESSAGE_LOST:
+    case MESSAGE_STOPPED:
+        if (trial >= 0)
+            ended(m, worker, trial, message);
+        break;
+    case MESSAGE_BYE:
+        bye(m, worker, message);
+        break;
+    default:
+        break;
+    }
+}
+
+// ---- the loop ------------------------------------------------------------------------------------------------------
+
+// Trials are handed out when all workers are there, or have had their time: how many share a host decides the threads
+// of each.
+static void open_when_ready(struct master *m) {
+    int joined = workers_joined(m->workers);
+    bool waited = clock_seconds() - m->began > m->config.gather_seconds;
+    if (m->open || joined == 0 || (joined < m->config.transport->workers && !waited))
+        return;
+    int recorded = run_folder_threads(m->config.folder);
+    m->threads = m->config.sweep->threads > 0 ? m->config.sweep->threads
+                 : recorded > 0               ? recorded
+                                              : workers_fair_threads(m->workers);
+    struct error err;
+    check(m, workers_record(m->workers, m->config.folder, m->config.transport, m->threads, &err), &err);
+    m->open = true;
+    for (int w = 0; w < m->config.transport->workers; w++)
+        if (workers_is_present(m->workers, w))
+            apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = w, .trial = -1}, NULL);
+}
+
+static void ping(struct master *m) {
+    struct error err;
+    m->message = (struct message){.kind = MESSAGE_HEARTBEAT};
+    for (int w = 0; w < m->config.transport->workers; w++)
+        if (!m->config.gone[w])
+            check(m, m->config.transport->send(m->config.transport->self, w, &m->message, &err), &err);
+}
+
+static void watch_signals(struct master *m) {
+    int stops = *m->config.stops;
+    if (stops > m->stops_seen && m->stops_seen == 0) {
+        progress_note(m->config.progress, "stopping: running trials are being checkpointed");
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
+    }
+    m->stops_seen = stops;
+}
+
+static void watch_clock(struct master *m) {
+    double t = clock_seconds();
+    if (m->failure != STATUS_OK)
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
+    else if (t - m->ticked > TICK_SECONDS)
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_TICK, .trial = -1}, NULL);
+    else
+        return;
+    m->ticked = t;
+    if (t - m->pinged > PING_SECONDS) {
+        m->pinged = t;
+        ping(m);
+    }
+}
+
+static void loop(struct master *m) {
+    struct idle idle = {0};
+    struct message *message = malloc(sizeof *message);
+    struct transport *t = m->config.transport;
+    while (message && !m->finished && *m->config.stops < 2) {
+        int from;
+        bool any = t->receive(t->self, &from, message);
+        if (any)
+            handle(m, from, message);
+        open_when_ready(m);
+        grow_when_due(m);
+        watch_signals(m);
+        watch_clock(m);
+        progress_tick(m->config.progress);
+        if (any)
+            idle_reset(&idle);
+        else if (!m->finished)
+            t->rest(t->self, &idle);
+    }
+    free(message);
+}
+
+static enum status prepare(struct master *m, struct error *err) {
+    struct scheduler_config config = {.workers = m->config.transport->workers,
+                                      .max_attempts = m->config.sweep->max_attempts,
+                                      .worker_timeout = m->config.worker_timeout,
+                                      .empty_timeout = m->config.worker_timeout};
+    TRY(workers_create(m->config.transport->workers, &m->workers, err));
+    TRY(scheduler_create(&config, &m->scheduler, err));
+    TRY(run_folder_load(m->config.folder, m->config.plan, err));
+    TRY(add_trials(m, 0, err));
+    update_totals(m);
+    m->plan_dirty = true;
+    return STATUS_OK;
+}
+
+enum status master_run(const struct master_config *config, enum scheduler_ending *ending, struct error *err) {
+    struct master *m = calloc(1, sizeof *m);
+    if (!m)
+        return error_memory(err, "master");
+    m->config = *config;
+    m->began = m->pinged = clock_seconds();
+    if (m->config.worker_timeout <= 0)
+        m->config.worker_timeout = 60;
+    if (m->config.gather_seconds <= 0)
+        m->config.gather_seconds = 15;
+    enum status status = prepare(m, err);
+    if (status == STATUS_OK) {
+        loop(m);
+        *ending = scheduler_ending(m->scheduler);
+        if (*ending == SCHEDULER_RUNNING) // a second signal
+            *ending = SCHEDULER_STOPPED;
+        status = m->failure;
+        if (status != STATUS_OK)
+            *err = m->failure_text;
+        else if (*ending == SCHEDULER_ALL_DONE)
+            status = run_folder_finalize(m->config.folder, m->config.plan, err);
+    }
+    scheduler_destroy(m->scheduler);
+    workers_destroy(m->workers);
+    free(m);
+    return status;
+}

@@ -1,0 +1,115 @@
+#include "orchestrator/master_workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker_info {
+    bool joined, present;
+    struct message_hello hello;
+    double trial_began;
+};
+
+struct workers {
+    int count;
+    struct worker_info *at;
+};
+
+enum status workers_create(int count, struct workers **out, struct error *err) {
+    struct workers *w = calloc(1, sizeof *w);
+    struct worker_info *at = calloc((size_t)count + 1, sizeof *at);
+    if (!w || !at) {
+        free(w);
+        free(at);
+        return error_memory(err, "workers");
+    }
+    *w = (struct workers){count, at};
+    *out = w;
+    return STATUS_OK;
+}
+
+void workers_destroy(struct workers *w) {
+    if (!w)
+        return;
+    free(w->at);
+    free(w);
+}
+
+void workers_join(struct workers *w, int worker, const struct message_hello *hello) {
+    w->at[worker].joined = w->at[worker].present = true;
+    w->at[worker].hello = *hello;
+}
+
+void workers_leave(struct workers *w, int worker) {
+    w->at[worker].present = false;
+}
+
+bool workers_is_present(const struct workers *w, int worker) {
+    return w->at[worker].present;
+}
+
+int workers_joined(const struct workers *w) {
+    int count = 0;
+    for (int i = 0; i < w->count; i++)
+        count += w->at[i].joined;
+    return count;
+}
+
+const struct message_hello *workers_hello(const struct workers *w, int worker) {
+    return &w->at[worker].hello;
+}
+
+void workers_begin_trial(struct workers *w, int worker) {
+    w->at[worker].trial_began = clock_seconds();
+}
+
+double workers_trial_seconds(const struct workers *w, int worker) {
+    return clock_seconds() - w->at[worker].trial_began;
+}
+
+// Workers that may use the same processors of the same host, itself among them.
+static int count_sharers(const struct workers *w, int worker) {
+    const struct message_hello *a = &w->at[worker].hello;
+    int count = 0;
+    for (int i = 0; i < w->count; i++) {
+        const struct message_hello *b = &w->at[i].hello;
+        count += w->at[i].present && strcmp(a->host, b->host) == 0 && strcmp(a->cpus, b->cpus) == 0;
+    }
+    return count > 0 ? count : 1;
+}
+
+int workers_fair_threads(const struct workers *w) {
+    int threads = 0;
+    for (int i = 0; i < w->count; i++) {
+        if (!w->at[i].present)
+            continue;
+        int share = w->at[i].hello.cores / count_sharers(w, i);
+        if (threads == 0 || share < threads)
+            threads = share;
+    }
+    return threads > 0 ? threads : 1;
+}
+
+bool workers_are_crowded(const struct workers *w, int worker, int threads) {
+    return count_sharers(w, worker) * threads > w->at[worker].hello.cores;
+}
+
+enum status workers_record(const struct workers *w, run_folder *folder, const struct transport *t, int threads,
+                           struct error *err) {
+    enum { LINE = 256 };
+    char(*lines)[LINE] = calloc((size_t)w->count + 1, sizeof *lines);
+    const char **hosts = calloc((size_t)w->count + 1, sizeof *hosts);
+    enum status status = lines && hosts ? STATUS_OK : error_memory(err, "manifest");
+    for (int i = 0; i < w->count && status == STATUS_OK; i++) {
+        const struct message_hello *h = &w->at[i].hello;
+        snprintf(lines[i], LINE, "rank %d, %s, %s, %d cores", i + t->first_rank, h->host, h->device, h->cores);
+        hosts[i] = w->at[i].present ? lines[i] : "absent";
+    }
+    struct run_folder_start start = {
+        .ranks = w->count + t->first_rank, .threads = threads, .mpi = t->name, .hosts = hosts, .host_count = w->count};
+    if (status == STATUS_OK)
+        status = run_folder_add_start(folder, &start, err);
+    free(lines);
+    free(hosts);
+    return status;
+}

@@ -1,0 +1,31 @@
+// What the master knows of its workers: who they are, how they share hosts, since when they have had their trial.
+// Internal to the master.
+#ifndef GRIDFOLD_ORCHESTRATOR_MASTER_WORKERS_H
+#define GRIDFOLD_ORCHESTRATOR_MASTER_WORKERS_H
+
+#include "orchestrator/run_folder.h"
+#include "orchestrator/transport.h"
+
+struct workers;
+
+NODISCARD enum status workers_create(int count, struct workers **w, struct error *err);
+void workers_destroy(struct workers *w);
+void workers_join(struct workers *w, int worker, const struct message_hello *hello);
+void workers_leave(struct workers *w, int worker);
+bool workers_is_present(const struct workers *w, int worker);
+int workers_joined(const struct workers *w); // have ever said hello
+const struct message_hello *workers_hello(const struct workers *w, int worker);
+
+void workers_begin_trial(struct workers *w, int worker);
+double workers_trial_seconds(const struct workers *w, int worker);
+
+// Threads that every trainer can have: the cores of a host divided among the workers that share them, at least 1, the
+// smallest of all hosts (the number of threads changes results, so that all trainers have the same).
+int workers_fair_threads(const struct workers *w);
+// The trainers that share this worker's cores have more threads than these.
+bool workers_are_crowded(const struct workers *w, int worker, int threads);
+// Writes the start to the manifest.
+NODISCARD enum status workers_record(const struct workers *w, run_folder *folder, const struct transport *t,
+                                     int threads, struct error *err);
+
+#endif

@@ -1,0 +1,193 @@
+#include "orchestrator/progress.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "orchestrator/idle.h"
+
+enum { LABEL_SIZE = 160, DURATION_SIZE = 32, MAX_SHOWN = 16, DEFAULT_COLUMNS = 100 };
+static const double REDRAW_SECONDS = 0.25, LINE_SECONDS = 10;
+
+struct shown {
+    bool active;
+    char label[LABEL_SIZE];
+    int fold, epochs, epochs_done;
+    double val_iou, best_iou;
+    double line_time; // of the last plain line about it
+};
+
+struct progress {
+    FILE *out;
+    bool redraw;
+    int worker_count;
+    struct shown *workers;
+    struct progress_totals totals;
+    double began, began_work; // when work_left was first known, and what it was
+    double drawn;
+    int drawn_lines; // that stand on the terminal and will be overwritten
+};
+
+enum status progress_create(FILE *out, bool redraw, int workers, progress **result, struct error *err) {
+    progress *p = calloc(1, sizeof *p);
+    struct shown *shown = calloc((size_t)workers + 1, sizeof *shown);
+    if (!p || !shown) {
+        free(p);
+        free(shown);
+        return error_memory(err, "progress display");
+    }
+    *p = (struct progress){.out = out, .redraw = redraw, .worker_count = workers, .workers = shown, .began = -1};
+    *result = p;
+    return STATUS_OK;
+}
+
+static void erase(progress *p) {
+    if (p->drawn_lines > 0)
+        fprintf(p->out, "\033[%dA\033[J", p->drawn_lines);
+    p->drawn_lines = 0;
+}
+
+void progress_destroy(progress *p) {
+    if (!p)
+        return;
+    erase(p);
+    fflush(p->out);
+    free(p->workers);
+    free(p);
+}
+
+void progress_set_totals(progress *p, const struct progress_totals *totals) {
+    // New trials make the work grow: the rate goes on from there.
+    if (p->began < 0) {
+        p->began = clock_seconds();
+        p->began_work = totals->work_left;
+    } else if (totals->work_left > p->totals.work_left) {
+        p->began_work += totals->work_left - p->totals.work_left;
+    }
+    p->totals = *totals;
+}
+
+static void format_duration(double seconds, char out[DURATION_SIZE]) {
+    long s = lround(seconds);
+    if (s >= 3600)
+        snprintf(out, DURATION_SIZE, "%ld h %02ld min", s / 3600, s % 3600 / 60);
+    else if (s >= 60)
+        snprintf(out, DURATION_SIZE, "%ld min %02ld s", s / 60, s % 60);
+    else
+        snprintf(out, DURATION_SIZE, "%ld s", s);
+}
+
+static bool time_left(const progress *p, char out[DURATION_SIZE]) {
+    double done = p->began_work - p->totals.work_left, elapsed = clock_seconds() - p->began;
+    if (p->began < 0 || done <= 0 || elapsed <= 1)
+        return false;
+    format_duration(p->totals.work_left / (done / elapsed), out);
+    return true;
+}
+
+static int terminal_columns(FILE *out) {
+    struct winsize size;
+    if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+        return size.ws_col;
+    return DEFAULT_COLUMNS;
+}
+
+static void draw_worker(const progress *p, int index, int columns) {
+    const struct shown *w = &p->workers[index];
+    char line[LABEL_SIZE + 128], iou[32] = "";
+    if (w->active && w->epochs_done > 0)
+        snprintf(iou, sizeof iou, "  val IoU %.4f", w->val_iou);
+    if (w->active)
+        snprintf(line, sizeof line, "  %2d  %s  fold %d  epoch %d/%d%s", index, w->label, w->fold, w->epochs_done,
+                 w->epochs, iou);
+    else
+        snprintf(line, sizeof line, "  %2d  idle", index);
+    fprintf(p->out, "%.*s\n", columns - 1, line);
+}
+
+static void draw(progress *p) {
+    erase(p);
+    int columns = terminal_columns(p->out), lines = 1;
+    char left[DURATION_SIZE] = "";
+    bool known = time_left(p, left);
+    fprintf(p->out, "%d of %d trials%s", p->totals.finished, p->totals.trials, p->totals.failed ? "" : "\n");
+    if (p->totals.failed)
+        fprintf(p->out, ", %d failed\n", p->totals.failed);
+    for (int w = 0; w < p->worker_count && w < MAX_SHOWN; w++, lines++)
+        draw_worker(p, w, columns);
+    if (p->worker_count > MAX_SHOWN) {
+        fprintf(p->out, "  and %d more workers\n", p->worker_count - MAX_SHOWN);
+        lines++;
+    }
+    if (known) {
+        fprintf(p->out, "about %s left\n", left);
+        lines++;
+    }
+    p->drawn_lines = lines;
+    p->drawn = clock_seconds();
+    fflush(p->out);
+}
+
+void progress_tick(progress *p) {
+    if (p->redraw && clock_seconds() - p->drawn > REDRAW_SECONDS)
+        draw(p);
+}
+
+void progress_note(progress *p, const char *format, ...) {
+    erase(p);
+    va_list args;
+    va_start(args, format);
+    vfprintf(p->out, format, args);
+    va_end(args);
+    fputc('\n', p->out);
+    if (p->redraw)
+        draw(p);
+    fflush(p->out);
+}
+
+void progress_trial_begins(progress *p, int worker, const char *label, int fold, int epochs, int epoch, int attempt) {
+    struct shown *w = &p->workers[worker];
+    *w = (struct shown){.active = true,
+                        .fold = fold,
+                        .epochs = epochs,
+                        .epochs_done = epoch,
+                        .val_iou = NAN,
+                        .best_iou = NAN,
+                        .line_time = clock_seconds()};
+    snprintf(w->label, sizeof w->label, "%s", label);
+    if (p->redraw)
+        return;
+    char from[32] = "", again[32] = "";
+    if (epoch > 0)
+        snprintf(from, sizeof from, " from epoch %d", epoch);
+    if (attempt > 1)
+        snprintf(again, sizeof again, ", attempt %d", attempt);
+    progress_note(p, "start  %s  fold %d%s%s", label, fold, from, again);
+}
+
+void progress_trial_epoch(progress *p, int worker, int epochs_done, double val_iou, bool replayed) {
+    struct shown *w = &p->workers[worker];
+    w->epochs_done = epochs_done;
+    w->val_iou = val_iou;
+    double now = clock_seconds();
+    if (p->redraw || replayed || now - w->line_time < LINE_SECONDS)
+        return;
+    w->line_time = now;
+    char left[DURATION_SIZE];
+    bool known = time_left(p, left);
+    progress_note(p, "epoch  %s  fold %d  %d/%d  val IoU %.4f%s%s%s", w->label, w->fold, epochs_done, w->epochs,
+                  val_iou, known ? "  (about " : "", known ? left : "", known ? " left)" : "");
+}
+
+void progress_trial_ends(progress *p, int worker, const char *word, double best_iou, const char *reason) {
+    struct shown *w = &p->workers[worker];
+    w->active = false;
+    char iou[32] = "";
+    if (!isnan(best_iou))
+        snprintf(iou, sizeof iou, "  best IoU %.4f", best_iou);
+    progress_note(p, "%-6s %s  fold %d%s%s%s  [%d of %d]", word, w->label, w->fold, iou, reason[0] ? "  " : "", reason,
+                  p->totals.finished, p->totals.trials);
+}

@@ -1,0 +1,34 @@
+// What a person sees while a sweep runs: on a terminal a block that is redrawn, elsewhere a line now and then.
+//
+// It is told what happens and decides what to show. Owned by the master; one thread.
+#ifndef GRIDFOLD_ORCHESTRATOR_PROGRESS_H
+#define GRIDFOLD_ORCHESTRATOR_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "model/base/status.h"
+
+typedef struct progress progress;
+
+// `redraw`: out is a terminal.
+NODISCARD enum status progress_create(FILE *out, bool redraw, int workers, progress **p, struct error *err);
+void progress_destroy(progress *p); // clears the block
+
+// Sums over the sweep's trials. `work_left` in any unit, falling: the time left is judged from how fast it falls.
+struct progress_totals {
+    int trials, finished, failed;
+    double work_left;
+};
+void progress_set_totals(progress *p, const struct progress_totals *totals);
+
+// `epoch`: where the trial goes on from; 0 for a fresh one.
+void progress_trial_begins(progress *p, int worker, const char *label, int fold, int epochs, int epoch, int attempt);
+void progress_trial_epoch(progress *p, int worker, int epochs_done, double val_iou, bool replayed);
+// `word`: done, failed, diverged, stopped, lost.
+void progress_trial_ends(progress *p, int worker, const char *word, double best_iou, const char *reason);
+void progress_note(progress *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Redraws when it is due.
+void progress_tick(progress *p);
+
+#endif

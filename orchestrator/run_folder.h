@@ -1,0 +1,60 @@
+// The folder of a run: its lock, what it says of itself, and the CSV files that are the sweep's whole state.
+//
+// Only rank 0 opens one. A result counts when its rows are on disk, and nothing else has to agree with them: opening
+// the folder again and loading it is a resume. epochs.csv takes every (trial, epoch) once, trials.csv every row of the
+// plan once. While the sweep runs rows stand in the order in which they came; run_folder_finalize rewrites both files
+// in plan order, so that they are the same bytes whatever happened on the way. One thread.
+#ifndef GRIDFOLD_ORCHESTRATOR_RUN_FOLDER_H
+#define GRIDFOLD_ORCHESTRATOR_RUN_FOLDER_H
+
+#include "orchestrator/plan.h"
+#include "results/run_files.h"
+#include "worker/trainer.h"
+
+typedef struct run_folder run_folder;
+
+// Creates sweep->output where it is not there, and takes its lock. STATUS_LOST: another process of this or another host
+// holds it (the message says which). STATUS_MISMATCH: the folder holds another sweep, or its dataset has changed; the
+// message names what differs. What does not change results may differ: checkpoint-seconds, max-attempts, output, name,
+// and threads where either file leaves it to the host (the number that the sweep was started with then stays).
+NODISCARD enum status run_folder_open(const struct sweep *sweep, const dataset *ds, run_folder **f, struct error *err);
+void run_folder_close(run_folder *f);
+
+const char *run_folder_path(const run_folder *f); // absolute
+bool run_folder_is_resumed(const run_folder *f);
+int run_folder_threads(const run_folder *f); // a trainer's, as recorded by an earlier start; 0: none was
+
+// What a start adds to manifest.ini.
+struct run_folder_start {
+    int ranks, threads;
+    const char *mpi;          // version, or "none"
+    const char *const *hosts; // one a worker: "host: device, 16 cores"
+    int host_count;
+};
+NODISCARD enum status run_folder_add_start(run_folder *f, const struct run_folder_start *start, struct error *err);
+
+// Takes in what earlier runs have left; the plan may grow afterwards. Trials that cannot run (plan_trial.refused) get
+// their rows.
+NODISCARD enum status run_folder_load(run_folder *f, const struct plan *plan, struct error *err);
+// Writes the rows that are due: those of finished and refused trials that have none yet. To be called when the plan has
+// grown.
+NODISCARD enum status run_folder_write_rows(run_folder *f, const struct plan *plan, struct error *err);
+
+// The result of a trial of the plan; NULL: it has none yet.
+const struct trial_result *run_folder_result(const run_folder *f, const struct plan *plan, int trial);
+int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial);          // how many are recorded
+bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int trial); // last.safetensors is there
+
+// Appends an epoch unless it is there already; *fresh (may be NULL) tells.
+NODISCARD enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int trial,
+                                           const struct epoch_metrics *metrics, bool *fresh, struct error *err);
+// Records a trial's end: its epochs are on disk before its rows, and all is on disk when this returns.
+NODISCARD enum status run_folder_add_result(run_folder *f, const struct plan *plan, int trial,
+                                            const struct trial_result *result, struct error *err);
+// Appends to events.csv; `time` is filled in.
+NODISCARD enum status run_folder_add_event(run_folder *f, struct event_row *row, struct error *err);
+
+// Rewrites epochs.csv and trials.csv in plan order; nothing can be added afterwards.
+NODISCARD enum status run_folder_finalize(run_folder *f, const struct plan *plan, struct error *err);
+
+#endif
