@@ -1,0 +1,164 @@
+// A trainer that trains nothing: worker/trainer.h by formulas, with every way of going wrong that a test may ask for.
+//
+// The environment says how: FAKE_TRAINER = segv, exit3, hang (deaf to stop), error, fail, diverge, flood; with "-once"
+// at the end the first run of a trial alone. FAKE_TRAINER_TRIAL: only trials whose lr has this text. FAKE_STEP_MS: how
+// long an epoch takes. last.safetensors holds the number of epochs done.
+#include "fake_trainer.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/trainer.h"
+
+struct trainer {
+    int runs;
+};
+
+const char *trial_status_name(enum trial_status status) {
+    static const char *const names[] = {"done", "failed", "diverged", "stopped"};
+    return names[status];
+}
+
+enum status trainer_create(trainer **t, struct error *err) {
+    *t = calloc(1, sizeof **t);
+    return *t ? STATUS_OK : error_memory(err, "trainer");
+}
+
+void trainer_destroy(trainer *t) {
+    free(t);
+}
+
+struct epoch_metrics fake_metrics(const struct trial *trial, int epoch) {
+    double x = trial->hp.lr * 100 + trial->fold / 7.0 + epoch / 13.0 + (double)trial->seed / 1e3;
+    struct epoch_metrics m = {.epoch = epoch, .lr = trial->hp.lr * (1 - epoch / 1e3), .train_loss = 1 / (1 + x)};
+    m.train_iou = 0.5 + 0.4 * sin(x);
+    m.train_f1 = m.train_iou / 1.1;
+    m.val_loss = epoch == 1 ? NAN : 1.0 / 3 + x;
+    m.val_iou = 0.5 + 0.3 * sin(2 * x);
+    m.val_f1 = m.val_iou / 1.2;
+    m.val_precision = m.val_iou / 1.3;
+    m.val_recall = m.val_iou / 1.4;
+    m.grad_norm = exp(x);
+    return m;
+}
+
+static void write_number(const char *folder, const char *name, int value) {
+    char path[PATH_SIZE], text[16];
+    struct error err;
+    snprintf(text, sizeof text, "%d\n", value);
+    if (file_make_directories(folder, &err) != STATUS_OK || path_join(path, folder, name, &err) != STATUS_OK ||
+        file_write(path, text, strlen(text), &err) != STATUS_OK)
+        fprintf(stderr, "fake trainer: %s\n", err.message);
+}
+
+static int read_number(const char *folder, const char *name) {
+    char path[PATH_SIZE], *text;
+    struct error err;
+    if (path_join(path, folder, name, &err) != STATUS_OK || file_read(path, &text, NULL, &err) != STATUS_OK)
+        return 0;
+    int value = (int)strtol(text, NULL, 10);
+    free(text);
+    return value;
+}
+
+// Whether the environment wants `what` of this trial now.
+static bool wanted(const struct trial *trial, const char *what) {
+    const char *how = getenv("FAKE_TRAINER"), *which = getenv("FAKE_TRAINER_TRIAL");
+    if (!how || strncmp(how, what, strlen(what)) != 0)
+        return false;
+    char lr[HYPER_VALUE_SIZE];
+    hyper_format(&trial->hp, HYPER_lr, lr);
+    if (which && strcmp(which, lr) != 0)
+        return false;
+    if (!strstr(how, "-once"))
+        return true;
+    int times = read_number(trial->folder, "misbehaved");
+    write_number(trial->folder, "misbehaved", times + 1);
+    return times == 0;
+}
+
+static void misbehave(const struct trial *trial) {
+    if (wanted(trial, "segv")) {
+        fprintf(stderr, "an odd step\nabout to fault: \xff\n");
+        signal(SIGSEGV, SIG_DFL); // a sanitizer would make an exit code of it
+        raise(SIGSEGV);
+    }
+    if (wanted(trial, "exit3")) {
+        fprintf(stderr, "giving up\n");
+        _exit(3);
+    }
+    if (wanted(trial, "hang")) {
+        signal(SIGTERM, SIG_IGN);
+        for (;;)
+            pause();
+    }
+}
+
+static void rest(void) {
+    const char *ms = getenv("FAKE_STEP_MS");
+    long wait = ms ? strtol(ms, NULL, 10) : 0;
+    struct timespec t = {wait / 1000, wait % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+// What the environment must not hold in a trainer.
+static bool environment_is_clean(void) {
+    for (char **e = environ; *e; e++)
+        if (strncmp(*e, "OMPI_", 5) == 0 || strncmp(*e, "PMIX_", 5) == 0)
+            return false;
+    return getenv("OMP_NUM_THREADS") != NULL;
+}
+
+static void fill_result(const struct trial *trial, int epochs, struct trial_result *r) {
+    *r = (struct trial_result){
+        .status = TRIAL_DONE, .best_iou = -1, .best_epoch = -1, .epochs_run = epochs, .parameters = 42};
+    for (int e = 0; e < epochs; e++) {
+        struct epoch_metrics m = fake_metrics(trial, e);
+        if (m.val_iou > r->best_iou) {
+            r->best_iou = m.val_iou;
+            r->best_f1 = m.val_f1;
+            r->best_epoch = e;
+        }
+        r->final_iou = m.val_iou;
+        r->train_val_gap = m.train_iou - m.val_iou;
+    }
+}
+
+enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
+                        struct trial_result *result, struct error *err) {
+    int done = read_number(trial->folder, "last.safetensors");
+    t->runs++;
+    if (!environment_is_clean())
+        return error_set(err, STATUS_INTERNAL, "the launcher's variables are in the trainer's environment");
+    for (int e = 0; e < trial->hp.epochs; e++) {
+        struct epoch_metrics m = fake_metrics(trial, e);
+        if (e >= done) {
+            rest();
+            if (e == trial->hp.epochs / 2)
+                misbehave(trial);
+            write_number(trial->folder, "last.safetensors", e + 1);
+        }
+        hooks->epoch(hooks->context, trial, &m, e < done, 0.001);
+        hooks->alive(hooks->context);
+        if (e >= done && hooks->stop(hooks->context)) {
+            fill_result(trial, e + 1, result);
+            result->status = TRIAL_STOPPED;
+            return STATUS_OK;
+        }
+    }
+    if (wanted(trial, "error"))
+        return error_set(err, STATUS_IO, "cannot write the checkpoint");
+    fill_result(trial, trial->hp.epochs, result);
+    if (wanted(trial, "fail") || wanted(trial, "diverge")) {
+        result->status = wanted(trial, "fail") ? TRIAL_FAILED : TRIAL_DIVERGED;
+        snprintf(result->error, sizeof result->error, "as asked, \"quoted\",\nin two lines");
+        result->best_iou = result->best_f1 = result->final_iou = result->train_val_gap = NAN;
+        result->best_epoch = -1;
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,51 @@
+// The agent of a worker: starts a trainer process, hands it trials, watches it, and tells what happened.
+//
+// The trainer (worker/trainer_process.h) is a child with a socket on descriptor 3, so that a segmentation fault, an
+// out-of-memory kill or a hang takes it and never the rank. It stays from trial to trial; when it dies the trial is
+// reported lost with its last words, and the next trial gets a new one. Nothing here blocks. One thread: the one that
+// calls agent_assign must live as long as the agent (the child gets SIGKILL when it ends).
+#ifndef GRIDFOLD_WORKER_AGENT_H
+#define GRIDFOLD_WORKER_AGENT_H
+
+#include "worker/protocol.h"
+
+struct agent_config {
+    const char *program;          // NULL: /proc/self/exe
+    const char *const *arguments; // after the program's name, NULL-terminated; NULL: {"trainer"}
+    double stop_seconds;          // from a stop to SIGTERM; 0: 60
+    double kill_seconds;          // from SIGTERM to SIGKILL; 0: 2
+    double hang_seconds;          // silence of a training trainer that counts as a hang; 0: 900
+};
+
+typedef struct agent agent;
+
+NODISCARD enum status agent_create(const struct agent_config *config, agent **a, struct error *err);
+// Kills the trainer if there is one.
+void agent_destroy(agent *a);
+
+// Starts the trial of an assign message; the first one starts the trainer process. STATUS_INVALID while another is
+// running. A trainer that cannot be started is reported as lost.
+NODISCARD enum status agent_assign(agent *a, const struct message *assign, struct error *err);
+
+// Asks the running trial to checkpoint and stop; after stop_seconds comes SIGTERM, then SIGKILL. Nothing happens when
+// none is running.
+void agent_stop(agent *a);
+// The same without grace: SIGKILL now.
+void agent_kill(agent *a);
+
+// Moves bytes, reaps, and gives the next report, if any: epoch, result, lost (the trainer died, with how and its last
+// words) or stopped (it was ended on request without a result). After result, lost and stopped no trial is running.
+// Call until it returns false.
+bool agent_poll(agent *a, struct message *report);
+
+const char *agent_trial(const agent *a); // id of the running trial, "" for none
+int agent_attempt(const agent *a);
+int agent_descriptor(const agent *a); // readable when agent_poll has something to do; -1 without a trainer
+long agent_pid(const agent *a);       // of the trainer; 0: none
+
+// This process's host, device and processors, for its hello.
+void agent_describe_host(struct message_hello *hello);
+// Under mpirun: takes back the processors of the whole job on this host where mpirun has bound the rank to one of them.
+void agent_unbind(void);
+
+#endif

@@ -1,0 +1,81 @@
+// What an agent can say of the machine it runs on.
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/agent.h"
+
+enum { MAX_CPUS = 4096 };
+
+// "0-3,8"; a list that is too long ends in "...".
+static void format_cpus(const cpu_set_t *set, size_t bytes, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < MAX_CPUS; i++) {
+        if (!CPU_ISSET_S(i, bytes, set))
+            continue;
+        size_t last = i;
+        while (last + 1 < MAX_CPUS && CPU_ISSET_S(last + 1, bytes, set))
+            last++;
+        char part[32];
+        int length = snprintf(part, sizeof part, last > i ? "%s%zu-%zu" : "%s%zu", used ? "," : "", i, last);
+        if (used + (size_t)length + 4 > size) {
+            snprintf(out + used, size - used, "...");
+            return;
+        }
+        memcpy(out + used, part, (size_t)length + 1);
+        used += (size_t)length;
+        i = last;
+    }
+}
+
+static void describe_cpus(struct message_hello *hello) {
+    cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
+    size_t bytes = CPU_ALLOC_SIZE(MAX_CPUS);
+    hello->cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (set && sched_getaffinity(0, bytes, set) == 0) {
+        hello->cores = CPU_COUNT_S(bytes, set);
+        format_cpus(set, bytes, hello->cpus, sizeof hello->cpus);
+    }
+    if (hello->cores < 1)
+        hello->cores = 1;
+    CPU_FREE(set);
+}
+
+static void describe_device(char *out, size_t size) {
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    snprintf(out, size, "cpu");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && value) {
+            snprintf(out, size, "%.*s", (int)strcspn(value + 2, "\n"), value + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+void agent_describe_host(struct message_hello *hello) {
+    memset(hello, 0, sizeof *hello);
+    if (gethostname(hello->host, sizeof hello->host - 1) != 0)
+        snprintf(hello->host, sizeof hello->host, "unknown");
+    describe_device(hello->device, sizeof hello->device);
+    describe_cpus(hello);
+    hello->pid = getpid();
+}
+
+// mpirun binds by default: two ranks to a core each, the sleeping master among them. Its daemon, our parent, keeps the
+// processors of the job.
+void agent_unbind(void) {
+    if (!getenv("OMPI_MCA_orte_bound_at_launch"))
+        return;
+    cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
+    size_t bytes = CPU_ALLOC_SIZE(MAX_CPUS);
+    if (set && sched_getaffinity(getppid(), bytes, set) == 0)
+        (void)!sched_setaffinity(0, bytes, set);
+    CPU_FREE(set);
+}

@@ -1,0 +1,27 @@
+// Starting the trainer process: descriptors, environment, signals, log. Internal to the agent.
+#ifndef GRIDFOLD_WORKER_AGENT_SPAWN_H
+#define GRIDFOLD_WORKER_AGENT_SPAWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "model/base/status.h"
+
+struct spawn_config {
+    const char *program;
+    const char *const *arguments; // after the program's name, NULL-terminated
+    const char *log;              // stdout and stderr are appended to it; its folder must exist. "": /dev/null
+    int threads;
+    bool crowded;
+};
+
+// Starts the process in a process group of its own (Ctrl-C is not for it), with descriptor 3 connected to *fd, every
+// other descriptor closed, no launcher's variables in its environment, and the number of threads set.
+NODISCARD enum status spawn_trainer(const struct spawn_config *config, pid_t *pid, int *fd, struct error *err);
+
+off_t spawn_log_size(const char *log); // 0 when there is none
+// The last lines of what was written to the log from `start` on, on one line.
+void spawn_last_words(const char *log, off_t start, char *words, size_t size);
+
+#endif

@@ -1,0 +1,86 @@
+// What master, workers and trainer processes say to each other: one set of messages, the same bytes on a socket and
+// over MPI.
+//
+// A frame is a 4-byte little-endian length and that many bytes of JSON. Doubles survive unchanged (17 digits; NaN is
+// null, infinities are "inf" and "-inf"). A master talks to workers, a worker to its one trainer process:
+//
+//     worker -> master   hello, heartbeat, epoch, result, lost, stopped, bye
+//     master -> worker   assign, stop, heartbeat, bye
+//     worker -> trainer  assign, stop
+//     trainer -> worker  heartbeat, epoch, result, lost
+//
+// Pure: no descriptor, no clock, no MPI. Any thread; an inbox belongs to one.
+#ifndef GRIDFOLD_WORKER_PROTOCOL_H
+#define GRIDFOLD_WORKER_PROTOCOL_H
+
+#include "worker/trainer.h"
+
+#define MESSAGE_KINDS(X)                                                                                               \
+    X(HELLO, "hello")         /* a worker is there: host, device, cores */                                             \
+    X(ASSIGN, "assign")       /* train this trial */                                                                   \
+    X(EPOCH, "epoch")         /* an epoch's metrics */                                                                 \
+    X(RESULT, "result")       /* the trial ended: done, failed, diverged, or stopped on request */                     \
+    X(LOST, "lost")           /* the trial's trainer died or could not establish a result */                           \
+    X(STOP, "stop")           /* checkpoint and stop the running trial */                                              \
+    X(STOPPED, "stopped")     /* the trial was ended on request without a word of its own */                           \
+    X(HEARTBEAT, "heartbeat") /* alive; says which trial is running */                                                 \
+    X(BYE, "bye")             /* leave, or leaving */
+
+enum message_kind {
+#define X(name, text) MESSAGE_##name,
+    MESSAGE_KINDS(X)
+#undef X
+};
+
+enum { PROTOCOL_HOST_SIZE = 64, PROTOCOL_DEVICE_SIZE = 64, PROTOCOL_CPUS_SIZE = 128, PROTOCOL_MAX_FRAME = 1 << 20 };
+
+struct message_hello {
+    char host[PROTOCOL_HOST_SIZE], device[PROTOCOL_DEVICE_SIZE];
+    char cpus[PROTOCOL_CPUS_SIZE]; // the processors that the worker may use, "0-3,8"
+    int cores;                     // how many these are
+    int64_t pid;
+};
+
+struct message_assign {
+    struct trial trial;
+    char log[PATH_SIZE]; // file that takes the trainer's stdout and stderr
+    bool crowded;        // the host's trainers have more threads than cores: threads must not spin
+};
+
+struct message_epoch {
+    struct epoch_metrics metrics;
+    bool replayed; // from a checkpoint, not trained now
+    double seconds;
+};
+
+struct message {
+    enum message_kind kind;
+    char trial[TRIAL_ID_SIZE];       // the trial it speaks of, "" for none
+    int attempt;                     // of that trial, from 1; 0: none
+    int code;                        // bye: exit code of the job
+    char reason[ERROR_MESSAGE_SIZE]; // lost, stopped, bye: why
+    union {
+        struct message_hello hello;
+        struct message_assign assign;
+        struct message_epoch epoch;
+        struct trial_result result;
+    };
+};
+
+const char *message_kind_name(enum message_kind kind);
+
+// A malloc'ed frame. Text that is not UTF-8 is sent with '?' for what is not.
+NODISCARD enum status message_encode(const struct message *m, char **frame, size_t *bytes, struct error *err);
+
+// Bytes in, messages out. Zero-initialise; release with inbox_free.
+struct inbox {
+    char *data;
+    size_t size, capacity, taken;
+};
+NODISCARD enum status inbox_add(struct inbox *inbox, const void *data, size_t bytes, struct error *err);
+// *got is false when no whole frame is there yet. STATUS_FORMAT when what is there can be no frame; the stream is then
+// unusable.
+NODISCARD enum status inbox_take(struct inbox *inbox, struct message *m, bool *got, struct error *err);
+void inbox_free(struct inbox *inbox);
+
+#endif

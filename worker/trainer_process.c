@@ -1,0 +1,178 @@
+#include "worker/trainer_process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/protocol.h"
+
+static const double HEARTBEAT_SECONDS = 1;
+
+struct process {
+    int fd;
+    struct inbox inbox;
+    bool closed; // the other end is gone
+    bool stop;
+    const char *trial; // id of the running trial
+    int attempt;
+    double spoke; // when the last message went out
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+// Blocks until all is sent: the agent always reads.
+static void send_frame(struct process *p, const char *frame, size_t bytes) {
+    while (bytes > 0 && !p->closed) {
+        ssize_t n = send(p->fd, frame, bytes, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            p->closed = true;
+            break;
+        }
+        frame += n;
+        bytes -= (size_t)n;
+    }
+}
+
+static void say(struct process *p, struct message *m) {
+    if (p->trial)
+        snprintf(m->trial, sizeof m->trial, "%s", p->trial);
+    m->attempt = p->attempt;
+    char *frame;
+    size_t bytes;
+    struct error err;
+    if (message_encode(m, &frame, &bytes, &err) != STATUS_OK) {
+        fprintf(stderr, "trainer: %s\n", err.message);
+        p->closed = true; // the agent sees the end of the stream and takes the trial for lost
+        return;
+    }
+    send_frame(p, frame, bytes);
+    free(frame);
+    p->spoke = now();
+}
+
+// Takes in what has arrived, waiting for it when `wait`. False: the stream has ended or is broken.
+static bool take_in(struct process *p, bool wait) {
+    char chunk[4096];
+    ssize_t n;
+    do
+        n = recv(p->fd, chunk, sizeof chunk, wait ? 0 : MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return true;
+    struct error err;
+    if (n <= 0 || inbox_add(&p->inbox, chunk, (size_t)n, &err) != STATUS_OK) {
+        p->closed = true;
+        return false;
+    }
+    return true;
+}
+
+static void report_epoch(void *context, const struct trial *trial, const struct epoch_metrics *metrics, bool replayed,
+                         double seconds) {
+    (void)trial;
+    struct message m = {.kind = MESSAGE_EPOCH};
+    m.epoch = (struct message_epoch){.metrics = *metrics, .replayed = replayed, .seconds = seconds};
+    say(context, &m);
+}
+
+static bool must_stop(void *context) {
+    struct process *p = context;
+    struct error err;
+    struct message m;
+    bool got = true;
+    take_in(p, false);
+    while (got && !p->closed) {
+        if (inbox_take(&p->inbox, &m, &got, &err) != STATUS_OK) {
+            fprintf(stderr, "trainer: %s\n", err.message);
+            p->closed = true;
+        } else if (got && m.kind == MESSAGE_STOP) {
+            p->stop = true;
+        }
+    }
+    return p->stop || p->closed;
+}
+
+static void report_alive(void *context) {
+    struct process *p = context;
+    if (now() - p->spoke < HEARTBEAT_SECONDS)
+        return;
+    struct message m = {.kind = MESSAGE_HEARTBEAT};
+    say(p, &m);
+}
+
+// False when no result could be established: the process should make way for a fresh one.
+static bool run_trial(struct process *p, trainer *t, const struct message *order) {
+    const struct trial *trial = &order->assign.trial;
+    struct trainer_hooks hooks = {.context = p, .epoch = report_epoch, .stop = must_stop, .alive = report_alive};
+    p->trial = trial->id;
+    p->attempt = order->attempt;
+    p->stop = false;
+    struct error err = {0};
+    struct message m = {.kind = MESSAGE_RESULT};
+    bool ok = trainer_run(t, trial, &hooks, &m.result, &err) == STATUS_OK;
+    if (!ok) {
+        fprintf(stderr, "trainer: trial %s: %s\n", trial->id, err.message);
+        memset(&m, 0, sizeof m);
+        m.kind = MESSAGE_LOST;
+        snprintf(m.reason, sizeof m.reason, "%s", err.message);
+    }
+    say(p, &m);
+    p->trial = NULL;
+    p->attempt = 0;
+    return ok;
+}
+
+static int serve(struct process *p, trainer *t) {
+    static struct message m; // 6 KiB
+    while (!p->closed) {
+        struct error err;
+        bool got;
+        if (inbox_take(&p->inbox, &m, &got, &err) != STATUS_OK) {
+            fprintf(stderr, "trainer: %s\n", err.message);
+            return 1;
+        }
+        if (!got)
+            take_in(p, true);
+        else if (m.kind == MESSAGE_ASSIGN && !run_trial(p, t, &m))
+            return 1;
+    }
+    return 0;
+}
+
+// True when the parent that opened the socket has already gone: then no death signal will come.
+static bool orphaned(int fd) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0 && peer.pid != getppid();
+}
+
+int trainer_process_run(int fd) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "gridfold-train");
+    if (orphaned(fd))
+        return 0;
+    struct error err;
+    trainer *t;
+    if (trainer_create(&t, &err) != STATUS_OK) {
+        fprintf(stderr, "trainer: %s\n", err.message);
+        return 1;
+    }
+    struct process p = {.fd = fd};
+    int code = serve(&p, t);
+    inbox_free(&p.inbox);
+    trainer_destroy(t);
+    return code;
+}

@@ -1,0 +1,15 @@
+// The process that trains: `gridfold trainer`, started by the agent of a worker.
+//
+// It waits for trials on one descriptor, runs them by worker/trainer.h one after the other, and answers there
+// (worker/protocol.h). It knows neither sweep nor rank. It dies with its parent, and leaves quietly when the other end
+// of its descriptor closes.
+#ifndef GRIDFOLD_WORKER_TRAINER_PROCESS_H
+#define GRIDFOLD_WORKER_TRAINER_PROCESS_H
+
+enum { TRAINER_PROCESS_FD = 3 };
+
+// The whole life of the process. `fd` is a connected stream socket. Returns the exit code: 0 when the other end closed,
+// 1 when something is wrong (said on stderr).
+int trainer_process_run(int fd);
+
+#endif
