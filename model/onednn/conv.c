@@ -14,7 +14,8 @@ enum { SMALL_MAP_PIXELS = 4 };
 struct conv_op {
     struct conv_geometry geometry;
     bool transposed;
-    bool small_weight_grad; // by our own kernel
+    bool small;             // forward and input gradient by our own kernels
+    bool small_weight_grad; // weight gradient by our own kernel
     bool own_bias;          // added, and its gradient summed, by our own kernels
     struct dnnl_call forward, data, weights;
     struct dnnl_call to_forward, to_data, from_weights; // reorders of the weight, or none
@@ -176,6 +177,8 @@ static struct conv_passes conv_passes_of(const struct op_desc *d) {
 static enum status create_passes(struct onednn *o, conv_op *c, const struct op_desc *d, const struct compat_conv *conv,
                                  const param_layout *weight, struct error *err) {
     struct conv_passes passes = conv_passes_of(d);
+    if (c->small)
+        return STATUS_OK;
     dnnl_primitive_desc_t hint = NULL;
     enum status status = onednn_status(compat_conv_forward(&hint, o->engine, conv, o->attr), "convolution", err);
     if (status == STATUS_OK && passes.forward)
@@ -191,7 +194,9 @@ static enum status create_passes(struct onednn *o, conv_op *c, const struct op_d
 
 // What an accumulated input gradient, or a bias gradient of our own, needs besides.
 static void count_temporary(const struct onednn *o, conv_op *c, const struct op_desc *d) {
-    if (d->passes & PASS_INPUT_GRAD)
+    if (c->small)
+        c->temporary_bytes = aligned(o->kernels->conv_small_scratch_bytes(d));
+    else if (d->passes & PASS_INPUT_GRAD)
         c->temporary_bytes = aligned(onednn_value_floats(o, d->in) * sizeof(float));
     if (d->passes & PASS_PARAM_GRAD && (c->own_bias || c->small_weight_grad))
         c->temporary_bytes = max_size(c->temporary_bytes, aligned(o->kernels->bias_grad_scratch_bytes(d)));
@@ -260,8 +265,18 @@ static enum status weight_for(const struct onednn *o, const struct dnnl_call *re
     return call_run(o, reorder, (const void *[]){weight, s.reordered}, s.scratchpad, err);
 }
 
+static struct conv_small small_of(const conv_op *c) {
+    const struct conv_geometry *g = &c->geometry;
+    return (struct conv_small){g->src, g->dst, g->kernel, g->stride, g->pad};
+}
+
 static enum status run_forward(const struct onednn *o, const conv_op *c, const float *src, const float *weight,
                                const float *bias, float *dst, struct conv_scratch s, struct error *err) {
+    if (c->small) {
+        struct conv_small small = small_of(c);
+        o->kernels->conv_small_forward(&small, src, weight, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
+        return STATUS_OK;
+    }
     TRY(weight_for(o, &c->to_forward, weight, s, &weight, err));
     return call_run(o, &c->forward, (const void *[]){src, weight, dst, bias}, s.scratchpad, err);
 }
@@ -275,11 +290,10 @@ static enum status run_data(const struct onednn *o, const conv_op *c, const floa
 static enum status run_weights(const struct onednn *o, const conv_op *c, const float *src, const float *ddst,
                                float *dweight, float *dbias, struct conv_scratch s, struct error *err) {
     if (c->small_weight_grad) {
-        const struct conv_geometry *g = &c->geometry;
-        struct conv_small small = {g->src, g->dst, g->kernel, g->stride, g->pad};
+        struct conv_small small = small_of(c);
         o->kernels->conv_small_weight_grad(&small, src, ddst, dweight, o->threads);
         if (dbias)
-            o->kernels->bias_grad(g->dst, ddst, dbias, s.temporary, o->threads);
+            o->kernels->bias_grad(c->geometry.dst, ddst, dbias, s.temporary, o->threads);
         return STATUS_OK;
     }
     bool reorder = c->from_weights.primitive != NULL;
@@ -302,6 +316,12 @@ enum status conv_op_forward(const struct onednn *o, conv_op *c, const struct op_
 static enum status input_gradient(const struct onednn *o, conv_op *c, const struct op_args *args, struct error *err) {
     struct conv_scratch s = scratch_of(c, args->scratch);
     bool accumulate = args->input_grad_accumulate[0];
+    if (c->small) {
+        struct conv_small small = small_of(c);
+        o->kernels->conv_small_data_grad(&small, args->output_grad[0], args->param[0], accumulate, args->input_grad[0],
+                                         s.temporary, o->threads);
+        return STATUS_OK;
+    }
     float *dx = accumulate ? s.temporary : args->input_grad[0];
     if (c->transposed)
         TRY(run_forward(o, c, args->output_grad[0], args->param[0], NULL, dx, s, err));

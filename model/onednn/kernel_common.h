@@ -76,6 +76,11 @@ kernel_op KERNEL(lstm_cell_forward), KERNEL(lstm_cell_backward);
 void KERNEL(bias_add)(struct shape shape, const float *bias, float *y, int threads);
 void KERNEL(bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
 kernel_bytes KERNEL(bias_grad_scratch_bytes);
+void KERNEL(conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
+                                bool accumulate, float *dst, void *scratch, int threads);
+void KERNEL(conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight,
+                                  bool accumulate, float *dsrc, void *scratch, int threads);
+kernel_bytes KERNEL(conv_small_scratch_bytes);
 void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                     int threads);
 void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,

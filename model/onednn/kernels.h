@@ -19,9 +19,13 @@ struct kernel_class {
     kernel_bytes *saved_bytes, *scratch_bytes;
 };
 
-enum { KERNEL_KINDS = OP_LSTM_CELL + 1, KERNEL_PARTIAL_SUMS = 256 };
+enum {
+    KERNEL_KINDS = OP_LSTM_CELL + 1,
+    KERNEL_PARTIAL_SUMS = 256,
+    KERNEL_SMALL_TAPS = 25, // most taps of a conv_small
+};
 
-// One weight gradient of a convolution on a map so small that its border outweighs its middle.
+// A convolution on a map so small that its border outweighs its middle.
 struct conv_small {
     struct shape src, dst;
     int kernel, stride, pad;
@@ -35,7 +39,13 @@ struct kernel_table {
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
     kernel_bytes *bias_grad_scratch_bytes; // of desc->out
-    // dweight [Co / b][Ci / b][k][k][b of Ci][b of Co], written, from blocked src and dst gradients.
+    // Small convolutions of stride 1 that keep the map's size; weights [Co / b][Ci / b][k][k][b of Ci][b of Co], values
+    // blocked. bias may be NULL. The weight gradient takes any stride and needs no scratch.
+    void (*conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
+                               bool accumulate, float *dst, void *scratch, int threads);
+    void (*conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight, bool accumulate,
+                                 float *dsrc, void *scratch, int threads);
+    kernel_bytes *conv_small_scratch_bytes;
     void (*conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                    int threads);
     void (*focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,

@@ -1,0 +1,204 @@
+// Forward pass and input gradient of a stride-1 convolution on a map of a few pixels, as dense products: each pair
+// (pixel read, pixel written) that a tap joins is a product with that tap's matrix, and pairs that would cross the
+// border do not exist. oneDNN's kernels take three to four times as long there.
+//
+// What is read is packed as [group of frames][block r][pixel s][channel][frame of the group]; one vector of weights
+// then meets all frames of the group in registers. The input gradient is the same product with each [b][b] block of the
+// weight transposed on the way.
+#include "model/onednn/kernel_common.h"
+
+typedef float vec __attribute__((vector_size(KERNEL_BLOCK * sizeof(float)), may_alias));
+typedef int32_t lanes __attribute__((vector_size(KERNEL_BLOCK * sizeof(int32_t))));
+
+enum {
+    GROUP = BLOCK == 16 ? 14 : 7, // frames whose sums fit the registers
+    SMALL_GROUP = 4,
+    MAX_TAPS = KERNEL_SMALL_TAPS,
+};
+
+// One product: writes blocks `a` of one value from blocks `r` of another.
+struct product {
+    int frames, group, groups; // group: GROUP or SMALL_GROUP
+    int side_h, side_w, pixels, kernel, pad;
+    int written, read; // blocks of channels
+    bool transposed;   // the input gradient
+    const float *weight;
+    float *packed; // [groups][read][pixels][BLOCK][group]
+    float *sums;   // [written][groups][pixels][group][BLOCK]
+};
+
+static struct product product_of(const struct conv_small *conv, bool transposed, void *scratch) {
+    struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
+    struct product p = {.frames = conv->src.n,
+                        .side_h = conv->src.h,
+                        .side_w = conv->src.w,
+                        .pixels = in.pixels,
+                        .kernel = conv->kernel,
+                        .pad = conv->pad,
+                        .written = transposed ? in.blocks : out.blocks,
+                        .read = transposed ? out.blocks : in.blocks,
+                        .transposed = transposed,
+                        .packed = scratch};
+    p.group = p.frames <= SMALL_GROUP ? SMALL_GROUP : GROUP;
+    p.groups = (p.frames + p.group - 1) / p.group;
+    p.sums = p.packed + (size_t)p.groups * (size_t)p.group * (size_t)p.read * (size_t)p.pixels * BLOCK;
+    return p;
+}
+
+size_t KERNEL(conv_small_scratch_bytes)(const struct op_desc *d) {
+    struct planes in = planes_of(d->in), out = planes_of(d->out);
+    size_t frames = (size_t)(d->in.n + GROUP), blocks = (size_t)(in.blocks + out.blocks);
+    return frames * blocks * (size_t)in.pixels * BLOCK * sizeof(float);
+}
+
+// Pixel s of block r of every frame; frames past the last are zero.
+static void pack_block(const struct product *p, const float *value, int r) {
+    for (int g = 0; g < p->groups; g++)
+        for (int s = 0; s < p->pixels; s++) {
+            float *to = p->packed + (size_t)((g * p->read + r) * p->pixels + s) * BLOCK * (size_t)p->group;
+            for (int k = 0; k < p->group; k++) {
+                int n = g * p->group + k;
+                const float *from = value + (size_t)((n * p->read + r) * p->pixels + s) * BLOCK;
+                for (int l = 0; l < BLOCK; l++)
+                    to[l * p->group + k] = n < p->frames ? from[l] : 0;
+            }
+        }
+}
+
+// to[l][i] = from[i][l], by exchanging ever larger squares (Eklundh 1972).
+static void transpose_block(const float *from, float *to) {
+    vec row[BLOCK];
+#pragma GCC unroll 16
+    for (int i = 0; i < BLOCK; i++)
+        row[i] = ((const vec *)from)[i];
+#if defined(__clang__)
+    for (int i = 0; i < BLOCK; i++)
+        for (int l = 0; l < BLOCK; l++)
+            to[l * BLOCK + i] = row[i][l];
+#else
+#pragma GCC unroll 4
+    for (int s = 1; s < BLOCK; s *= 2) {
+        lanes low, high;
+#pragma GCC unroll 16
+        for (int l = 0; l < BLOCK; l++) {
+            low[l] = l & s ? BLOCK + l - s : l;
+            high[l] = l & s ? BLOCK + l : l + s;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < BLOCK; i++)
+            if (!(i & s)) {
+                vec a = row[i], b = row[i + s];
+                row[i] = __builtin_shuffle(a, b, low);
+                row[i + s] = __builtin_shuffle(a, b, high);
+            }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < BLOCK; i++)
+        ((vec *)to)[i] = row[i];
+#endif
+}
+
+// sums[k] += over the block's channels of packed[channel][k] * weight[channel], for the frames k of a group.
+ALWAYS_INLINE void multiply_block(const float *weight, const float *packed, vec *acc, const int group) {
+    for (int i = 0; i < BLOCK; i++) {
+        vec w = ((const vec *)weight)[i];
+#pragma GCC unroll 16
+        for (int k = 0; k < group; k++)
+            acc[k] += packed[i * group + k] * w;
+    }
+}
+
+// One block of channels read, into all pixels of one block written, for one group of frames. weight:
+// [taps][BLOCK][BLOCK].
+ALWAYS_INLINE void multiply_pixels(const struct product *p, const float *weight, const float *packed, float *sums,
+                                   const int group) {
+    for (int q = 0; q < p->pixels; q++) {
+        vec acc[GROUP];
+#pragma GCC unroll 16
+        for (int k = 0; k < group; k++)
+            acc[k] = (vec){0};
+        for (int s = 0; s < p->pixels; s++) {
+            int dy = s / p->side_w - q / p->side_w, dx = s % p->side_w - q % p->side_w;
+            int ky = (p->transposed ? -dy : dy) + p->pad, kx = (p->transposed ? -dx : dx) + p->pad;
+            if (ky >= 0 && ky < p->kernel && kx >= 0 && kx < p->kernel)
+                multiply_block(weight + (size_t)(ky * p->kernel + kx) * BLOCK * BLOCK,
+                               packed + (size_t)s * BLOCK * (size_t)group, acc, group);
+        }
+        vec *total = (vec *)sums + (size_t)q * (size_t)group;
+#pragma GCC unroll 16
+        for (int k = 0; k < group; k++)
+            total[k] += acc[k];
+    }
+}
+
+// The taps' matrices between block `r` read and block `a` written; `turned` is room for transposed ones.
+static const float *weight_blocks(const struct product *p, int a, int r, float *turned) {
+    size_t taps = (size_t)(p->kernel * p->kernel);
+    size_t at = p->transposed ? (size_t)r * (size_t)p->written + (size_t)a : (size_t)a * (size_t)p->read + (size_t)r;
+    const float *weight = p->weight + at * taps * BLOCK * BLOCK;
+    if (!p->transposed)
+        return weight;
+    for (size_t tap = 0; tap < taps; tap++)
+        transpose_block(weight + tap * BLOCK * BLOCK, turned + tap * BLOCK * BLOCK);
+    return turned;
+}
+
+static void product_block(const struct product *p, int a) {
+    float turned[MAX_TAPS * BLOCK * BLOCK] __attribute__((aligned(64)));
+    size_t group_sums = (size_t)p->pixels * (size_t)p->group * BLOCK;
+    float *sums = p->sums + (size_t)a * (size_t)p->groups * group_sums;
+    memset(sums, 0, (size_t)p->groups * group_sums * sizeof *sums);
+    for (int r = 0; r < p->read; r++) {
+        const float *weight = weight_blocks(p, a, r, turned);
+        for (int g = 0; g < p->groups; g++) {
+            const float *packed = p->packed + (size_t)((g * p->read + r) * p->pixels) * BLOCK * (size_t)p->group;
+            if (p->group == GROUP)
+                multiply_pixels(p, weight, packed, sums + (size_t)g * group_sums, GROUP);
+            else
+                multiply_pixels(p, weight, packed, sums + (size_t)g * group_sums, SMALL_GROUP);
+        }
+    }
+}
+
+// From the sums to the value: block a of every frame.
+static void unpack_block(const struct product *p, int a, const float *bias, bool accumulate, float *value) {
+    for (int n = 0; n < p->frames; n++)
+        for (int q = 0; q < p->pixels; q++) {
+            size_t group = (size_t)(a * p->groups + n / p->group);
+            const float *from =
+                p->sums + ((group * (size_t)p->pixels + (size_t)q) * (size_t)p->group + (size_t)(n % p->group)) * BLOCK;
+            float *to = value + (size_t)((n * p->written + a) * p->pixels + q) * BLOCK;
+#pragma omp simd
+            for (int l = 0; l < BLOCK; l++)
+                store(to + l, from[l] + (bias ? bias[a * BLOCK + l] : 0), accumulate);
+        }
+}
+
+static void run_product(const struct product *p, const float *read, const float *bias, bool accumulate, float *written,
+                        int threads) {
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (int r = 0; r < p->read; r++)
+            pack_block(p, read, r);
+#pragma omp for schedule(static)
+        for (int a = 0; a < p->written; a++) {
+            product_block(p, a);
+            unpack_block(p, a, bias, accumulate, written);
+        }
+    }
+}
+
+void KERNEL(conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
+                                bool accumulate, float *dst, void *scratch, int threads) {
+    struct product p = product_of(conv, false, scratch);
+    p.weight = weight;
+    run_product(&p, src, bias, accumulate, dst, threads);
+}
+
+void KERNEL(conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight,
+                                  bool accumulate, float *dsrc, void *scratch, int threads) {
+    struct product p = product_of(conv, true, scratch);
+    p.weight = weight;
+    run_product(&p, ddst, NULL, accumulate, dsrc, threads);
+}
