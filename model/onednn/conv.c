@@ -212,7 +212,9 @@ enum status conv_op_create(struct onednn *o, const struct op_desc *d, const para
     c->geometry = conv_geometry_of(d);
     c->transposed = c->own_bias = d->kind == OP_CONV_TRANSPOSE2D;
     c->small_weight_grad =
-        weight->blocked && d->kernel > 1 && !c->transposed && c->geometry.dst.h * c->geometry.dst.w <= SMALL_MAP_PIXELS;
+        weight->blocked && d->kernel > 1 && !c->transposed && d->out.h * d->out.w <= SMALL_MAP_PIXELS;
+    c->small = c->small_weight_grad && d->stride == 1 && d->in.h == d->out.h && d->in.w == d->out.w &&
+               d->kernel * d->kernel <= KERNEL_SMALL_TAPS;
     count_temporary(o, c, d);
     struct conv_mds mds;
     enum status status = onednn_status(conv_mds_create(o, &c->geometry, &mds), "convolution", err);
