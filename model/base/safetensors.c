@@ -59,40 +59,53 @@ struct entry {
     void *copy; // an aligned copy where the file holds the tensor misaligned, else NULL
 };
 
+struct by_name {
+    const struct entry *entry;
+};
+
 struct safetensors {
     char *path;
     void *map;
     size_t bytes;
     json_t *header; // owns names and metadata
     size_t count;
-    struct entry *entries;  // in file order
-    struct entry **by_name; // sorted for bsearch
+    struct entry *entries;   // in file order
+    struct by_name *by_name; // sorted for bsearch
 };
 
-static enum status map_file(safetensors *f, struct error *err) {
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", f->path,
-                         strerror(errno));
+// Maps an open file; NULL with *err set.
+static void *map_descriptor(safetensors *f, int fd, struct error *err) {
     struct stat s;
-    enum status status = STATUS_OK;
-    if (fstat(fd, &s) != 0)
-        status = error_set(err, STATUS_IO, "cannot open %s: %s", f->path, strerror(errno));
-    else if (!S_ISREG(s.st_mode))
-        status = error_set(err, STATUS_IO, "cannot open %s: not a regular file", f->path);
-    else if (s.st_size < LENGTH_BYTES)
-        status = error_set(err, STATUS_FORMAT, "%s: truncated: %lld bytes are no safetensors file", f->path,
-                           (long long)s.st_size);
-    if (status == STATUS_OK) {
-        f->bytes = (size_t)s.st_size;
-        void *map = mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
-        if (map == MAP_FAILED)
-            status = error_set(err, STATUS_IO, "cannot map %s: %s", f->path, strerror(errno));
-        else
-            f->map = map;
+    if (fstat(fd, &s) != 0) {
+        error_set(err, STATUS_IO, "cannot open %s: %s", f->path, strerror(errno));
+        return NULL;
     }
+    if (!S_ISREG(s.st_mode)) {
+        error_set(err, STATUS_IO, "cannot open %s: not a regular file", f->path);
+        return NULL;
+    }
+    if (s.st_size < LENGTH_BYTES) {
+        error_set(err, STATUS_FORMAT, "%s: truncated: %lld bytes are no safetensors file", f->path,
+                  (long long)s.st_size);
+        return NULL;
+    }
+    f->bytes = (size_t)s.st_size;
+    void *map = mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED)
+        return map;
+    error_set(err, STATUS_IO, "cannot map %s: %s", f->path, strerror(errno));
+    return NULL;
+}
+
+static void *map_file(safetensors *f, struct error *err) {
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", f->path, strerror(errno));
+        return NULL;
+    }
+    void *map = map_descriptor(f, fd, err);
     close(fd);
-    return status;
+    return map;
 }
 
 static enum status parse_header(safetensors *f, size_t *data_start, struct error *err) {
@@ -201,7 +214,7 @@ static int compare_offsets(const void *a, const void *b) {
 }
 
 static int compare_names(const void *a, const void *b) {
-    return strcmp((*(struct entry *const *)a)->tensor.name, (*(struct entry *const *)b)->tensor.name);
+    return strcmp(((const struct by_name *)a)->entry->tensor.name, ((const struct by_name *)b)->entry->tensor.name);
 }
 
 // The format allows no holes: every byte of the data belongs to exactly one tensor.
@@ -257,7 +270,7 @@ static enum status parse_entries(safetensors *f, size_t data_start, struct error
     }
     qsort(f->entries, f->count, sizeof *f->entries, compare_offsets);
     for (size_t i = 0; i < f->count; i++)
-        f->by_name[i] = &f->entries[i];
+        f->by_name[i].entry = &f->entries[i];
     qsort(f->by_name, f->count, sizeof *f->by_name, compare_names);
     TRY(check_coverage(f, data_bytes, err));
     return point_at_data(f, data_start, err);
@@ -272,7 +285,11 @@ enum status safetensors_open(const char *path, safetensors **file, struct error 
     }
     enum status status;
     size_t data_start = 0;
-    TRY_OR_FAIL(map_file(f, err));
+    f->map = map_file(f, err);
+    if (!f->map) {
+        status = err->status;
+        goto fail;
+    }
     TRY_OR_FAIL(parse_header(f, &data_start, err));
     TRY_OR_FAIL(parse_entries(f, data_start, err));
     *file = f;
@@ -305,12 +322,12 @@ const struct safetensors_tensor *safetensors_at(const safetensors *file, size_t 
 }
 
 static int compare_key(const void *key, const void *element) {
-    return strcmp(key, (*(struct entry *const *)element)->tensor.name);
+    return strcmp(key, ((const struct by_name *)element)->entry->tensor.name);
 }
 
 const struct safetensors_tensor *safetensors_find(const safetensors *file, const char *name) {
-    struct entry *const *found = bsearch(name, file->by_name, file->count, sizeof *file->by_name, compare_key);
-    return found ? &(*found)->tensor : NULL;
+    const struct by_name *found = bsearch(name, file->by_name, file->count, sizeof *file->by_name, compare_key);
+    return found ? &found->entry->tensor : NULL;
 }
 
 const char *safetensors_metadata(const safetensors *file, const char *key) {

@@ -83,7 +83,8 @@ static enum status write_raster(const struct synth *y, int tile, const char *for
     snprintf(name, sizeof name, format, id);
     TRY(path_join(path, y->folder, name, err));
     // Tiles lie side by side in rows of ten, 1 km apart.
-    double transform[6] = {400000.0 + 1000 * (tile % 10), 10, 0, 5800000.0 - 1000 * (tile / 10), 0, -10};
+    int column = tile % 10, row = tile / 10;
+    double transform[6] = {400000.0 + 1000 * column, 10, 0, 5800000.0 - 1000 * row, 0, -10};
     image->projection = y->wkt;
     image->geotransform = transform;
     return geotiff_write(path, image, err);

@@ -190,7 +190,7 @@ static void label(struct scene *s, const uint8_t *before, struct rng *r) {
 static void roughen_edges(struct scene *s) {
     struct rng r = scene_stream(s, PART_MASK, 0);
     uint8_t clean[PIXELS];
-    memcpy(clean, s->mask, (size_t)(s->height * s->width));
+    memcpy(clean, s->mask, (size_t)s->height * (size_t)s->width);
     for (int y = 0; y < s->height; y++)
         for (int x = 0; x < s->width; x++) {
             int i = y * s->width + x;

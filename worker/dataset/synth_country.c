@@ -53,10 +53,11 @@ static int draw_parcels(const struct scene *s, uint8_t parcel[PIXELS]) {
            stretch = 1.2 + 1.2 * rng_uniform(&r);
     int count = 0;
     double cosine = cos(s->angle), sine = sin(s->angle), cy = s->height / 2.0, cx = s->width / 2.0;
-    for (double v = -reach; v < reach; v += size)
-        for (double u = -reach; u < reach; u += size * stretch) {
-            double pu = u + size * stretch * 0.8 * (rng_uniform(&r) - 0.5),
-                   pv = v + size * 0.8 * (rng_uniform(&r) - 0.5);
+    int rows = (int)(2 * reach / size), columns = (int)(2 * reach / (size * stretch));
+    for (int row = 0; row < rows; row++)
+        for (int column = 0; column < columns; column++) {
+            double pu = size * stretch * (column - columns / 2.0 + 0.8 * (rng_uniform(&r) - 0.5));
+            double pv = size * (row - rows / 2.0 + 0.8 * (rng_uniform(&r) - 0.5));
             double x = cx + pu * cosine - pv * sine, y = cy + pu * sine + pv * cosine;
             if (count < MAX_PARCELS && x > -size && y > -size && x < s->width + size && y < s->height + size) {
                 seeds[count][0] = (float)pu;
@@ -110,9 +111,9 @@ static void plan_parcel(const struct scene *s, int parcel, struct season_of_parc
 }
 
 static void paint_fields(struct scene *s) {
-    uint8_t parcel[PIXELS];
-    struct season_of_parcel plans[MAX_PARCELS][SYNTH_STEPS];
-    float gains[MAX_PARCELS], within[PIXELS];
+    uint8_t parcel[PIXELS] = {0};
+    struct season_of_parcel plans[MAX_PARCELS][SYNTH_STEPS] = {0};
+    float gains[MAX_PARCELS] = {0}, within[PIXELS];
     int count = draw_parcels(s, parcel), pixels = s->height * s->width;
     for (int i = 0; i < count; i++)
         plan_parcel(s, i, plans[i], &gains[i]);
@@ -149,7 +150,8 @@ static void cut_woods(struct scene *s) {
         double half_u = 3 + 6 * rng_uniform(&r), half_v = 3 + 4 * rng_uniform(&r), angle = 3.1 * rng_uniform(&r);
         int start = (int)rng_below(&r, SYNTH_STEPS);
         for (int i = 0; i < pixels; i++) {
-            double dy = i / s->width - y0, dx = i % s->width - x0;
+            int y = i / s->width, x = i % s->width;
+            double dy = y - y0, dx = x - x0;
             bool wood = s->cover[i] == COVER_CONIFER || s->cover[i] == COVER_BROADLEAF;
             if (!wood || fabs(dx * cos(angle) + dy * sin(angle)) > half_u ||
                 fabs(dy * cos(angle) - dx * sin(angle)) > half_v)
@@ -169,8 +171,8 @@ static void paint_water(struct scene *s) {
     synth_noise(&r, s->height, s->width, 26, 3, field);
     float shore = synth_threshold(field, s->height, s->width, lake ? 0.02 + 0.06 * rng_uniform(&r) : 0);
     for (int i = 0; i < s->height * s->width; i++) {
-        double x = i % s->width, y = i / s->width,
-               middle = across + slope * (x - s->width / 2.0) + bend * sin(x / 11 + phase);
+        int y = i / s->width, x = i % s->width;
+        double middle = across + slope * (x - s->width / 2.0) + bend * sin(x / 11.0 + phase);
         if (!(river && fabs(y - middle) < half) && !(lake && field[i] > shore))
             continue;
         for (int step = 0; step < SYNTH_STEPS; step++)
@@ -189,8 +191,9 @@ static void paint_quarry(struct scene *s) {
     double radius = 4 + 5 * rng_uniform(&r), drift = rng_uniform(&r) - 0.5, pool = rng_uniform(&r) < 0.4 ? 0.35 : 0;
     for (int i = 0; i < s->height * s->width; i++)
         for (int step = 0; step < SYNTH_STEPS; step++) {
-            double dy = i / s->width - y0, dx = i % s->width - x0 - drift * step;
-            double old = hypot(dy, i % s->width - x0) / radius + 0.15 * (double)edge[i];
+            int y = i / s->width, x = i % s->width;
+            double dy = y - y0, dx = x - x0 - drift * step;
+            double old = hypot(dy, x - x0) / radius + 0.15 * (double)edge[i];
             double open = hypot(dy, dx) / radius + 0.15 * (double)edge[i];
             if (open < pool)
                 put(s, step, i, COVER_WATER, 0);
