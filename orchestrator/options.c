@@ -15,6 +15,8 @@ static int find(const struct options *o, const char *name, size_t length) {
 
 static enum status unknown(const struct options *o, const char *word, struct error *err) {
     const char *names[OPTIONS_MAX];
+    if (o->spec_count == 0)
+        return error_set(err, STATUS_INVALID, "gridfold %s takes no options; remove --%s", o->verb, word);
     for (int i = 0; i < o->spec_count; i++)
         names[i] = o->specs[i].name;
     return error_set(err, STATUS_INVALID, "gridfold %s takes no option --%s; the nearest is --%s", o->verb, word,

@@ -16,6 +16,7 @@ struct verb_options {
     const struct option_spec *specs;
     int count;
 };
-extern const struct verb_options verb_evaluate_options, verb_predict_options;
+extern const struct verb_options verb_compare_options, verb_evaluate_options, verb_plan_options, verb_predict_options,
+    verb_report_options, verb_synth_options, verb_train_options;
 
 #endif

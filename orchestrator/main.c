@@ -1,0 +1,130 @@
+// gridfold: the table of verbs, and the only place that prints usage and leaves the process.
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/verbs.h"
+#include "worker/hyperparameters.h"
+
+static const struct verb {
+    const char *name;
+    verb_function *run;
+    const char *words;   // what stands behind the verb
+    const char *summary; // NULL: not for people, and not listed
+    const char *more;    // the rest of its help
+    const struct verb_options *options;
+} verbs[] = {
+    {"synth", verb_synth, "DIR [options]", "write a synthetic dataset as a GeoTIFF tree", "", &verb_synth_options},
+    {"import", verb_import, "DIR OUT.safetensors", "make a dataset file from a GeoTIFF tree and show its quality", "",
+     NULL},
+    {"plan", verb_plan, "SWEEP.ini [key=value ...] [options]",
+     "show the trials of a sweep and what they cost, without running them",
+     "key=value sets a hyperparameter of [base] or a key of [sweep]; SECTION.key=value any other "
+     "(folds.run=all, \"grid learning-rate.lr=0.1, 0.2\").\n",
+     &verb_plan_options},
+    {"run", verb_run, "SWEEP.ini [key=value ...]", "run a sweep, or go on with it; under mpirun on all its ranks",
+     "key=value as for gridfold plan. The same command goes on where a stopped run stands.\n"
+     "Exit code: 0 when every trial has its row, 75 when stopped, 1 on an error.\n",
+     NULL},
+    {"status", verb_status, "RUN_DIR", "show where a running or stopped sweep stands", "", NULL},
+    {"report", verb_report, "RUN_DIR... [options]", "write the tables and plots of one or more runs", "",
+     &verb_report_options},
+    {"compare", verb_compare, "A.csv B.csv | FOLDS.csv --baseline X --candidate Y", "compare two columns of folds", "",
+     &verb_compare_options},
+    {"train", verb_train, "--dataset FILE [options]", "train one trial",
+     "Every hyperparameter is an option. The files are those of a run; the same command goes on where it stopped.\n",
+     &verb_train_options},
+    {"evaluate", verb_evaluate, "CHECKPOINT --dataset FILE [options]", "measure a checkpoint on a split", "",
+     &verb_evaluate_options},
+    {"predict", verb_predict, "CHECKPOINT IN.tif OUT.tif [options]", "write the land-take probability of a GeoTIFF", "",
+     &verb_predict_options},
+    {"info", verb_info, "", "show version, backends, libraries and this machine", "", NULL},
+    {"trainer", verb_trainer, "", NULL, "Started by gridfold run for each worker; speaks on file descriptor 3.\n",
+     NULL},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void print_usage(FILE *out) {
+    fprintf(out, "gridfold " GRIDFOLD_VERSION ": hyperparameter sweeps with an embedded LSTM-UNet trainer\n\n"
+                 "usage: gridfold VERB ...\n\n");
+    for (int i = 0; i < VERBS; i++)
+        if (verbs[i].summary)
+            fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
+    fprintf(out, "\ngridfold VERB --help says more.\n");
+}
+
+static void print_help(const struct verb *v) {
+    printf("usage: gridfold %s%s%s\n", v->name, *v->words ? " " : "", v->words);
+    if (v->summary)
+        printf("\n%s.\n", v->summary);
+    if (*v->more)
+        printf("%s", v->more);
+    if (v->options) {
+        printf("\noptions:\n");
+        options_print(stdout, v->options->specs, v->options->count);
+    }
+}
+
+static const struct verb *find_verb(const char *name) {
+    for (int i = 0; i < VERBS; i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+static int unknown_verb(const char *name) {
+    const char *names[VERBS];
+    size_t count = 0;
+    for (int i = 0; i < VERBS; i++)
+        if (verbs[i].summary)
+            names[count++] = verbs[i].name;
+    fprintf(stderr, "gridfold: unknown verb '%s'; the nearest is '%s' (gridfold --help lists all)\n", name,
+            text_nearest(name, names, count));
+    return EXIT_FAILURE;
+}
+
+static bool wants_help(int argc, char **argv) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static int run_verb(const struct verb *v, int argc, char **argv) {
+    struct error err = {0};
+    int exit_code = EXIT_SUCCESS;
+    if (v->run(argc, argv, &exit_code, &err) != STATUS_OK) {
+        fflush(stdout);
+        fprintf(stderr, "gridfold %s: %s\n", v->name, err.message);
+        return EXIT_FAILURE;
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "gridfold %s: cannot write to the standard output\n", v->name);
+        return EXIT_FAILURE;
+    }
+    return exit_code;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_FAILURE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (strcmp(word, "help") == 0 && argc == 2)) {
+        print_usage(stdout);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("gridfold " GRIDFOLD_VERSION "\n");
+        return EXIT_SUCCESS;
+    }
+    bool help = strcmp(word, "help") == 0;
+    const struct verb *v = find_verb(help ? argv[2] : word);
+    if (!v)
+        return unknown_verb(help ? argv[2] : word);
+    if (help || wants_help(argc - 1, argv + 1)) {
+        print_help(v);
+        return EXIT_SUCCESS;
+    }
+    return run_verb(v, argc - 1, argv + 1);
+}

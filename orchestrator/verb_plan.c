@@ -1,0 +1,215 @@
+// `gridfold plan`: the trials of a sweep and what they cost, without running any.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/plan.h"
+#include "orchestrator/verbs.h"
+
+static const struct option_spec specs[] = {
+    {"gflops", "N", NULL, "rate of one worker in GFLOP/s, for estimated times"},
+};
+const struct verb_options verb_plan_options = {specs, sizeof specs / sizeof *specs};
+
+static void format_seconds(double seconds, char out[32]) {
+    if (seconds < 120)
+        snprintf(out, 32, "%.0f s", seconds);
+    else if (seconds < 120 * 60)
+        snprintf(out, 32, "%.0f min", seconds / 60);
+    else if (seconds < 48 * 3600)
+        snprintf(out, 32, "%.1f h", seconds / 3600);
+    else
+        snprintf(out, 32, "%.1f days", seconds / 86400);
+}
+
+// "3.2 PFLOP", and the time it takes where the rate is known (GFLOP/s; 0: not).
+static void format_work(double flop, double gflops, char out[64]) {
+    char time[32];
+    const char *unit = flop >= 1e15 ? "PFLOP" : flop >= 1e12 ? "TFLOP" : "GFLOP";
+    double scaled = flop / (flop >= 1e15 ? 1e15 : flop >= 1e12 ? 1e12 : 1e9);
+    int used = snprintf(out, 64, "%.3g %s", scaled, unit);
+    if (scaled >= 100)
+        used = snprintf(out, 64, "%.0f %s", scaled, unit);
+    if (gflops <= 0)
+        return;
+    format_seconds(flop / (gflops * 1e9), time);
+    snprintf(out + used, (size_t)(64 - used), ", %s", time);
+}
+
+static void print_folds(int count, const int *folds) {
+    printf(" on fold%s ", count > 1 ? "s" : "");
+    for (int i = 0; i < count; i++)
+        printf("%s%d", i > 0 ? ", " : "", folds[i]);
+}
+
+// "65,011,712"
+static void format_thousands(size_t value, char out[32]) {
+    char digits[32];
+    int length = snprintf(digits, sizeof digits, "%zu", value), used = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+}
+
+static int first_row_of(const struct plan *p, int trial) {
+    int row = 0;
+    while (p->rows[row].trial != trial)
+        row++;
+    return row;
+}
+
+static const char *place_name(const struct plan *p, const struct plan_row *row) {
+    return row->grid >= 0 ? p->sweep->grids[row->grid].name : p->sweep->configs[row->config].name;
+}
+
+static int label_width(const struct plan *p) {
+    int width = 6;
+    for (int i = 0; i < p->row_count; i++) {
+        int length = (int)strlen(p->rows[i].label);
+        width = length > width ? length : width;
+    }
+    return width < 60 ? width : 60;
+}
+
+static void print_row(const struct plan *p, int index, int width, double gflops) {
+    const struct plan_row *row = &p->rows[index];
+    const struct plan_trial *t = &p->trials[row->trial];
+    printf("  %s  %4d  %-*.*s", t->id, row->fold, width, width, row->label);
+    int first = first_row_of(p, row->trial);
+    if (first < index) {
+        printf("  same trial as in %s\n", place_name(p, &p->rows[first]));
+        return;
+    }
+    if (t->cost.parameters == 0) {
+        printf("  %s\n", *t->refused ? "refused" : "");
+        return;
+    }
+    char parameters[32], work[64];
+    format_thousands(t->cost.parameters, parameters);
+    format_work(t->work, gflops, work);
+    double gib = (double)(t->cost.arena_bytes + t->cost.activation_bytes) / (1024.0 * 1024 * 1024);
+    printf("  %14s  %10.3f  %7.2f GiB  %s\n", parameters, t->cost.train_flops / 1e9, gib,
+           *t->refused ? "refused" : work);
+}
+
+static void print_rows(const struct plan *p, int grid, int config, int width, double gflops) {
+    for (int i = 0; i < p->row_count; i++)
+        if (p->rows[i].grid == grid && p->rows[i].config == config)
+            print_row(p, i, width, gflops);
+}
+
+static void print_grid(const struct plan *p, int index, int width, double gflops) {
+    const struct sweep_grid *g = &p->sweep->grids[index];
+    printf("\n[grid %s]", g->name);
+    print_folds(g->run_count, g->run_folds);
+    if (index < p->grids_expanded) {
+        printf("\n");
+        print_rows(p, index, -1, width, gflops);
+        return;
+    }
+    printf(": %d row%s, when it is known who wins", plan_grid_rows(g), plan_grid_rows(g) > 1 ? "s" : "");
+    for (int i = 0; i < g->axis_count; i++)
+        if (g->axes[i].reference >= 0)
+            printf(" %s (%s)", p->sweep->grids[g->axes[i].reference].name, hyper_key(g->axes[i].hyper));
+    printf("\n");
+}
+
+static void print_config(const struct plan *p, int index, int width, double gflops) {
+    const struct sweep_config *c = &p->sweep->configs[index];
+    printf("\n[config %s]", c->name);
+    print_folds(c->run_count, c->run_folds);
+    if (p->config_expanded[index]) {
+        printf("\n");
+        print_rows(p, -1, index, width, gflops);
+    } else {
+        printf(": %d row%s, when it is known who wins the grids\n", c->run_count, c->run_count > 1 ? "s" : "");
+    }
+}
+
+static void print_refusals(const struct plan *p) {
+    bool head = false;
+    for (int i = 0; i < p->trial_count; i++) {
+        if (!*p->trials[i].refused)
+            continue;
+        printf("%s  %s  %s: %s\n", head ? "" : "\nrefused (rows with status failed, never run)\n", p->trials[i].id,
+               p->trials[i].config, p->trials[i].refused);
+        head = true;
+    }
+}
+
+static int waiting_rows(const struct plan *p) {
+    int rows = 0;
+    for (int i = p->grids_expanded; i < p->sweep->grid_count; i++)
+        rows += plan_grid_rows(&p->sweep->grids[i]);
+    for (int i = 0; i < p->sweep->config_count; i++)
+        rows += p->config_expanded[i] ? 0 : p->sweep->configs[i].run_count;
+    return rows;
+}
+
+static void print_totals(const struct plan *p, int refused, double gflops) {
+    double flop = 0;
+    for (int i = 0; i < p->trial_count; i++)
+        flop += p->trials[i].work;
+    char work[64];
+    format_work(flop, gflops, work);
+    printf("\n%d rows, %d trials: %d shared, %d refused", p->row_count, p->trial_count, p->row_count - p->trial_count,
+           refused);
+    if (waiting_rows(p) > 0)
+        printf("; %d more rows wait for winners", waiting_rows(p));
+    printf("\n%s%s in all\n", work, gflops > 0 ? " of one worker" : "");
+}
+
+static enum status print_plan(const struct sweep *s, const dataset *ds, double gflops, struct error *err) {
+    struct plan *p;
+    TRY(plan_create(s, ds, &p, err));
+    int samples = dataset_count(ds), held_out = 0, refused = 0, width = label_width(p);
+    for (int i = 0; i < samples; i++)
+        held_out += dataset_sample(ds, i)->test;
+    for (int i = 0; i < p->trial_count; i++)
+        refused += *p->trials[i].refused != '\0';
+    printf("%s: %s, %d samples in %d folds and %d held out; results go to %s\n", s->name, s->dataset,
+           samples - held_out, s->folds, held_out, s->output);
+    printf("\n  %-16s  %4s  %-*s  %14s  %10s  %11s  work%s\n", "trial", "fold", width, "config", "parameters",
+           "GFLOP/step", "memory", gflops > 0 ? ", time" : "");
+    for (int i = 0; i < s->grid_count; i++)
+        print_grid(p, i, width, gflops);
+    for (int i = 0; i < s->config_count; i++)
+        print_config(p, i, width, gflops);
+    print_refusals(p);
+    print_totals(p, refused, gflops);
+    enum status status = STATUS_OK;
+    if (refused == p->trial_count)
+        status = error_set(err, STATUS_INVALID, "nothing can run: all %d trials are refused; the first because of %s",
+                           refused, p->trials[0].refused);
+    plan_destroy(p);
+    return status;
+}
+
+enum status verb_plan(int argc, char **argv, int *exit_code, struct error *err) {
+    (void)exit_code;
+    struct options o;
+    TRY(options_parse(argc, argv, specs, sizeof specs / sizeof *specs, &o, err));
+    if (o.positional_count == 0)
+        return error_set(err, STATUS_INVALID,
+                         "gridfold plan needs SWEEP.ini [key=value ...]; see gridfold plan --help");
+    double gflops = 0;
+    const char *rate = options_text(&o, "gflops");
+    if (rate) {
+        char *end;
+        gflops = strtod(rate, &end);
+        if (end == rate || *end || !(gflops > 0 && isfinite(gflops)))
+            return error_set(err, STATUS_INVALID, "--gflops %s: a positive number is needed", rate);
+    }
+    struct sweep *s;
+    dataset *ds = NULL;
+    TRY(sweep_parse(o.positional[0], o.positional + 1, o.positional_count - 1, &s, err));
+    enum status status = dataset_open(s->dataset, &ds, err);
+    if (status == STATUS_OK)
+        status = print_plan(s, ds, gflops, err);
+    dataset_close(ds);
+    sweep_destroy(s);
+    return status;
+}
