@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/base/file.h"
+#include "model/base/safetensors_measure.h"
 
-enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, SHAPE_TEXT_SIZE = 128 };
+enum { LENGTH_BYTES = 8, SHAPE_TEXT_SIZE = 128 };
 static const uint64_t MAX_HEADER = 100u << 20; // the limit of the reference implementation
 
 static const struct {
@@ -42,16 +42,13 @@ static void shape_text(char out[SHAPE_TEXT_SIZE], int rank, const int64_t *shape
         snprintf(out + used, SHAPE_TEXT_SIZE - used, ")");
 }
 
-// Elements and bytes of a shape; false on a negative extent or overflow.
-static bool shape_measure(enum dtype dtype, int rank, const int64_t *shape, size_t *count, size_t *bytes) {
+bool safetensors_measure(enum dtype dtype, int rank, const int64_t *shape, size_t *count, size_t *bytes) {
     *count = 1;
     for (int i = 0; i < rank; i++)
         if (shape[i] < 0 || __builtin_mul_overflow(*count, (size_t)shape[i], count))
             return false;
     return !__builtin_mul_overflow(*count, dtypes[dtype].size, bytes);
 }
-
-// ---- reading ------------------------------------------------------------------------------------
 
 struct entry {
     struct safetensors_tensor tensor;
@@ -169,7 +166,7 @@ static enum status parse_shape(const safetensors *f, const json_t *value, struct
             return error_set(err, STATUS_FORMAT, "%s: tensor '%s': shape[%d] is not a size", f->path, t->name, i);
         t->shape[i] = json_integer_value(extent);
     }
-    if (!shape_measure(t->dtype, t->rank, t->shape, &t->count, &t->bytes))
+    if (!safetensors_measure(t->dtype, t->rank, t->shape, &t->count, &t->bytes))
         return error_set(err, STATUS_FORMAT, "%s: tensor '%s': shape overflows", f->path, t->name);
     return STATUS_OK;
 }
@@ -352,191 +349,4 @@ enum status safetensors_expect(const safetensors *file, const char *name, enum d
     }
     *tensor = t;
     return STATUS_OK;
-}
-
-// ---- writing ------------------------------------------------------------------------------------
-
-struct chunk { // the bytes of one tensor: there already, or asked for when it is written
-    const void *data;
-    size_t bytes;
-    safetensors_fill *fill;
-    void *context;
-};
-
-struct safetensors_writer {
-    json_t *tensors;  // name -> header entry, in the order added
-    json_t *metadata; // key -> text
-    struct chunk *chunks;
-    size_t count, capacity, offset;
-};
-
-enum status safetensors_writer_create(safetensors_writer **writer, struct error *err) {
-    *writer = NULL;
-    safetensors_writer *w = calloc(1, sizeof *w);
-    if (!w)
-        return error_memory(err, "safetensors writer");
-    w->tensors = json_object();
-    w->metadata = json_object();
-    if (!w->tensors || !w->metadata) {
-        safetensors_writer_destroy(w);
-        return error_memory(err, "safetensors writer");
-    }
-    *writer = w;
-    return STATUS_OK;
-}
-
-void safetensors_writer_destroy(safetensors_writer *writer) {
-    if (!writer)
-        return;
-    json_decref(writer->tensors);
-    json_decref(writer->metadata);
-    free(writer->chunks);
-    free(writer);
-}
-
-enum status safetensors_add_metadata(safetensors_writer *writer, const char *key, const char *text, struct error *err) {
-    // json_string is NULL for text that is not UTF-8, and json_object_set_new fails on a NULL value.
-    if (json_object_set_new(writer->metadata, key, json_string(text)) != 0)
-        return error_set(err, STATUS_INVALID, "metadata '%s' is not UTF-8 text", key);
-    return STATUS_OK;
-}
-
-static bool grow_chunks(safetensors_writer *w) {
-    if (w->count < w->capacity)
-        return true;
-    size_t capacity = w->capacity ? 2 * w->capacity : 64;
-    struct chunk *chunks = realloc(w->chunks, capacity * sizeof *chunks);
-    if (!chunks)
-        return false;
-    w->chunks = chunks;
-    w->capacity = capacity;
-    return true;
-}
-
-// Puts the tensor into the header; its chunk gets the size.
-static enum status add_chunk(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
-                             const int64_t *shape, struct chunk chunk, struct error *err) {
-    size_t count, bytes, end;
-    if (rank < 0 || rank > TENSOR_MAX_RANK)
-        return error_set(err, STATUS_INVALID, "tensor '%s' has %d dimensions, at most %d are supported", name, rank,
-                         TENSOR_MAX_RANK);
-    if (!shape_measure(dtype, rank, shape, &count, &bytes) || __builtin_add_overflow(writer->offset, bytes, &end))
-        return error_set(err, STATUS_INVALID, "tensor '%s': negative or overflowing shape", name);
-    if (strcmp(name, "__metadata__") == 0 || json_object_get(writer->tensors, name))
-        return error_set(err, STATUS_INVALID, "tensor name '%s' is used twice or reserved", name);
-    json_t *extents = json_array();
-    for (int i = 0; i < rank; i++)
-        if (json_array_append_new(extents, json_integer(shape[i])) != 0) {
-            json_decref(extents);
-            return error_memory(err, name);
-        }
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype_name(dtype), "shape", extents, "data_offsets",
-                              (json_int_t)writer->offset, (json_int_t)end);
-    if (!entry || !grow_chunks(writer)) {
-        json_decref(entry);
-        return error_memory(err, name);
-    }
-    if (json_object_set_new(writer->tensors, name, entry) != 0)
-        return error_set(err, STATUS_INVALID, "tensor name '%s' is not UTF-8 text", name);
-    chunk.bytes = bytes;
-    writer->chunks[writer->count++] = chunk;
-    writer->offset = end;
-    return STATUS_OK;
-}
-
-enum status safetensors_add(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
-                            const int64_t *shape, const void *data, struct error *err) {
-    return add_chunk(writer, name, dtype, rank, shape, (struct chunk){.data = data}, err);
-}
-
-enum status safetensors_add_filled(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
-                                   const int64_t *shape, safetensors_fill *fill, void *context, struct error *err) {
-    return add_chunk(writer, name, dtype, rank, shape, (struct chunk){.fill = fill, .context = context}, err);
-}
-
-static int compare_strings(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-// A new object with the same pairs, inserted in the order of their keys; NULL: out of memory.
-static json_t *sorted_by_key(json_t *object) {
-    size_t count = 0, size = json_object_size(object);
-    const char **keys = calloc(size + 1, sizeof *keys);
-    json_t *sorted = json_object(), *value;
-    if (!keys || !sorted)
-        goto fail;
-    const char *key;
-    json_object_foreach(object, key, value) keys[count++] = key;
-    qsort(keys, count, sizeof *keys, compare_strings);
-    for (size_t i = 0; i < count; i++)
-        if (json_object_set(sorted, keys[i], json_object_get(object, keys[i])) != 0)
-            goto fail;
-    free(keys);
-    return sorted;
-fail:
-    free(keys);
-    json_decref(sorted);
-    return NULL;
-}
-
-// The header's text; NULL: out of memory.
-static char *header_text(const safetensors_writer *w) {
-    json_t *header = json_object();
-    bool ok = header != NULL;
-    if (ok && json_object_size(w->metadata) > 0)
-        ok = json_object_set_new(header, "__metadata__", sorted_by_key(w->metadata)) == 0;
-    ok = ok && json_object_update(header, w->tensors) == 0;
-    char *text = ok ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    return text;
-}
-
-static enum status write_header(struct file_replace *f, const char *text, struct error *err) {
-    size_t used = strlen(text), padding = (HEADER_ALIGNMENT - used % HEADER_ALIGNMENT) % HEADER_ALIGNMENT;
-    uint64_t length = used + padding;
-    unsigned char prefix[LENGTH_BYTES];
-    for (int i = 0; i < LENGTH_BYTES; i++)
-        prefix[i] = (unsigned char)(length >> (8 * i));
-    TRY(file_replace_write(f, prefix, sizeof prefix, err));
-    TRY(file_replace_write(f, text, used, err));
-    return file_replace_write(f, "        ", padding, err);
-}
-
-// `buffer` holds the largest filled tensor.
-static enum status write_chunk(struct file_replace *f, const struct chunk *chunk, void *buffer, struct error *err) {
-    if (!chunk->fill)
-        return file_replace_write(f, chunk->data, chunk->bytes, err);
-    chunk->fill(chunk->context, buffer);
-    return file_replace_write(f, buffer, chunk->bytes, err);
-}
-
-static size_t largest_filled(const safetensors_writer *w) {
-    size_t largest = 1;
-    for (size_t i = 0; i < w->count; i++)
-        if (w->chunks[i].fill && w->chunks[i].bytes > largest)
-            largest = w->chunks[i].bytes;
-    return largest;
-}
-
-enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err) {
-    char *text = header_text(writer);
-    void *buffer = malloc(largest_filled(writer));
-    struct file_replace f;
-    enum status status = text && buffer ? file_replace_begin(&f, path, err) : error_memory(err, path);
-    if (status != STATUS_OK) {
-        free(text);
-        free(buffer);
-        return status;
-    }
-    TRY_OR_FAIL(write_header(&f, text, err));
-    for (size_t i = 0; i < writer->count; i++)
-        TRY_OR_FAIL(write_chunk(&f, &writer->chunks[i], buffer, err));
-    free(text);
-    free(buffer);
-    return file_replace_commit(&f, err);
-fail:
-    free(text);
-    free(buffer);
-    file_replace_abandon(&f);
-    return status;
 }

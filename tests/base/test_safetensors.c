@@ -190,6 +190,36 @@ static void expectations_name_both_sides(void **state) {
     safetensors_close(file);
 }
 
+static void fill_squares(void *context, void *buffer) {
+    float *out = buffer;
+    for (int i = 0; i < *(int *)context; i++)
+        out[i] = (float)(i * i);
+}
+
+static void tensors_made_while_writing_read_back(void **state) {
+    (void)state;
+    struct error err = {0};
+    safetensors_writer *w = NULL;
+    int sizes[2] = {3, 700};
+    assert_int_equal(safetensors_writer_create(&w, &err), STATUS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(safetensors_add_filled(w, i ? "long" : "short", DTYPE_F32, 1, (int64_t[]){sizes[i]},
+                                                fill_squares, &sizes[i], &err),
+                         STATUS_OK);
+    assert_int_equal(safetensors_add(w, "m", DTYPE_F32, 2, (int64_t[]){2, 3}, matrix, &err), STATUS_OK);
+    assert_int_equal(safetensors_write(w, path, &err), STATUS_OK);
+    safetensors_writer_destroy(w);
+    safetensors *file = NULL;
+    assert_int_equal(safetensors_open(path, &file, &err), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        const float *data = safetensors_find(file, i ? "long" : "short")->data;
+        for (int k = 0; k < sizes[i]; k++)
+            assert_true(data[k] == (float)(k * k));
+    }
+    assert_memory_equal(safetensors_find(file, "m")->data, matrix, sizeof matrix);
+    safetensors_close(file);
+}
+
 static void unwritable_folders_are_refused(void **state) {
     (void)state;
     write_example(path);
@@ -211,7 +241,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_files_are_refused),           cmocka_unit_test(absent_and_short_files_are_refused),
         cmocka_unit_test(written_bytes_are_those_of_the_format), cmocka_unit_test(round_trip),
-        cmocka_unit_test(expectations_name_both_sides),          cmocka_unit_test(unwritable_folders_are_refused),
+        cmocka_unit_test(tensors_made_while_writing_read_back),  cmocka_unit_test(expectations_name_both_sides),
+        cmocka_unit_test(unwritable_folders_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
