@@ -51,7 +51,7 @@ static int find_trial(const struct master *m, const char *id) {
 
 static void log_event(struct master *m, const char *event, int worker, int trial, int epoch, int attempt,
                       double seconds, const char *detail) {
-    struct event_row row = {.epoch = epoch, .worker = -1, .attempt = attempt, .seconds = seconds};
+    struct event_row row = {.epoch = epoch, .worker = -1, .attempt = attempt, .seconds = round(seconds * 1000) / 1000};
     snprintf(row.event, sizeof row.event, "%s", event);
     if (trial >= 0)
         snprintf(row.trial, sizeof row.trial, "%s", m->config.plan->trials[trial].id);
@@ -117,11 +117,11 @@ static enum status grow_plan(struct master *m, struct error *err) {
     struct plan *plan = m->config.plan;
     m->plan_dirty = false;
     while (!plan_is_complete(plan)) {
-        int before = plan->trial_count, expanded = plan->grids_expanded, added = 0;
+        int first = plan->trial_count, added, expanded = plan->grids_expanded + plan->configs_expanded;
         TRY(resolve_once(m, &added, err));
         TRY(run_folder_write_rows(m->config.folder, plan, err));
-        TRY(add_trials(m, before, err));
-        if (plan->grids_expanded == expanded && plan->trial_count == before)
+        TRY(add_trials(m, first, err));
+        if (plan->grids_expanded + plan->configs_expanded == expanded)
             break;
     }
     if (!plan_is_complete(plan) && scheduler_finished_count(m->scheduler) == plan->trial_count)

@@ -1,5 +1,6 @@
 #include "orchestrator/progress.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "orchestrator/idle.h"
+#include "worker/agent.h"
 
 enum { LABEL_SIZE = 160, DURATION_SIZE = 32, MAX_SHOWN = 16, DEFAULT_COLUMNS = 100 };
 static const double REDRAW_SECONDS = 0.25, LINE_SECONDS = 10;
@@ -23,6 +25,7 @@ struct shown {
 struct progress {
     FILE *out;
     bool redraw;
+    int terminal;
     int worker_count;
     struct shown *workers;
     struct progress_totals totals;
@@ -31,7 +34,7 @@ struct progress {
     int drawn_lines; // that stand on the terminal and will be overwritten
 };
 
-enum status progress_create(FILE *out, bool redraw, int workers, progress **result, struct error *err) {
+enum status progress_create(FILE *out, int terminal, int workers, progress **result, struct error *err) {
     progress *p = calloc(1, sizeof *p);
     struct shown *shown = calloc((size_t)workers + 1, sizeof *shown);
     if (!p || !shown) {
@@ -39,9 +42,42 @@ enum status progress_create(FILE *out, bool redraw, int workers, progress **resu
         free(shown);
         return error_memory(err, "progress display");
     }
-    *p = (struct progress){.out = out, .redraw = redraw, .worker_count = workers, .workers = shown, .began = -1};
+    *p = (struct progress){.out = out,
+                           .redraw = terminal >= 0,
+                           .terminal = terminal,
+                           .worker_count = workers,
+                           .workers = shown,
+                           .began = -1};
     *result = p;
     return STATUS_OK;
+}
+
+int progress_find_terminal(bool under_mpi) {
+    enum { GENERATIONS = 4 };
+    if (!isatty(STDOUT_FILENO))
+        return -1;
+    if (!under_mpi)
+        return dup(STDOUT_FILENO);
+    long pid = getpid();
+    for (int i = 0; i < GENERATIONS && pid > 1; i++) {
+        char path[64], name[32] = "";
+        pid = agent_parent_of(pid);
+        snprintf(path, sizeof path, "/proc/%ld/comm", pid);
+        FILE *f = fopen(path, "re");
+        bool mpirun = f && fgets(name, sizeof name, f) && (strstr(name, "run") || strstr(name, "mpiexec"));
+        if (f)
+            fclose(f);
+        if (!mpirun)
+            continue;
+        snprintf(path, sizeof path, "/proc/%ld/fd/1", pid);
+        int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+        if (fd >= 0 && isatty(fd))
+            return fd;
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    return -1;
 }
 
 static void erase(progress *p) {
@@ -88,9 +124,9 @@ static bool time_left(const progress *p, char out[DURATION_SIZE]) {
     return true;
 }
 
-static int terminal_columns(FILE *out) {
+static int terminal_columns(int terminal) {
     struct winsize size;
-    if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+    if (ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
         return size.ws_col;
     return DEFAULT_COLUMNS;
 }
@@ -110,7 +146,9 @@ static void draw_worker(const progress *p, int index, int columns) {
 
 static void draw(progress *p) {
     erase(p);
-    int columns = terminal_columns(p->out), lines = 1;
+    if (p->began < 0)
+        return; // nothing is known yet
+    int columns = terminal_columns(p->terminal), lines = 1;
     char left[DURATION_SIZE] = "";
     bool known = time_left(p, left);
     fprintf(p->out, "%d of %d trials%s", p->totals.finished, p->totals.trials, p->totals.failed ? "" : "\n");

@@ -11,8 +11,12 @@
 
 typedef struct progress progress;
 
-// `redraw`: out is a terminal.
-NODISCARD enum status progress_create(FILE *out, bool redraw, int workers, progress **p, struct error *err);
+// `terminal`: a descriptor of the terminal that `out` ends at, for its width; -1: it ends in a file or pipe, and
+// nothing is redrawn.
+NODISCARD enum status progress_create(FILE *out, int terminal, int workers, progress **p, struct error *err);
+// A descriptor of the terminal that stdout ends at, to be closed; -1: none. Under mpirun a rank's stdout is always a
+// terminal of mpirun's making, so that mpirun itself is asked.
+int progress_find_terminal(bool under_mpi);
 void progress_destroy(progress *p); // clears the block
 
 // Sums over the sweep's trials. `work_left` in any unit, falling: the time left is judged from how fast it falls.

@@ -54,10 +54,13 @@ struct job {
     progress *progress;
     struct transport *transport;
     bool *gone;
+    int terminal;
 };
 
 static void job_free(struct job *j) {
     progress_destroy(j->progress);
+    if (j->terminal >= 0)
+        close(j->terminal);
     run_folder_close(j->folder);
     plan_destroy(j->plan);
     dataset_close(j->ds);
@@ -76,7 +79,8 @@ static enum status job_open(struct job *j, struct error *err) {
     TRY(open_dataset(j, err));
     TRY(plan_create(j->sweep, j->ds, &j->plan, err));
     TRY(run_folder_open(j->sweep, j->ds, &j->folder, err));
-    return progress_create(stdout, isatty(STDOUT_FILENO), j->transport->workers, &j->progress, err);
+    j->terminal = progress_find_terminal(j->transport->first_rank > 0);
+    return progress_create(stdout, j->terminal, j->transport->workers, &j->progress, err);
 }
 
 static enum status job_run(struct job *j, enum scheduler_ending *ending, struct error *err) {
@@ -125,7 +129,7 @@ static int conclude(struct job *j, enum scheduler_ending ending) {
 typedef enum status load_function(int argc, char **argv, struct sweep **sweep, struct error *err);
 
 static int run_master(int argc, char **argv, load_function *load, struct transport *t, bool *gone) {
-    struct job j = {.transport = t, .gone = gone};
+    struct job j = {.transport = t, .gone = gone, .terminal = -1};
     struct error err = {0};
     enum scheduler_ending ending = SCHEDULER_RUNNING;
     enum status status = load(argc, argv, &j.sweep, &err);

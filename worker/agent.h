@@ -47,5 +47,7 @@ long agent_pid(const agent *a);       // of the trainer; 0: none
 void agent_describe_host(struct message_hello *hello);
 // Under mpirun: takes back the processors of the whole job on this host where mpirun has bound the rank to one of them.
 void agent_unbind(void);
+// The parent of a process; 0 when it cannot be told.
+long agent_parent_of(long pid);
 
 #endif

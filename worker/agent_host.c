@@ -68,14 +68,40 @@ void agent_describe_host(struct message_hello *hello) {
     hello->pid = getpid();
 }
 
-// mpirun binds by default: two ranks to a core each, the sleeping master among them. Its daemon, our parent, keeps the
-// processors of the job.
+long agent_parent_of(long pid) {
+    char path[64], text[512];
+    long parent = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    const char *after_name = strrchr(text, ')'); // the name may hold anything
+    if (!after_name || sscanf(after_name, ") %*c %ld", &parent) != 1)
+        return 0;
+    return parent;
+}
+
+// mpirun binds by default: two ranks to a core each, the sleeping master among them. Its daemon, an ancestor of ours
+// (there may be a shell or a timeout between), keeps the processors of the job.
 void agent_unbind(void) {
+    enum { GENERATIONS = 4 };
     if (!getenv("OMPI_MCA_orte_bound_at_launch"))
         return;
-    cpu_set_t *set = CPU_ALLOC(MAX_CPUS);
+    cpu_set_t *own = CPU_ALLOC(MAX_CPUS), *set = CPU_ALLOC(MAX_CPUS);
     size_t bytes = CPU_ALLOC_SIZE(MAX_CPUS);
-    if (set && sched_getaffinity(getppid(), bytes, set) == 0)
-        (void)!sched_setaffinity(0, bytes, set);
+    long pid = getpid();
+    for (int i = 0; own && set && i < GENERATIONS && sched_getaffinity(0, bytes, own) == 0; i++) {
+        pid = agent_parent_of(pid);
+        if (pid <= 1 || sched_getaffinity((pid_t)pid, bytes, set) != 0)
+            break;
+        if (CPU_COUNT_S(bytes, set) > CPU_COUNT_S(bytes, own)) {
+            (void)!sched_setaffinity(0, bytes, set);
+            break;
+        }
+    }
+    CPU_FREE(own);
     CPU_FREE(set);
 }
