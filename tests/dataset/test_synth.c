@@ -212,13 +212,34 @@ static void impossible_requests_leave_nothing_behind(void **state) {
     char tree[256];
     snprintf(tree, sizeof tree, "%s", fixture_path("none"));
     refuse(tree, 0, 0, STATUS_INVALID, "samples = 0");
-    refuse(tree, 10000, 0, STATUS_INVALID, "samples = 10000");
+    refuse(tree, 100001, 0, STATUS_INVALID, "samples = 100001");
     refuse(tree, 4, 4, STATUS_INVALID, "test = 4");
     refuse(tree, 4, -1, STATUS_INVALID, "test = -1");
     assert_false(file_exists(tree));
     refuse("", 2, 1, STATUS_INVALID, "no path");
     refuse("/proc/nowhere", 2, 1, STATUS_IO, "/proc/nowhere");
-    refuse(fixture_path("tree"), 2, 1, STATUS_INVALID, "is not empty");
+}
+
+static void only_synthetic_trees_are_replaced(void **state) {
+    (void)state;
+    char tree[256], other[512];
+    struct error err = {0};
+    snprintf(tree, sizeof tree, "%s", fixture_path("again"));
+    synthesize(tree, 3, 1, 1);
+    synthesize(tree, 2, 1, 1);
+    snprintf(other, sizeof other, "%s/masks/synth_001_mask.tif", tree);
+    assert_true(file_exists(other));
+    snprintf(other, sizeof other, "%s/masks/synth_002_mask.tif", tree); // of the older tree
+    assert_false(file_exists(other));
+    static const char *const foreign[] = {"masks/mine_mask.tif", "sentinel/mine.tif", "dataset.ini"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(other, sizeof other, "%s/%s", tree, foreign[i]);
+        assert_int_equal(file_write(other, "x", 1, &err), STATUS_OK);
+        refuse(tree, 2, 1, STATUS_INVALID, "holds something else than a synthetic dataset");
+        assert_int_equal(remove(other), 0);
+    }
+    snprintf(other, sizeof other, "%s/splits/test.txt", tree);
+    refuse(other, 2, 1, STATUS_INVALID, "holds something else"); // a file, not a folder
 }
 
 int main(void) {
@@ -231,6 +252,7 @@ int main(void) {
         cmocka_unit_test(the_seed_decides_every_byte),
         cmocka_unit_test(every_level_is_met_whatever_the_seed),
         cmocka_unit_test(impossible_requests_leave_nothing_behind),
+        cmocka_unit_test(only_synthetic_trees_are_replaced),
     };
     return cmocka_run_group_tests(tests, make_shared, drop_shared);
 }

@@ -32,7 +32,8 @@ struct synth_config {
     int test;    // of these held out
     uint64_t seed;
 };
-// Writes a synthetic dataset in the same layout. Same seed, same pixels.
+// Writes a synthetic dataset in the same layout, under its name only when it is whole. Same seed, same pixels. Replaces
+// an older synthetic tree; STATUS_INVALID when `tree` holds anything else.
 NODISCARD enum status dataset_synthesize(const char *tree, const struct synth_config *config, struct error *err);
 
 #endif

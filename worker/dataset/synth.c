@@ -12,8 +12,10 @@
 #include "worker/dataset/geotiff_write.h"
 #include "worker/dataset/layout.h"
 
-enum { EPSG_UTM_33N = 32633, MAX_SAMPLES = 9999, BAND_NAME_SIZE = 64, ID_SIZE = 16 };
+enum { EPSG_UTM_33N = 32633, MAX_SAMPLES = 100000, BAND_NAME_SIZE = 64, ID_SIZE = 16 };
 enum { MIN_HEIGHT = 65, MIN_WIDTH = 65 }; // to SYNTH_MAX_HEIGHT, SYNTH_MAX_WIDTH
+
+#define ID_PREFIX "synth_"
 
 // The report's mix of change levels: 15 low, 25 moderate, 5 high of 45.
 static const double LOW = 15 / 45.0, HIGH = 5 / 45.0;
@@ -31,7 +33,7 @@ struct synth {
 };
 
 static void tile_id(int tile, char out[ID_SIZE]) {
-    snprintf(out, ID_SIZE, "synth_%03d", tile % (MAX_SAMPLES + 1));
+    snprintf(out, ID_SIZE, ID_PREFIX "%03d", tile % (MAX_SAMPLES + 1));
 }
 
 // `count` tiles of one split in the mix of the report, from tiles[] on.
@@ -164,17 +166,58 @@ static int remove_entry(const char *path, const struct stat *s, int type, struct
     return remove(path);
 }
 
-// An absent or empty folder takes the tree; files of another dataset must not mix with it.
-static enum status check_target(const char *tree, struct error *err) {
-    DIR *d = opendir(tree);
+// Whether every entry of a folder is accepted; an absent folder holds nothing.
+static bool all_entries(const char *folder, bool (*accept)(const char *name)) {
+    DIR *d = opendir(folder);
     if (!d)
-        return errno == ENOENT ? STATUS_OK : error_set(err, STATUS_IO, "cannot write to %s: %s", tree, strerror(errno));
-    bool empty = true;
-    for (const struct dirent *e; (e = readdir(d));)
-        empty = empty && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0);
+        return errno == ENOENT;
+    bool all = true;
+    for (const struct dirent *e; all && (e = readdir(d));)
+        all = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || accept(e->d_name);
     closedir(d);
-    return empty ? STATUS_OK
-                 : error_set(err, STATUS_INVALID, "%s is not empty: remove it or choose another folder", tree);
+    return all;
+}
+
+static bool is_part_of_tree(const char *name) {
+    return strcmp(name, "sentinel") == 0 || strcmp(name, "masks") == 0 || strcmp(name, "splits") == 0;
+}
+
+static bool is_synthetic(const char *name) {
+    return strncmp(name, ID_PREFIX, strlen(ID_PREFIX)) == 0;
+}
+
+// Only an older synthetic tree may be replaced: anything else is somebody's data.
+static enum status check_target(const char *tree, struct error *err) {
+    char path[PATH_SIZE];
+    bool ok = !file_exists(tree) || file_is_directory(tree);
+    ok = ok && all_entries(tree, is_part_of_tree);
+    TRY(path_join(path, tree, "sentinel", err));
+    ok = ok && all_entries(path, is_synthetic);
+    TRY(path_join(path, tree, "masks", err));
+    ok = ok && all_entries(path, is_synthetic);
+    return ok ? STATUS_OK
+              : error_set(err, STATUS_INVALID,
+                          "%s holds something else than a synthetic dataset: choose another folder", tree);
+}
+
+static void remove_tree(const char *path) {
+    nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+// The new tree takes the name of the old one, which goes when the new one stands.
+static enum status take_name(const struct synth *y, const char *target, struct error *err) {
+    char old[PATH_SIZE];
+    snprintf(old, sizeof old, "%s.old-%ld", target, (long)getpid());
+    bool replaced = rename(target, old) == 0;
+    if (rename(y->folder, target) != 0) {
+        enum status status = error_set(err, STATUS_IO, "cannot create %s: %s", target, strerror(errno));
+        if (replaced)
+            (void)!rename(old, target);
+        return status;
+    }
+    if (replaced)
+        remove_tree(old);
+    return STATUS_OK;
 }
 
 enum status dataset_synthesize(const char *tree, const struct synth_config *config, struct error *err) {
@@ -195,10 +238,10 @@ enum status dataset_synthesize(const char *tree, const struct synth_config *conf
         status = plan_tiles(y, err);
     if (status == STATUS_OK) {
         status = write_tree(y, err);
-        if (status == STATUS_OK && rename(y->folder, target) != 0)
-            status = error_set(err, STATUS_IO, "cannot create %s: %s", target, strerror(errno));
+        if (status == STATUS_OK)
+            status = take_name(y, target, err);
         if (status != STATUS_OK)
-            nftw(y->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+            remove_tree(y->folder);
     }
     free(y->tiles);
     free(y->wkt);
