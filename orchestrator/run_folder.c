@@ -411,7 +411,7 @@ enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int tri
     struct record *r = need_record(f, t->id, err);
     if (!r)
         return STATUS_MEMORY;
-    bool is_fresh;
+    bool is_fresh = false;
     TRY(note_epoch(r, m->epoch, &is_fresh, err));
     if (fresh)
         *fresh = is_fresh;
