@@ -7,16 +7,15 @@
 
 #include <stdlib.h>
 
-// Maps of at most this many pixels take their weight gradient from our own kernel: oneDNN reaches a fifth of its usual
-// speed there.
-enum { SMALL_MAP_PIXELS = 4 };
+// Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
+// oneDNN is several times slower: all but those of one tap.
+enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16 };
 
 struct conv_op {
     struct conv_geometry geometry;
     bool transposed;
-    bool small;             // forward and input gradient by our own kernels
-    bool small_weight_grad; // weight gradient by our own kernel
-    bool own_bias;          // added, and its gradient summed, by our own kernels
+    bool small;    // all by our own kernels
+    bool own_bias; // added, and its gradient summed, by our own kernels
     struct dnnl_call forward, data, weights;
     struct dnnl_call to_forward, to_data, from_weights; // reorders of the weight, or none
     size_t reordered_bytes, temporary_bytes, scratchpad_bytes;
@@ -185,7 +184,7 @@ static enum status create_passes(struct onednn *o, conv_op *c, const struct op_d
         status = create_forward(o, c, conv, weight, err);
     if (status == STATUS_OK && passes.data)
         status = create_data(o, c, conv, weight, hint, err);
-    if (status == STATUS_OK && passes.weights && !c->small_weight_grad)
+    if (status == STATUS_OK && passes.weights)
         status = create_weights(o, c, conv, weight, hint, err);
     if (hint)
         dnnl_primitive_desc_destroy(hint);
@@ -198,8 +197,13 @@ static void count_temporary(const struct onednn *o, conv_op *c, const struct op_
         c->temporary_bytes = aligned(o->kernels->conv_small_scratch_bytes(d));
     else if (d->passes & PASS_INPUT_GRAD)
         c->temporary_bytes = aligned(onednn_value_floats(o, d->in) * sizeof(float));
-    if (d->passes & PASS_PARAM_GRAD && (c->own_bias || c->small_weight_grad))
+    if (d->passes & PASS_PARAM_GRAD && (c->own_bias || c->small))
         c->temporary_bytes = max_size(c->temporary_bytes, aligned(o->kernels->bias_grad_scratch_bytes(d)));
+}
+
+static bool is_small(const struct op_desc *d, const param_layout *weight) {
+    return d->kind == OP_CONV2D && weight->blocked && d->kernel * d->kernel <= KERNEL_SMALL_TAPS && d->kernel > 1 &&
+           d->out.h * d->out.w <= SMALL_MAP_PIXELS && d->in.h * d->in.w <= SMALL_SOURCE_PIXELS;
 }
 
 enum status conv_op_create(struct onednn *o, const struct op_desc *d, const param_layout *weight, conv_op **out,
@@ -211,10 +215,7 @@ enum status conv_op_create(struct onednn *o, const struct op_desc *d, const para
         return error_memory(err, "a convolution");
     c->geometry = conv_geometry_of(d);
     c->transposed = c->own_bias = d->kind == OP_CONV_TRANSPOSE2D;
-    c->small_weight_grad =
-        weight->blocked && d->kernel > 1 && !c->transposed && d->out.h * d->out.w <= SMALL_MAP_PIXELS;
-    c->small = c->small_weight_grad && d->stride == 1 && d->in.h == d->out.h && d->in.w == d->out.w &&
-               d->kernel * d->kernel <= KERNEL_SMALL_TAPS;
+    c->small = is_small(d, weight);
     count_temporary(o, c, d);
     struct conv_mds mds;
     enum status status = onednn_status(conv_mds_create(o, &c->geometry, &mds), "convolution", err);
@@ -291,7 +292,7 @@ static enum status run_data(const struct onednn *o, const conv_op *c, const floa
 
 static enum status run_weights(const struct onednn *o, const conv_op *c, const float *src, const float *ddst,
                                float *dweight, float *dbias, struct conv_scratch s, struct error *err) {
-    if (c->small_weight_grad) {
+    if (c->small) {
         struct conv_small small = small_of(c);
         o->kernels->conv_small_weight_grad(&small, src, ddst, dweight, o->threads);
         if (dbias)

@@ -142,34 +142,72 @@ static void running_line_of_block(const struct op_desc *d, const struct op_args 
     }
 }
 
+// Chunk number k of a block of channels, of all frames: its number among all chunks.
+static int chunk_of_block(struct planes p, int block, int k) {
+    return (k / p.chunks * p.blocks + block) * p.chunks + k % p.chunks;
+}
+
+enum { SHORT_PLANE = 1024 }; // floats: shorter ones lie too scattered to be taken a block of channels at a time
+
+// Whether each thread should take whole blocks of channels, both passes over a block while it lies in the cache, rather
+// than chunks of all blocks pass by pass. The sums are the same bits.
+static bool by_block(struct planes p, int threads) {
+    return plane_floats(p) >= SHORT_PLANE && (p.blocks % threads == 0 || p.blocks >= 4 * threads);
+}
+
+static void sums_of_numbered_chunk(const struct op_args *args, struct planes p, struct workspace w, int i) {
+    struct chunk k = chunk_at(p, i);
+    sums_of_chunk(args->input[0] + k.first, k.pixels, w.c + k.block * BLOCK, w.partial + (size_t)i * 2 * BLOCK);
+}
+
+static void forward_block(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w,
+                          int block) {
+    int chunks = p.frames * p.chunks;
+    if (args->training) {
+        shift_of_block(p, args->input[0], block, w.c);
+        for (int k = 0; k < chunks; k++)
+            sums_of_numbered_chunk(args, p, w, chunk_of_block(p, block, k));
+        statistics_of_block(d, args, p, w, block);
+    } else {
+        running_line_of_block(d, args, w, block);
+    }
+    for (int k = 0; k < chunks; k++)
+        apply_chunk(d, args, w, chunk_at(p, chunk_of_block(p, block, k)));
+}
+
+// Pass by pass, for maps with fewer blocks of channels than threads; called by every thread of a team.
+static void forward_chunks(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w) {
+    int chunks = chunk_count(p);
+    if (args->training) {
+#pragma omp for schedule(static)
+        for (int block = 0; block < p.blocks; block++)
+            shift_of_block(p, args->input[0], block, w.c);
+#pragma omp for schedule(static)
+        for (int i = 0; i < chunks; i++)
+            sums_of_numbered_chunk(args, p, w, i);
+    }
+#pragma omp for schedule(static)
+    for (int block = 0; block < p.blocks; block++)
+        if (args->training)
+            statistics_of_block(d, args, p, w, block);
+        else
+            running_line_of_block(d, args, w, block);
+#pragma omp for schedule(static)
+    for (int i = 0; i < chunks; i++)
+        apply_chunk(d, args, w, chunk_at(p, i));
+}
+
 void KERNEL(batchnorm_forward)(const struct op_desc *d, const struct op_args *args, int threads) {
     struct planes p = planes_of(d->in);
     struct workspace w = workspace_of(p, args->scratch);
-    int chunks = chunk_count(p);
-#pragma omp parallel num_threads(threads)
-    {
-        if (args->training) {
-#pragma omp for schedule(static)
-            for (int block = 0; block < p.blocks; block++)
-                shift_of_block(p, args->input[0], block, w.c);
-#pragma omp for schedule(static)
-            for (int i = 0; i < chunks; i++) {
-                struct chunk k = chunk_at(p, i);
-                sums_of_chunk(args->input[0] + k.first, k.pixels, w.c + k.block * BLOCK,
-                              w.partial + (size_t)i * 2 * BLOCK);
-            }
-#pragma omp for schedule(static)
-            for (int block = 0; block < p.blocks; block++)
-                statistics_of_block(d, args, p, w, block);
-        } else {
-#pragma omp for schedule(static)
-            for (int block = 0; block < p.blocks; block++)
-                running_line_of_block(d, args, w, block);
-        }
-#pragma omp for schedule(static)
-        for (int i = 0; i < chunks; i++)
-            apply_chunk(d, args, w, chunk_at(p, i));
+    if (by_block(p, threads)) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (int block = 0; block < p.blocks; block++)
+            forward_block(d, args, p, w, block);
+        return;
     }
+#pragma omp parallel num_threads(threads)
+    forward_chunks(d, args, p, w);
 }
 
 // Sums of g and g (x - mean), where g is dy past the ReLU.
@@ -285,22 +323,38 @@ static void grad_sums_of_chunk(const struct op_desc *d, const struct op_args *ar
         grad_sums(x, NULL, dy, k.pixels, mean, sums, false);
 }
 
+static void backward_block(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w,
+                           int block) {
+    int chunks = p.frames * p.chunks;
+    for (int k = 0; k < chunks; k++)
+        grad_sums_of_chunk(d, args, w, p, chunk_of_block(p, block, k));
+    grad_line_of_block(d, args, p, w, block);
+    for (int k = 0; k < chunks; k++)
+        grad_chunk(d, args, w, chunk_at(p, chunk_of_block(p, block, k)));
+}
+
+static void backward_chunks(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w) {
+    int chunks = chunk_count(p);
+#pragma omp for schedule(static)
+    for (int i = 0; i < chunks; i++)
+        grad_sums_of_chunk(d, args, w, p, i);
+#pragma omp for schedule(static)
+    for (int block = 0; block < p.blocks; block++)
+        grad_line_of_block(d, args, p, w, block);
+#pragma omp for schedule(static)
+    for (int i = 0; i < chunks; i++)
+        grad_chunk(d, args, w, chunk_at(p, i));
+}
+
 void KERNEL(batchnorm_backward)(const struct op_desc *d, const struct op_args *args, int threads) {
     struct planes p = planes_of(d->in);
     struct workspace w = workspace_of(p, args->scratch);
-    int chunks = chunk_count(p);
-#pragma omp parallel num_threads(threads)
-    {
-#pragma omp for schedule(static)
-        for (int i = 0; i < chunks; i++)
-            grad_sums_of_chunk(d, args, w, p, i);
-#pragma omp for schedule(static)
+    if (by_block(p, threads)) {
+#pragma omp parallel for num_threads(threads) schedule(static)
         for (int block = 0; block < p.blocks; block++)
-            grad_line_of_block(d, args, p, w, block);
-        if (args->input_grad[0] || (d->residual && args->input_grad[1])) {
-#pragma omp for schedule(static)
-            for (int i = 0; i < chunks; i++)
-                grad_chunk(d, args, w, chunk_at(p, i));
-        }
+            backward_block(d, args, p, w, block);
+        return;
     }
+#pragma omp parallel num_threads(threads)
+    backward_chunks(d, args, p, w);
 }

@@ -1,4 +1,4 @@
-// Forward pass and input gradient of a stride-1 convolution on a map of a few pixels, as dense products: each pair
+// Forward pass and input gradient of a convolution on a map of a few pixels, as dense products: each pair
 // (pixel read, pixel written) that a tap joins is a product with that tap's matrix, and pairs that would cross the
 // border do not exist. oneDNN's kernels take three to four times as long there.
 //
@@ -19,46 +19,50 @@ enum {
 // One product: writes blocks `a` of one value from blocks `r` of another.
 struct product {
     int frames, group, groups; // group: GROUP or SMALL_GROUP
-    int side_h, side_w, pixels, kernel, pad;
-    int written, read; // blocks of channels
-    bool transposed;   // the input gradient
+    int kernel, stride, pad;
+    int written, read;                 // blocks of channels
+    int written_pixels, written_width; // of the two maps
+    int read_pixels, read_width;
+    bool transposed; // the input gradient
     const float *weight;
-    float *packed; // [groups][read][pixels][BLOCK][group]
-    float *sums;   // [written][groups][pixels][group][BLOCK]
+    float *packed; // [groups][read][read_pixels][BLOCK][group]
+    float *sums;   // [written][groups][written_pixels][group][BLOCK]
 };
 
 static struct product product_of(const struct conv_small *conv, bool transposed, void *scratch) {
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
     struct product p = {.frames = conv->src.n,
-                        .side_h = conv->src.h,
-                        .side_w = conv->src.w,
-                        .pixels = in.pixels,
                         .kernel = conv->kernel,
+                        .stride = conv->stride,
                         .pad = conv->pad,
                         .written = transposed ? in.blocks : out.blocks,
                         .read = transposed ? out.blocks : in.blocks,
+                        .written_pixels = transposed ? in.pixels : out.pixels,
+                        .written_width = transposed ? conv->src.w : conv->dst.w,
+                        .read_pixels = transposed ? out.pixels : in.pixels,
+                        .read_width = transposed ? conv->dst.w : conv->src.w,
                         .transposed = transposed,
                         .packed = scratch};
     p.group = p.frames <= SMALL_GROUP ? SMALL_GROUP : GROUP;
     p.groups = (p.frames + p.group - 1) / p.group;
-    p.sums = p.packed + (size_t)p.groups * (size_t)p.group * (size_t)p.read * (size_t)p.pixels * BLOCK;
+    p.sums = p.packed + (size_t)p.groups * (size_t)p.group * (size_t)p.read * (size_t)p.read_pixels * BLOCK;
     return p;
 }
 
 size_t KERNEL(conv_small_scratch_bytes)(const struct op_desc *d) {
     struct planes in = planes_of(d->in), out = planes_of(d->out);
-    size_t frames = (size_t)(d->in.n + GROUP), blocks = (size_t)(in.blocks + out.blocks);
-    return frames * blocks * (size_t)in.pixels * BLOCK * sizeof(float);
+    size_t rows = (size_t)in.blocks * (size_t)in.pixels + (size_t)out.blocks * (size_t)out.pixels;
+    return (size_t)(d->in.n + GROUP) * rows * BLOCK * sizeof(float);
 }
 
 // Pixel s of block r of every frame; frames past the last are zero.
 static void pack_block(const struct product *p, const float *value, int r) {
     for (int g = 0; g < p->groups; g++)
-        for (int s = 0; s < p->pixels; s++) {
-            float *to = p->packed + (size_t)((g * p->read + r) * p->pixels + s) * BLOCK * (size_t)p->group;
+        for (int s = 0; s < p->read_pixels; s++) {
+            float *to = p->packed + (size_t)((g * p->read + r) * p->read_pixels + s) * BLOCK * (size_t)p->group;
             for (int k = 0; k < p->group; k++) {
                 int n = g * p->group + k;
-                const float *from = value + (size_t)((n * p->read + r) * p->pixels + s) * BLOCK;
+                const float *from = value + (size_t)((n * p->read + r) * p->read_pixels + s) * BLOCK;
                 for (int l = 0; l < BLOCK; l++)
                     to[l * p->group + k] = n < p->frames ? from[l] : 0;
             }
@@ -108,21 +112,35 @@ ALWAYS_INLINE void multiply_block(const float *weight, const float *packed, vec 
     }
 }
 
+struct tap {
+    bool inside;
+    int index;
+};
+
+// The tap that joins pixel q written and pixel s read: input = output * stride - pad + tap.
+static struct tap tap_between(const struct product *p, int q, int s) {
+    int out = p->transposed ? s : q, in = p->transposed ? q : s;
+    int out_width = p->transposed ? p->read_width : p->written_width;
+    int in_width = p->transposed ? p->written_width : p->read_width;
+    int ky = in / in_width - out / out_width * p->stride + p->pad;
+    int kx = in % in_width - out % out_width * p->stride + p->pad;
+    return (struct tap){ky >= 0 && ky < p->kernel && kx >= 0 && kx < p->kernel, ky * p->kernel + kx};
+}
+
 // One block of channels read, into all pixels of one block written, for one group of frames. weight:
 // [taps][BLOCK][BLOCK].
 ALWAYS_INLINE void multiply_pixels(const struct product *p, const float *weight, const float *packed, float *sums,
                                    const int group) {
-    for (int q = 0; q < p->pixels; q++) {
+    for (int q = 0; q < p->written_pixels; q++) {
         vec acc[GROUP];
 #pragma GCC unroll 16
         for (int k = 0; k < group; k++)
             acc[k] = (vec){0};
-        for (int s = 0; s < p->pixels; s++) {
-            int dy = s / p->side_w - q / p->side_w, dx = s % p->side_w - q % p->side_w;
-            int ky = (p->transposed ? -dy : dy) + p->pad, kx = (p->transposed ? -dx : dx) + p->pad;
-            if (ky >= 0 && ky < p->kernel && kx >= 0 && kx < p->kernel)
-                multiply_block(weight + (size_t)(ky * p->kernel + kx) * BLOCK * BLOCK,
-                               packed + (size_t)s * BLOCK * (size_t)group, acc, group);
+        for (int s = 0; s < p->read_pixels; s++) {
+            struct tap tap = tap_between(p, q, s);
+            if (tap.inside)
+                multiply_block(weight + (size_t)tap.index * BLOCK * BLOCK, packed + (size_t)s * BLOCK * (size_t)group,
+                               acc, group);
         }
         vec *total = (vec *)sums + (size_t)q * (size_t)group;
 #pragma GCC unroll 16
@@ -145,13 +163,13 @@ static const float *weight_blocks(const struct product *p, int a, int r, float *
 
 static void product_block(const struct product *p, int a) {
     float turned[MAX_TAPS * BLOCK * BLOCK] __attribute__((aligned(64)));
-    size_t group_sums = (size_t)p->pixels * (size_t)p->group * BLOCK;
+    size_t group_sums = (size_t)p->written_pixels * (size_t)p->group * BLOCK;
     float *sums = p->sums + (size_t)a * (size_t)p->groups * group_sums;
     memset(sums, 0, (size_t)p->groups * group_sums * sizeof *sums);
     for (int r = 0; r < p->read; r++) {
         const float *weight = weight_blocks(p, a, r, turned);
         for (int g = 0; g < p->groups; g++) {
-            const float *packed = p->packed + (size_t)((g * p->read + r) * p->pixels) * BLOCK * (size_t)p->group;
+            const float *packed = p->packed + (size_t)((g * p->read + r) * p->read_pixels) * BLOCK * (size_t)p->group;
             if (p->group == GROUP)
                 multiply_pixels(p, weight, packed, sums + (size_t)g * group_sums, GROUP);
             else
@@ -163,11 +181,12 @@ static void product_block(const struct product *p, int a) {
 // From the sums to the value: block a of every frame.
 static void unpack_block(const struct product *p, int a, const float *bias, bool accumulate, float *value) {
     for (int n = 0; n < p->frames; n++)
-        for (int q = 0; q < p->pixels; q++) {
+        for (int q = 0; q < p->written_pixels; q++) {
             size_t group = (size_t)(a * p->groups + n / p->group);
             const float *from =
-                p->sums + ((group * (size_t)p->pixels + (size_t)q) * (size_t)p->group + (size_t)(n % p->group)) * BLOCK;
-            float *to = value + (size_t)((n * p->written + a) * p->pixels + q) * BLOCK;
+                p->sums +
+                ((group * (size_t)p->written_pixels + (size_t)q) * (size_t)p->group + (size_t)(n % p->group)) * BLOCK;
+            float *to = value + (size_t)((n * p->written + a) * p->written_pixels + q) * BLOCK;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++)
                 store(to + l, from[l] + (bias ? bias[a * BLOCK + l] : 0), accumulate);

@@ -39,8 +39,8 @@ struct kernel_table {
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
     kernel_bytes *bias_grad_scratch_bytes; // of desc->out
-    // Small convolutions of stride 1 that keep the map's size; weights [Co / b][Ci / b][k][k][b of Ci][b of Co], values
-    // blocked. bias may be NULL. The weight gradient takes any stride and needs no scratch.
+    // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co], values
+    // blocked. bias may be NULL. The weight gradient needs no scratch.
     void (*conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
                                bool accumulate, float *dst, void *scratch, int threads);
     void (*conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight, bool accumulate,
