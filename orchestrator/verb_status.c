@@ -292,9 +292,12 @@ static void print_status(const struct run_status *r) {
     if (best)
         printf("best so far: %.2f %% by %s on fold %d (%s)\n", 100 * best->best_iou, best->config, best->fold,
                best->trial);
+    bool open = r->waiting_rows > 0 || counts[RUNNING] + counts[PAUSED] + counts[WAITING] > 0;
     if (*r->last_event)
         printf("last event: %s; %s\n", r->last_event,
-               r->alive ? "a process is at it" : "no process is at it: gridfold run goes on with it");
+               r->alive ? "a process is at it"
+               : open   ? "no process is at it: the same command goes on with it"
+                        : "complete");
     print_state(r, RUNNING, "running");
     print_state(r, PAUSED, "stopped, to be gone on with");
 }
