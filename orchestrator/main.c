@@ -77,7 +77,7 @@ static int unknown_verb(const char *name) {
     for (int i = 0; i < VERBS; i++)
         if (verbs[i].summary)
             names[count++] = verbs[i].name;
-    fprintf(stderr, "gridfold: unknown verb '%s'; the nearest is '%s' (gridfold --help lists all)\n", name,
+    fprintf(stderr, "gridfold: error: unknown verb '%s'; the nearest is '%s' (gridfold --help lists all)\n", name,
             text_nearest(name, names, count));
     return EXIT_FAILURE;
 }
@@ -94,11 +94,11 @@ static int run_verb(const struct verb *v, int argc, char **argv) {
     int exit_code = EXIT_SUCCESS;
     if (v->run(argc, argv, &exit_code, &err) != STATUS_OK) {
         fflush(stdout);
-        fprintf(stderr, "gridfold %s: %s\n", v->name, err.message);
+        fprintf(stderr, "gridfold: error: %s\n", err.message);
         return EXIT_FAILURE;
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "gridfold %s: cannot write to the standard output\n", v->name);
+        fprintf(stderr, "gridfold: error: cannot write to the standard output\n");
         return EXIT_FAILURE;
     }
     return exit_code;

@@ -30,11 +30,7 @@ static void write_axis(FILE *f, const struct sweep *s, const struct sweep_axis *
 
 static void write_head(FILE *f, const struct sweep *s) {
     char number[32];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(number, sizeof number, "%.*g", digits, s->checkpoint_seconds);
-        if (strtod(number, NULL) == s->checkpoint_seconds)
-            break;
-    }
+    text_of_real(s->checkpoint_seconds, number, sizeof number);
     fprintf(f, "[sweep]\nname = %s\ndataset = %s\noutput = %s\nseed = %llu\nmetric = val_iou\nbackend = %s\n", s->name,
             s->dataset, s->output, (unsigned long long)s->seed, s->backend);
     if (s->threads > 0)

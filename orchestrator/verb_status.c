@@ -284,9 +284,9 @@ static void print_status(const struct run_status *r) {
         if (!isnan(t->best_iou) && (!best || t->best_iou > best->best_iou))
             best = t;
     }
-    printf("%s in %s: %d trials: %d done, %d failed, %d diverged, %d running, %d stopped, %d waiting\n", r->sweep->name,
-           r->folder, r->count, counts[DONE], counts[FAILED], counts[DIVERGED], counts[RUNNING], counts[PAUSED],
-           counts[WAITING]);
+    printf("%s in %s: %d trial%s: %d done, %d failed, %d diverged, %d running, %d stopped, %d waiting\n",
+           r->sweep->name, r->folder, r->count, r->count == 1 ? "" : "s", counts[DONE], counts[FAILED],
+           counts[DIVERGED], counts[RUNNING], counts[PAUSED], counts[WAITING]);
     if (r->waiting_rows > 0)
         printf("%d more rows wait for winners\n", r->waiting_rows);
     if (best)

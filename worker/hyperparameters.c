@@ -241,9 +241,13 @@ struct hyperparameters hyperparameters_default(void) {
 // ---- value to text
 // -----------------------------------------------------------------------------------------------------------------
 
-static void format_real(double value, char out[HYPER_VALUE_SIZE]) {
+void text_of_real(double value, char *out, size_t size) {
+    if (fabs(value) < 1e15 && value == floor(value)) { // "100" and not "1e+02"
+        snprintf(out, size, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(out, HYPER_VALUE_SIZE, "%.*g", digits, value);
+        snprintf(out, size, "%.*g", digits, value);
         if (strtod(out, NULL) == value)
             return;
     }
@@ -265,7 +269,7 @@ void hyper_format(const struct hyperparameters *hp, int index, char out[HYPER_VA
     const void *field = const_field_of(hp, index);
     switch (table[index].type) {
     case TYPE_REAL:
-        format_real(*(const double *)field, out);
+        text_of_real(*(const double *)field, out, HYPER_VALUE_SIZE);
         break;
     case TYPE_INT:
         snprintf(out, HYPER_VALUE_SIZE, "%d", *(const int *)field);

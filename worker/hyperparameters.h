@@ -89,6 +89,9 @@ NODISCARD enum status hyper_set(struct hyperparameters *hp, int index, const cha
 // The canonical text of one value: shortest digits that read back the same double, choice by name, list with commas.
 void hyper_format(const struct hyperparameters *hp, int index, char out[HYPER_VALUE_SIZE]);
 
+// The same for any number: the shortest text that reads back the same double.
+void text_of_real(double value, char *out, size_t size);
+
 // Takes one value over from another set.
 void hyper_copy(struct hyperparameters *to, const struct hyperparameters *from, int index);
 

@@ -136,6 +136,39 @@ static void test_phase1(void **state) {
     sweep_destroy(s);
 }
 
+static void test_shipped_sweeps(void **state) {
+    (void)state;
+    static const struct {
+        const char *path;
+        int rows, trials, grids, configs, all_rows; // at first, and in the end
+    } cases[] = {
+        {TEST_SOURCE_DIR "/../sweeps/phase2.ini", 10, 10, 0, 2, 10},
+        {TEST_SOURCE_DIR "/../sweeps/s2-urban.ini", 21, 20, 1, 1, 26},
+    };
+    char override[PATH_SIZE + 16];
+    snprintf(override, sizeof override, "dataset=%s", dataset_file);
+    const char *const overrides[] = {override};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sweep *s;
+        struct error err = {0};
+        if (sweep_parse(cases[i].path, overrides, 1, &s, &err) != STATUS_OK)
+            fail_msg("%s", err.message);
+        struct plan *p = plan_of(s);
+        assert_int_equal(p->row_count, cases[i].rows);
+        assert_int_equal(p->trial_count, cases[i].trials);
+        assert_int_equal(p->grids_expanded, cases[i].grids);
+        assert_int_equal(p->configs_expanded, cases[i].configs);
+        double iou[64];
+        for (int t = 0; t < 64; t++)
+            iou[t] = 0.01 * t;
+        resolve(p, iou, p->trial_count);
+        assert_true(plan_is_complete(p));
+        assert_int_equal(p->row_count, cases[i].all_rows);
+        plan_destroy(p);
+        sweep_destroy(s);
+    }
+}
+
 // The report's models by the table of the specification; one band here, so the first convolution is smaller by 8 bands.
 static void test_costs(void **state) {
     (void)state;
@@ -304,6 +337,7 @@ static void test_winner(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phase1),
+        cmocka_unit_test(test_shipped_sweeps),
         cmocka_unit_test(test_costs),
         cmocka_unit_test(test_folds_of_sections),
         cmocka_unit_test(test_references),

@@ -44,6 +44,8 @@ static void test_set_and_format(void **state) {
         {HYPER_lr, "0.1", "0.1"},
         {HYPER_lr, "0.30000000000000004", "0.30000000000000004"},
         {HYPER_lr, "+1E-05", "1e-05"},
+        {HYPER_lr, "1e2", "100"},
+        {HYPER_clip_norm, "12.50", "12.5"},
         {HYPER_weight_decay, "-0", "0"},
         {HYPER_epochs, "0300", "300"},
         {HYPER_optimizer, "adamw", "adamw"},
