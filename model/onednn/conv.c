@@ -14,8 +14,7 @@ enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16 };
 struct conv_op {
     struct conv_geometry geometry;
     bool transposed;
-    bool small;    // all by our own kernels
-    bool own_bias; // added, and its gradient summed, by our own kernels
+    bool small; // all by our own kernels
     struct dnnl_call forward, data, weights;
     struct dnnl_call to_forward, to_data, from_weights; // reorders of the weight, or none
     size_t reordered_bytes, temporary_bytes, scratchpad_bytes;
@@ -197,7 +196,7 @@ static void count_temporary(const struct onednn *o, conv_op *c, const struct op_
         c->temporary_bytes = aligned(o->kernels->conv_small_scratch_bytes(d));
     else if (d->passes & PASS_INPUT_GRAD)
         c->temporary_bytes = aligned(onednn_value_floats(o, d->in) * sizeof(float));
-    if (d->passes & PASS_PARAM_GRAD && (c->own_bias || c->small))
+    if (d->passes & PASS_PARAM_GRAD && (c->transposed || c->small))
         c->temporary_bytes = max_size(c->temporary_bytes, aligned(o->kernels->bias_grad_scratch_bytes(d)));
 }
 
@@ -214,7 +213,7 @@ enum status conv_op_create(struct onednn *o, const struct op_desc *d, const para
     if (!c)
         return error_memory(err, "a convolution");
     c->geometry = conv_geometry_of(d);
-    c->transposed = c->own_bias = d->kind == OP_CONV_TRANSPOSE2D;
+    c->transposed = d->kind == OP_CONV_TRANSPOSE2D;
     c->small = is_small(d, weight);
     count_temporary(o, c, d);
     struct conv_mds mds;

@@ -34,13 +34,12 @@ struct conv_small {
 struct kernel_table {
     int block;
     struct kernel_class ops[KERNEL_KINDS];
-    // y += x over n floats; value (+)= per-channel bias; bias gradient: sums of dy over frames and pixels.
+    // y += x over n floats; y += bias by channel; the bias gradient is the sum of dy over frames and pixels.
     void (*add)(size_t n, const float *x, float *y, int threads);
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
     kernel_bytes *bias_grad_scratch_bytes; // of desc->out
-    // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co], values
-    // blocked. bias may be NULL. The weight gradient needs no scratch.
+    // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co]. bias may be NULL. The weight gradient needs no scratch.
     void (*conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
                                bool accumulate, float *dst, void *scratch, int threads);
     void (*conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight, bool accumulate,
