@@ -26,7 +26,7 @@ struct progress {
     FILE *out;
     bool redraw;
     int terminal;
-    int worker_count;
+    int worker_count, first_rank;
     struct shown *workers;
     struct progress_totals totals;
     double began, began_work; // when work_left was first known, and what it was
@@ -34,7 +34,8 @@ struct progress {
     int drawn_lines; // that stand on the terminal and will be overwritten
 };
 
-enum status progress_create(FILE *out, int terminal, int workers, progress **result, struct error *err) {
+enum status progress_create(FILE *out, int terminal, int workers, int first_rank, progress **result,
+                            struct error *err) {
     progress *p = calloc(1, sizeof *p);
     struct shown *shown = calloc((size_t)workers + 1, sizeof *shown);
     if (!p || !shown) {
@@ -46,6 +47,7 @@ enum status progress_create(FILE *out, int terminal, int workers, progress **res
                            .redraw = terminal >= 0,
                            .terminal = terminal,
                            .worker_count = workers,
+                           .first_rank = first_rank,
                            .workers = shown,
                            .began = -1};
     *result = p;
@@ -133,14 +135,15 @@ static int terminal_columns(int terminal) {
 
 static void draw_worker(const progress *p, int index, int columns) {
     const struct shown *w = &p->workers[index];
+    int rank = index + p->first_rank;
     char line[LABEL_SIZE + 128], iou[32] = "";
-    if (w->active && w->epochs_done > 0)
+    if (w->active && !isnan(w->val_iou))
         snprintf(iou, sizeof iou, "  val IoU %.4f", w->val_iou);
     if (w->active)
-        snprintf(line, sizeof line, "  %2d  %s  fold %d  epoch %d/%d%s", index, w->label, w->fold, w->epochs_done,
+        snprintf(line, sizeof line, "  %2d  %s  fold %d  epoch %d/%d%s", rank, w->label, w->fold, w->epochs_done,
                  w->epochs, iou);
     else
-        snprintf(line, sizeof line, "  %2d  idle", index);
+        snprintf(line, sizeof line, "  %2d  idle", rank);
     fprintf(p->out, "%.*s\n", columns - 1, line);
 }
 

@@ -80,7 +80,7 @@ static enum status job_open(struct job *j, struct error *err) {
     TRY(plan_create(j->sweep, j->ds, &j->plan, err));
     TRY(run_folder_open(j->sweep, j->ds, &j->folder, err));
     j->terminal = progress_find_terminal(j->transport->first_rank > 0);
-    return progress_create(stdout, j->terminal, j->transport->workers, &j->progress, err);
+    return progress_create(stdout, j->terminal, j->transport->workers, j->transport->first_rank, &j->progress, err);
 }
 
 static enum status job_run(struct job *j, enum scheduler_ending *ending, struct error *err) {
@@ -153,7 +153,6 @@ static int run_master(int argc, char **argv, load_function *load, struct transpo
 // Masters over `t` to the end and sends the workers home; *together: all have answered.
 static int run_and_dismiss(int argc, char **argv, load_function *load, struct transport *t, bool *together) {
     bool *gone = calloc((size_t)t->workers + 1, sizeof *gone);
-    install_signals(true);
     int code = RUN_ERROR;
     if (gone)
         code = run_master(argc, argv, load, t, gone);
@@ -194,6 +193,7 @@ static int run_under_mpi(int argc, char **argv, load_function *load) {
     } else {
         struct station_config config = {0};
         install_signals(false);
+        stop_signals = 0; // what came before was for the master
         code = transport_mpi_serve(mpi, &config, &stop_signals);
     }
     transport_mpi_end(mpi, together, code);
@@ -201,6 +201,7 @@ static int run_under_mpi(int argc, char **argv, load_function *load) {
 }
 
 int run_sweep(int argc, char **argv, load_function *load) {
+    install_signals(true); // before MPI_Init, which takes its time
     agent_unbind();
     return transport_mpi_is_launched() ? run_under_mpi(argc, argv, load) : run_local(argc, argv, load);
 }

@@ -170,25 +170,23 @@ static void test_results_that_are_failures(void **state) {
     assert_int_equal(count_events("diverged", "lost"), 0); // not tried again
 }
 
-// Starts a run in the background, sends it a signal after a while, and gives its exit code.
+// Starts a run in the background, sends it a signal `seconds` after its first trial has begun, and gives its exit code.
 static int run_and_signal(const char *name, int ranks, const char *signal, const char *seconds) {
     char launcher[256] = "";
-    int ms = 20;
-    if (ranks > 0) {
+    if (ranks > 0)
         snprintf(launcher, sizeof launcher, "mpirun --oversubscribe -np %d", ranks);
-        ms = 100; // starting takes a while
-    }
-    return shell(
-        "cd %s && export FAKE_STEP_MS=%d ASAN_OPTIONS=detect_leaks=0; %s %s run sweep.ini sweep.output=%s/runs/%s "
-        ">>%s.log 2>&1 </dev/null & p=$!; sleep %s; kill -%s $p; wait $p",
-        root, ms, launcher, program, root, name, name, seconds, signal);
+    return shell("cd %s && export FAKE_STEP_MS=%d ASAN_OPTIONS=detect_leaks=0; %s %s run sweep.ini "
+                 "sweep.output=%s/runs/%s >%s.log 2>&1 </dev/null & p=$!; "
+                 "i=0; until grep -qs '^start  ' %s/%s.log || [ $i = 200 ]; do sleep 0.05; i=$((i + 1)); done; "
+                 "sleep %s; kill -%s $p; wait $p",
+                 root, ranks > 0 ? 100 : 20, launcher, program, root, name, name, root, name, seconds, signal);
 }
 
 static void test_stop_and_resume(void **state) {
     (void)state;
-    expect_exit("stopped", run_and_signal("stopped", 0, "TERM", "0.5"), 75);
+    expect_exit("stopped", run_and_signal("stopped", 0, "TERM", "0.2"), 75);
     expect_in_log("stopped", "trials done; the same command goes on");
-    expect_exit("stopped", run_and_signal("stopped", 0, "USR1", "0.5"), 75);
+    expect_exit("stopped", run_and_signal("stopped", 0, "USR1", "0.2"), 75);
     expect_exit("stopped", run("stopped", 0, "A=b"), 0);
     expect_same_results("stopped");
     assert_true(count_events("stopped", "stopped") >= 1);
@@ -199,17 +197,19 @@ static void test_stop_and_resume(void **state) {
 static void test_killed_again_and_again(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++)
-        expect_exit("killed", run_and_signal("killed", 0, "KILL", "0.4"), 137);
+        expect_exit("killed", run_and_signal("killed", 0, "KILL", "0.2"), 137);
     expect_exit("killed", run("killed", 0, "A=b"), 0);
     expect_same_results("killed");
 }
 
 static void test_folder_is_locked(void **state) {
     (void)state;
-    int code = shell("cd %s && export FAKE_STEP_MS=50; %s run sweep.ini sweep.output=%s/runs/locked >/dev/null 2>&1 & "
-                     "sleep 0.5; cd %s; %s run sweep.ini sweep.output=%s/runs/locked >locked.log 2>&1; c=$?; "
-                     "kill $!; wait $!; exit $c",
-                     root, program, root, root, program, root);
+    int code =
+        shell("cd %s && export FAKE_STEP_MS=50; %s run sweep.ini sweep.output=%s/runs/locked >holder.log 2>&1 & "
+              "cd %s; i=0; until grep -qs '^start  ' holder.log || [ $i = 200 ]; do sleep 0.05; i=$((i + 1)); done; "
+              "%s run sweep.ini sweep.output=%s/runs/locked >locked.log 2>&1; c=$?; "
+              "kill $!; wait $!; exit $c",
+              root, program, root, root, program, root);
     expect_exit("locked", code, 1);
     expect_in_log("locked", "is in use by another gridfold run (process ");
 }
@@ -257,7 +257,7 @@ static void test_mpirun_is_stopped_or_killed(void **state) {
         int ranks;
     } cases[] = {{"USR1", 3}, {"TERM", 2}, {"KILL", 3}, {"INT", 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int code = run_and_signal("mpistop", cases[i].ranks, cases[i].signal, "1");
+        int code = run_and_signal("mpistop", cases[i].ranks, cases[i].signal, "0.4");
         if (i == 0)
             expect_exit("mpistop", code, 75);
         usleep(500000); // ranks of a killed mpirun go when they notice
