@@ -56,7 +56,7 @@ static enum status read_dataset(struct sweep_reader *r, const struct sweep_ini_e
 }
 
 static enum status read_seed(struct sweep_reader *r, const struct sweep_ini_entry *e) {
-    unsigned long long seed;
+    unsigned long long seed = 0;
     TRY(read_whole(r, e, 0, UINT64_MAX, &seed));
     r->sweep->seed = seed;
     return STATUS_OK;
@@ -102,7 +102,7 @@ static enum status read_checkpoint_seconds(struct sweep_reader *r, const struct 
 }
 
 static enum status read_max_attempts(struct sweep_reader *r, const struct sweep_ini_entry *e) {
-    unsigned long long attempts;
+    unsigned long long attempts = 0;
     TRY(read_whole(r, e, 1, 1000, &attempts));
     r->sweep->max_attempts = (int)attempts;
     return STATUS_OK;
