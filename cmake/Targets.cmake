@@ -31,5 +31,7 @@ function(gridfold_test name)
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 300)
     endif()
-    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENV}")
+    # Tests run side by side: an OpenMP thread that spins would take its neighbour's core.
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+                                            ENVIRONMENT "OMP_WAIT_POLICY=passive;${ARG_ENV}")
 endfunction()
