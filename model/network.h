@@ -51,8 +51,8 @@ NODISCARD enum status network_gradients(network *net, int batch, const float *im
                                         const struct focal_loss_config *focal, float *logits,
                                         struct step_result *result, struct error *err);
 
-// Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits may be
-// NULL, and mask with focal and sums.
+// Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits may be NULL,
+// and mask with focal and sums.
 NODISCARD enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                                        const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                                        struct error *err);

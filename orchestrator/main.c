@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/nearest.h"
 #include "orchestrator/verbs.h"
-#include "worker/hyperparameters.h"
 
 static const struct verb {
     const char *name;

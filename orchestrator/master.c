@@ -47,7 +47,7 @@ static int find_trial(const struct master *m, const char *id) {
     return -1;
 }
 
-// ---- events.csv and progress ---------------------------------------------------------------------------------------
+// ---- events.csv and progress ----
 
 static void log_event(struct master *m, const char *event, int worker, int trial, int epoch, int attempt,
                       double seconds, const char *detail) {
@@ -81,7 +81,7 @@ static void update_totals(struct master *m) {
     progress_set_totals(m->config.progress, &totals);
 }
 
-// ---- the plan ------------------------------------------------------------------------------------------------------
+// ---- the plan ----
 
 // Hands the scheduler the trials from `first` on.
 static enum status add_trials(struct master *m, int first, struct error *err) {
@@ -144,7 +144,7 @@ static void grow_when_due(struct master *m) {
     }
 }
 
-// ---- actions -------------------------------------------------------------------------------------------------------
+// ---- actions ----
 
 static void fill_assign(struct master *m, int worker, int trial, int attempt) {
     const struct sweep *sweep = m->config.sweep;
@@ -254,7 +254,7 @@ static void apply(struct master *m, struct scheduler_event event, const struct m
         perform(m, &actions.at[i], message);
 }
 
-// ---- messages ------------------------------------------------------------------------------------------------------
+// ---- messages ----
 
 static void hello(struct master *m, int worker, const struct message *message) {
     workers_join(m->workers, worker, &message->hello);
@@ -329,7 +329,7 @@ static void handle(struct master *m, int worker, const struct message *message) 
     }
 }
 
-// ---- the loop ------------------------------------------------------------------------------------------------------
+// ---- the loop ----
 
 // Trials are handed out when all workers are there, or have had their time: how many share a host decides the threads
 // of each.

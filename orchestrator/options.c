@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/hyperparameters.h"
+#include "model/base/nearest.h"
 
 static int find(const struct options *o, const char *name, size_t length) {
     for (int i = 0; i < o->spec_count; i++)

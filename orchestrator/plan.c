@@ -45,7 +45,7 @@ int plan_grid_rows(const struct sweep_grid *grid) {
     return grid_points(grid) * grid->run_count;
 }
 
-// ---- trials and rows -----------------------------------------------------------------------------------------------
+// ---- trials and rows ----
 
 // Grows an array to hold one more; false: out of memory.
 static bool reserve(void **array, int count, int *capacity, size_t size) {
@@ -98,7 +98,7 @@ static enum status add_rows(struct expansion *x, const struct hyperparameters *h
     return STATUS_OK;
 }
 
-// ---- winners -------------------------------------------------------------------------------------------------------
+// ---- winners ----
 
 static bool trial_finished(const struct expansion *x, int trial) {
     return *x->plan->trials[trial].refused || (trial < x->known && x->outcomes[trial].finished);
@@ -167,7 +167,7 @@ static enum status set_axis(const struct expansion *x, const struct sweep_axis *
     return STATUS_OK;
 }
 
-// ---- grids and configs ---------------------------------------------------------------------------------------------
+// ---- grids and configs ----
 
 // "optimizer=adamw scheduler=cosine"; what is too long ends in the point's number, so that no two points have one
 // label.

@@ -12,8 +12,7 @@
 typedef struct progress progress;
 
 // `terminal`: a descriptor of the terminal that `out` ends at, for its width; -1: it ends in a file or pipe, and
-// nothing is
-// redrawn. Workers are shown as ranks from `first_rank` on.
+// nothing is redrawn. Workers are shown as ranks from `first_rank` on.
 NODISCARD enum status progress_create(FILE *out, int terminal, int workers, int first_rank, progress **p,
                                       struct error *err);
 // A descriptor of the terminal that stdout ends at, to be closed; -1: none. Under mpirun a rank's stdout is always a

@@ -37,7 +37,7 @@ struct run_folder {
     int row_capacity;
 };
 
-// ---- opening -------------------------------------------------------------------------------------------------------
+// ---- opening ----
 
 static enum status take_lock(run_folder *f, struct error *err) {
     char path[PATH_SIZE], holder[160] = "";
@@ -187,7 +187,7 @@ enum status run_folder_add_start(run_folder *f, const struct run_folder_start *s
     return STATUS_OK;
 }
 
-// ---- records -------------------------------------------------------------------------------------------------------
+// ---- records ----
 
 static struct record *find_record(const run_folder *f, const char *id) {
     for (int i = 0; i < f->record_count; i++)
@@ -280,7 +280,7 @@ static void row_of_result(const run_folder *f, const struct plan *plan, int row_
             *c = ' ';
 }
 
-// ---- loading -------------------------------------------------------------------------------------------------------
+// ---- loading ----
 
 static enum status load_epochs(run_folder *f, const char *path, struct error *err) {
     struct epoch_row *rows;
@@ -404,7 +404,7 @@ bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int
     return length < (int)sizeof path && file_exists(path);
 }
 
-// ---- adding --------------------------------------------------------------------------------------------------------
+// ---- adding ----
 
 enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int trial, const struct epoch_metrics *m,
                                  bool *fresh, struct error *err) {
@@ -453,7 +453,7 @@ enum status run_folder_add_event(run_folder *f, struct event_row *row, struct er
     return events_append(f->events, row, err);
 }
 
-// ---- final order ---------------------------------------------------------------------------------------------------
+// ---- final order ----
 
 static enum status rewrite_trials(const run_folder *f, const struct plan *plan, struct error *err) {
     char path[PATH_SIZE];

@@ -21,7 +21,7 @@ void manifest_time(char out[32]) {
     strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-// ---- sweep.ini -----------------------------------------------------------------------------------------------------
+// ---- sweep.ini ----
 
 // Settings of [sweep] that results do not depend on.
 static const char *const free_settings[] = {"checkpoint-seconds", "max-attempts", "output", "name"};
@@ -103,7 +103,7 @@ enum status manifest_check_sweep(const char *folder, const struct sweep *sweep, 
     return file_write(path, sweep->text, strlen(sweep->text), err);
 }
 
-// ---- manifest.ini --------------------------------------------------------------------------------------------------
+// ---- manifest.ini ----
 
 static int manifest_value(void *user, const char *section, const char *key, const char *value) {
     struct manifest *m = user;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/nearest.h"
 #include "orchestrator/sweep_read.h"
 
 bool sweep_axis_add(struct sweep_axis *axis, const char *canonical) {
@@ -51,7 +52,7 @@ enum status sweep_read_base(struct sweep_reader *r, int section) {
     return STATUS_OK;
 }
 
-// ---- references ----------------------------------------------------------------------------------------------------
+// ---- references ----
 
 static bool grid_has(const struct sweep_grid *grid, int hyper) {
     for (int i = 0; i < grid->axis_count; i++)
@@ -107,7 +108,7 @@ static enum status read_reference(struct sweep_reader *r, const struct sweep_ini
     return no_such_grid(r, e, name);
 }
 
-// ---- lists ---------------------------------------------------------------------------------------------------------
+// ---- lists ----
 
 // Where the item's text stands, without the blanks around it.
 static void trim(const char **text, size_t *length) {
@@ -151,7 +152,7 @@ static enum status read_list(struct sweep_reader *r, const struct sweep_ini_entr
     }
 }
 
-// ---- grids and configs ---------------------------------------------------------------------------------------------
+// ---- grids and configs ----
 
 static enum status check_name(struct sweep_reader *r, const struct sweep_ini_section *s) {
     const char *allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+";

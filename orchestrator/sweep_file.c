@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/nearest.h"
 #include "orchestrator/sweep_read.h"
 
 void sweep_destroy(struct sweep *s) {
@@ -21,7 +22,7 @@ void sweep_destroy(struct sweep *s) {
     free(s);
 }
 
-// ---- overrides -----------------------------------------------------------------------------------------------------
+// ---- overrides ----
 
 // Where the words before a key's last dot lead: "folds", "grid learning-rate".
 static enum status find_override_section(const struct sweep_ini *ini, const char *text, char kind[SWEEP_NAME_SIZE],
@@ -83,7 +84,7 @@ static enum status apply_override(struct sweep_ini *ini, const char *word, struc
     return sweep_ini_set(ini, kind, name, key, value, err);
 }
 
-// ---- the whole file ------------------------------------------------------------------------------------------------
+// ---- the whole file ----
 
 static enum status check_sections(const struct sweep_ini *ini, struct error *err) {
     static const char *const kinds[] = {"sweep", "folds", "base", "grid", "config", "compare"};

@@ -85,7 +85,7 @@ static void hyphenate(const char *key, char out[SWEEP_INI_KEY]) {
             *c = '-';
 }
 
-// ---- reading -------------------------------------------------------------------------------------------------------
+// ---- reading ----
 
 // inih gives its handler neither line numbers nor sections without entries: the reader that feeds it notes both.
 struct reader {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/backend.h"
+#include "model/base/nearest.h"
 #include "orchestrator/sweep_read.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -34,7 +35,7 @@ static enum status read_whole(struct sweep_reader *r, const struct sweep_ini_ent
     return STATUS_OK;
 }
 
-// ---- [sweep] -------------------------------------------------------------------------------------------------------
+// ---- [sweep] ----
 
 static enum status read_text(struct sweep_reader *r, const struct sweep_ini_entry *e, char *out, size_t size) {
     if (!*e->value)
@@ -175,7 +176,7 @@ enum status sweep_read_sweep(struct sweep_reader *r) {
     return STATUS_OK;
 }
 
-// ---- [folds] -------------------------------------------------------------------------------------------------------
+// ---- [folds] ----
 
 enum status sweep_read_fold_list(struct sweep_reader *r, const struct sweep_ini_entry *e, int *count, int *folds) {
     bool wanted[SWEEP_MAX_FOLDS] = {false};
@@ -231,7 +232,7 @@ enum status sweep_read_folds(struct sweep_reader *r) {
     return STATUS_OK;
 }
 
-// ---- [compare] -----------------------------------------------------------------------------------------------------
+// ---- [compare] ----
 
 static enum status find_config(struct sweep_reader *r, const struct sweep_ini_entry *e, int *out) {
     const char *names[SWEEP_MAX_CONFIGS];

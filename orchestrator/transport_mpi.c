@@ -150,7 +150,7 @@ static bool take(transport_mpi *mpi, int from, int *rank, struct message *m) {
     return ok;
 }
 
-// ---- rank 0 --------------------------------------------------------------------------------------------------------
+// ---- rank 0 ----
 
 static enum status master_send(void *self, int to, const struct message *m, struct error *err) {
     return post(self, to + 1, m, err);
@@ -179,7 +179,7 @@ struct transport transport_mpi_master(transport_mpi *mpi) {
                               .rest = master_rest};
 }
 
-// ---- the other ranks -----------------------------------------------------------------------------------------------
+// ---- the other ranks ----
 
 // One round; *busy: something was moved.
 static void exchange(transport_mpi *mpi, station *w, double *heard, bool *busy) {

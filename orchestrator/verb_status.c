@@ -61,7 +61,7 @@ static struct standing *need_trial(struct run_status *r, const char *id, const c
     return t;
 }
 
-// ---- files ---------------------------------------------------------------------------------------------------------
+// ---- files ----
 
 static enum status run_path(const struct run_status *r, const char *name, char path[PATH_SIZE], bool *there,
                             struct error *err) {
@@ -187,7 +187,7 @@ static enum status check_alive(struct run_status *r, struct error *err) {
     return STATUS_OK;
 }
 
-// ---- plan ----------------------------------------------------------------------------------------------------------
+// ---- plan ----
 
 static enum status resolve(const struct run_status *r, struct plan *plan, const dataset *ds, struct error *err) {
     for (int before = -1; before != plan->trial_count && !plan_is_complete(plan);) {
@@ -247,7 +247,7 @@ static void read_plan(struct run_status *r) {
     dataset_close(ds);
 }
 
-// ---- output --------------------------------------------------------------------------------------------------------
+// ---- output ----
 
 static void print_trial(const struct standing *t) {
     char best[32] = "", last[32] = "", total[16] = "";

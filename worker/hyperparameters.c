@@ -1,12 +1,13 @@
-// The hyperparameter table at work: text to value and back, ranges, nearest keys, trial ids.
+// The hyperparameter table at work: text to value and back, ranges, trial ids.
 #include "worker/hyperparameters.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "model/base/nearest.h"
 
 enum hyper_type { TYPE_REAL, TYPE_INT, TYPE_CHOICE, TYPE_TEXT, TYPE_LIST };
 
@@ -81,43 +82,6 @@ int hyper_find(const char *key) {
     return -1;
 }
 
-// ---- nearest names
-// -----------------------------------------------------------------------------------------------------------------
-
-static size_t smallest(size_t a, size_t b, size_t c) {
-    size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-static char folded(char c) {
-    return (char)tolower((unsigned char)same_dash(c));
-}
-
-size_t text_edit_distance(const char *a, const char *b) {
-    enum { LONGEST = 128 }; // no name is as long; what stands behind cannot make two texts near
-    size_t row[LONGEST + 1], length_a = strnlen(a, LONGEST), length_b = strnlen(b, LONGEST);
-    for (size_t j = 0; j <= length_b; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= length_a; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length_b; j++) {
-            size_t substitution = diagonal + (folded(a[i - 1]) != folded(b[j - 1]));
-            diagonal = row[j];
-            row[j] = smallest(substitution, row[j] + 1, row[j - 1] + 1);
-        }
-    }
-    return row[length_b];
-}
-
-const char *text_nearest(const char *word, const char *const *names, size_t count) {
-    const char *best = count > 0 ? names[0] : "";
-    for (size_t i = 1; i < count; i++)
-        if (text_edit_distance(word, names[i]) < text_edit_distance(word, best))
-            best = names[i];
-    return best;
-}
-
 const char *hyper_nearest(const char *key) {
     const char *keys[HYPER_COUNT];
     for (int i = 0; i < HYPER_COUNT; i++)
@@ -125,8 +89,7 @@ const char *hyper_nearest(const char *key) {
     return text_nearest(key, keys, HYPER_COUNT);
 }
 
-// ---- text to value
-// -----------------------------------------------------------------------------------------------------------------
+// ---- text to value ----
 
 static enum status out_of_range(const struct entry *e, const char *value, struct error *err) {
     return error_set(err, STATUS_INVALID, "%s = %.80s: must lie in %.10g .. %.10g", e->key, value, e->minimum,
@@ -238,8 +201,7 @@ struct hyperparameters hyperparameters_default(void) {
     return hp;
 }
 
-// ---- value to text
-// -----------------------------------------------------------------------------------------------------------------
+// ---- value to text ----
 
 void text_of_real(double value, char *out, size_t size) {
     if (fabs(value) < 1e15 && value == floor(value)) { // "100" and not "1e+02"
@@ -302,8 +264,7 @@ enum status hyperparameters_check(const struct hyperparameters *hp, struct error
     return STATUS_OK;
 }
 
-// ---- trial id
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- trial id ----
 
 // http://www.isthe.com/chongo/tech/comp/fnv/: 64-bit FNV-1a.
 static uint64_t fnv1a(uint64_t hash, const char *text) {

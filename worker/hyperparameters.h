@@ -77,11 +77,6 @@ const char *hyper_nearest(const char *key); // the key with the smallest edit di
 bool hyper_is_list(int index);              // a value that holds commas itself
 bool hyper_is_text(int index);              // a path
 
-// Levenshtein distance without regard to case and to hyphens against underscores, and the name that lies nearest (""
-// when there are none).
-size_t text_edit_distance(const char *a, const char *b);
-const char *text_nearest(const char *word, const char *const *names, size_t count);
-
 // Sets one value from text. STATUS_INVALID says key, value and what is allowed ("lr = 12000: must lie in 1e-12 ..
 // 1000").
 NODISCARD enum status hyper_set(struct hyperparameters *hp, int index, const char *value, struct error *err);

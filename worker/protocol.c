@@ -44,7 +44,7 @@ const char *message_kind_name(enum message_kind kind) {
     X(REAL, final_iou)                                                                                                 \
     X(REAL, train_val_gap) X(INT, best_epoch) X(INT, epochs_run) X(LONG, parameters) X(TEXT, error)
 
-// ---- encoding ------------------------------------------------------------------------------------------------------
+// ---- encoding ----
 
 static json_t *pack_text(const char *text) {
     json_t *value = json_string(text);
@@ -163,7 +163,7 @@ enum status message_encode(const struct message *m, char **frame, size_t *bytes,
     return STATUS_OK;
 }
 
-// ---- decoding ------------------------------------------------------------------------------------------------------
+// ---- decoding ----
 
 static bool unpack_text(const json_t *value, char *out, size_t size) {
     const char *text = json_string_value(value);
@@ -293,7 +293,7 @@ static enum status unpack_message(const json_t *o, struct message *to, struct er
     }
 }
 
-// ---- inbox ---------------------------------------------------------------------------------------------------------
+// ---- inbox ----
 
 enum status inbox_add(struct inbox *inbox, const void *data, size_t bytes, struct error *err) {
     if (inbox->taken > 0) {

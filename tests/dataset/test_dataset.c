@@ -145,7 +145,7 @@ static void foreign_files_are_refused(void **state) {
     refuse(path, "not a dataset file");
 }
 
-// ---- temporal sampling --------------------------------------------------------------------------
+// ---- temporal sampling ----
 
 static dataset *with_steps(const char *steps, int count) {
     const char *path = fixture_path("steps.safetensors");
@@ -265,7 +265,7 @@ static void infinities_count_as_missing(void **state) {
     dataset_close(ds);
 }
 
-// ---- folds --------------------------------------------------------------------------------------
+// ---- folds ----
 
 // `low` + `moderate` + `high` train/validation samples and as many held out as `test`.
 static dataset *with_levels(int low, int moderate, int high, int test) {

@@ -29,7 +29,7 @@ static loader *create_ok(const dataset *ds, const struct loader_config *config) 
     return l;
 }
 
-// ---- normalization ------------------------------------------------------------------------------
+// ---- normalization ----
 
 // Three 2 x 1 tiles, two bands, one year of two quarters; fold sizes 1, so two of the three train.
 static dataset *three_tiles(struct fixture_tile tiles[3]) {
@@ -123,7 +123,7 @@ static void missing_values_become_zero_after_normalization(void **state) {
         fixture_tile_free(&tiles[i]);
 }
 
-// ---- crops and augmentation ---------------------------------------------------------------------
+// ---- crops and augmentation ----
 
 enum { TILES = 10, STEPS = 2, BANDS = 2, HEIGHT = 9, WIDTH = 11, SIZE = 6, PIXELS = SIZE * SIZE };
 static const struct normalization identity = {.bands = BANDS, .mean = {0}, .std = {1, 1}};
@@ -335,7 +335,7 @@ static void the_order_is_shuffled_by_epoch(void **state) {
     dataset_close(ds);
 }
 
-// ---- refusals -----------------------------------------------------------------------------------
+// ---- refusals ----
 
 static void refuse(const dataset *ds, struct loader_config config, enum status want, const char *needle) {
     loader *l = NULL;

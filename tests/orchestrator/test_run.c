@@ -106,7 +106,7 @@ static void read_trials(const char *name, struct trial_row **rows, size_t *count
     assert_int_equal(trials_read(path, &swept, rows, count, &err), STATUS_OK);
 }
 
-// ---- one process ---------------------------------------------------------------------------------------------------
+// ---- one process ----
 
 static void test_plain(void **state) {
     (void)state;
@@ -223,7 +223,7 @@ static void test_folder_holds_another_sweep(void **state) {
     expect_in_log("other", "'epochs = 6' where this one has 'epochs = 7'");
 }
 
-// ---- under mpirun --------------------------------------------------------------------------------------------------
+// ---- under mpirun ----
 
 static void test_ranks(void **state) {
     (void)state;

@@ -166,7 +166,7 @@ static void test_nonsense_is_ignored(void **state) {
     scheduler_destroy(s);
 }
 
-// ---- a simulated job -----------------------------------------------------------------------------------------------
+// ---- a simulated job ----
 
 // Workers take random times, die (trainer or worker), fall silent and come back, join late. Trials are added while it
 // runs. Every trial must get exactly one result, a given-up one only after max_attempts losses, and no two workers that

@@ -299,7 +299,7 @@ static void test_too_many_points(void **state) {
     expect_error(text, NULL, 0, "s.ini:3: [grid a] has 27000 points, more than 10000; take fewer values");
 }
 
-// ---- from = RUN_DIR ------------------------------------------------------------------------------------------------
+// ---- from = RUN_DIR ----
 
 static const char run_sweep_ini[] = "[sweep]\ndataset = gone.safetensors\n[folds]\nrun = 0, 1\n"
                                     "[grid lr]\nlr = 0.001, 0.01, 0.1\n"

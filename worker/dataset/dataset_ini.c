@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/nearest.h"
 #include "worker/dataset/layout.h"
 
 static const char *const keys[] = {"bands", "steps", "ignore"};
-enum { KEY_COUNT = sizeof keys / sizeof keys[0], LIST_SIZE = 4096, LONGEST_WORD = 32 };
+enum { KEY_COUNT = sizeof keys / sizeof keys[0], LIST_SIZE = 4096 };
 
 struct parse {
     FILE *file;
@@ -20,31 +21,6 @@ struct parse {
     int bad_line;
     char problem[256];
 };
-
-// Levenshtein distance of two short words.
-static int distance(const char *a, const char *b) {
-    int row[LONGEST_WORD + 1], n = (int)strnlen(b, LONGEST_WORD);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int replaced = diagonal + (a[i - 1] != b[j - 1]), least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            diagonal = row[j];
-            row[j] = replaced < least + 1 ? replaced : least + 1;
-        }
-    }
-    return row[n];
-}
-
-static const char *nearest_key(const char *name) {
-    const char *best = keys[0];
-    for (int i = 1; i < KEY_COUNT; i++)
-        if (distance(name, keys[i]) < distance(name, best))
-            best = keys[i];
-    return best;
-}
 
 // fgets for inih that counts lines, sees continuations, and notices what inih's line buffer would cut.
 static char *read_line(char *text, int size, void *user) {
@@ -83,7 +59,7 @@ static int take_value(void *user, const char *section, const char *name, const c
     while (key < KEY_COUNT && strcmp(keys[key], name) != 0)
         key++;
     if (key == KEY_COUNT)
-        return refuse(p, "unknown key '%.40s' (did you mean '%s'?)", name, nearest_key(name));
+        return refuse(p, "unknown key '%.40s' (did you mean '%s'?)", name, text_nearest(name, keys, KEY_COUNT));
     if (p->lines[key] && !p->continued)
         return refuse(p, "'%s' is given twice", name);
     char *list = p->lists[key];

@@ -42,7 +42,7 @@ static enum status gdal_failed(const struct gdal_report *report, const char *wha
                      report->text[0] ? report->text : "GDAL gives no reason");
 }
 
-// ---- reading ------------------------------------------------------------------------------------
+// ---- reading ----
 
 static void mark_nodata(GDALRasterBandH band, float *data, size_t count) {
     int has_nodata = 0;
@@ -111,7 +111,7 @@ void raster_free(struct raster *r) {
     *r = (struct raster){0};
 }
 
-// ---- writing ------------------------------------------------------------------------------------
+// ---- writing ----
 
 static bool fill(GDALDatasetH file, const struct geotiff_image *image) {
     size_t pixels = (size_t)image->height * (size_t)image->width;

@@ -13,7 +13,7 @@
 enum { SYNTH_BANDS = 9, SYNTH_FIRST_YEAR = 2018, SYNTH_YEARS = 7, SYNTH_QUARTERS = 2, SYNTH_STEPS = 14 };
 enum { SYNTH_MAX_HEIGHT = 66, SYNTH_MAX_WIDTH = 92 };
 
-// ---- noise --------------------------------------------------------------------------------------
+// ---- noise ----
 
 // A rough normal deviate (sum of four uniform bytes), many times cheaper than rng_normal.
 float synth_deviate(struct rng *r);
@@ -28,7 +28,7 @@ float synth_threshold(const float *field, int height, int width, double share);
 // In place: every pixel becomes (1 - 2 a) of itself and `a` of either neighbour, along rows, then along columns.
 void synth_blur(float *field, int height, int width, float a);
 
-// ---- scene --------------------------------------------------------------------------------------
+// ---- scene ----
 
 enum cover {
     COVER_CROP, // soil under a crop
@@ -76,7 +76,7 @@ void scene_develop(struct scene *s, double share);
 // Settlements and roads that stand since before the series; they are not labelled.
 void scene_paint_settlements(struct scene *s);
 
-// ---- image --------------------------------------------------------------------------------------
+// ---- image ----
 
 // image (STEPS, BANDS, height, width): surface reflectance x 10000, rounded; NaN under clouds.
 NODISCARD enum status scene_render(const struct scene *s, float *image, struct error *err);

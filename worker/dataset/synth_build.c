@@ -7,7 +7,7 @@
 
 enum { PIXELS = SYNTH_MAX_HEIGHT * SYNTH_MAX_WIDTH, MAX_TRIES = 400 };
 
-// ---- what steers how hard the dataset is ----------------------------------------------------------
+// ---- what steers how hard the dataset is ----
 static const double SETTLED = 0.65;                // tiles with old settlements
 static const double OLD_SITE = 0.15;               // of those, sites still under construction in 2018
 static const double OLD_ROADS = 0.5;               // tiles that an old road crosses
@@ -172,7 +172,7 @@ void scene_paint_settlements(struct scene *s) {
     }
 }
 
-// ---- the mask -----------------------------------------------------------------------------------
+// ---- the mask ----
 
 // Adds what was taken since `before` to the mask, a pixel off where the surveyor slipped.
 static void label(struct scene *s, const uint8_t *before, struct rng *r) {

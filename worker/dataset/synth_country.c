@@ -6,7 +6,7 @@
 
 enum { MAX_PARCELS = 96, PIXELS = SYNTH_MAX_HEIGHT * SYNTH_MAX_WIDTH };
 
-// ---- how the country is; these steer how hard the dataset is --------------------------------------
+// ---- how the country is; these steer how hard the dataset is ----
 static const double FALLOW = 0.10;      // fields that lie bare in a year: look like a building site
 static const double FALLOW_AGAIN = 0.3; // of these in the next year too
 static const double MEADOWS = 0.28;     // parcels that are never ploughed

@@ -7,7 +7,7 @@
 enum { PIXELS = SYNTH_MAX_HEIGHT * SYNTH_MAX_WIDTH };
 enum { PART_TERRAIN = 32, PART_TEXTURE, PART_DATE, PART_HAZE, PART_CLOUD, PART_SENSOR };
 
-// ---- what steers how hard the dataset is ----------------------------------------------------------
+// ---- what steers how hard the dataset is ----
 static const float DATE_GAIN = 0.05f, DATE_OFFSET = 45; // of one composite against another
 static const float TERRAIN_GAIN = 0.06f;
 static const double HAZE[SYNTH_QUARTERS] = {0.40, 0.25}; // composites with haze that no mask caught
