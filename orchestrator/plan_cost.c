@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/trial_model.h"
+
 struct estimate {
     struct lstm_unet_config model;
     enum optimizer_kind optimizer;
@@ -106,26 +108,12 @@ static enum status check_tiles(const dataset *ds, int image_size, struct error *
                      small, count, first->id, first->height, first->width, advice);
 }
 
-static struct lstm_unet_config model_of(const struct hyperparameters *hp, int steps, int bands) {
-    struct lstm_unet_config model = {.batch = hp->batch_size,
-                                     .steps = steps,
-                                     .bands = bands,
-                                     .image_size = hp->image_size,
-                                     .encoder_width = hp->encoder_width,
-                                     .lstm_hidden = hp->lstm_hidden_dim,
-                                     .lstm_layers = hp->lstm_layers,
-                                     .upsample = (enum decoder_upsample)hp->decoder_upsample,
-                                     .skip = (enum skip_aggregation)hp->skip_aggregation};
-    memcpy(model.decoder_channels, hp->decoder_channels, sizeof model.decoder_channels);
-    return model;
-}
-
 static enum status estimate_trial(struct plan_costs *costs, const dataset *ds, struct plan_trial *t,
                                   struct error *err) {
     struct sampling_plan sampling;
     TRY(hyperparameters_check(&t->hp, err));
     TRY(sampling_plan_create(ds, (enum temporal_sampling)t->hp.temporal_sampling, &sampling, err));
-    struct lstm_unet_config model = model_of(&t->hp, sampling.steps, dataset_bands(ds));
+    struct lstm_unet_config model = trial_model(&t->hp, sampling.steps, dataset_bands(ds));
     // A trial that its tiles refuse still has a model: estimated first.
     TRY(estimate_model(costs, &model, (enum optimizer_kind)t->hp.optimizer, &t->cost, err));
     double per_epoch =

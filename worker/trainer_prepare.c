@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/trial_model.h"
+
 enum status trainer_create(trainer **out, struct error *err) {
     *out = calloc(1, sizeof **out);
     return *out ? STATUS_OK : error_memory(err, "trainer");
@@ -29,20 +31,6 @@ void trainer_destroy(trainer *t) {
     free(t->image);
     free(t->mask);
     free(t);
-}
-
-struct lstm_unet_config trial_model(const struct hyperparameters *hp, int steps, int bands) {
-    struct lstm_unet_config config = {.batch = hp->batch_size,
-                                      .steps = steps,
-                                      .bands = bands,
-                                      .image_size = hp->image_size,
-                                      .encoder_width = hp->encoder_width,
-                                      .lstm_hidden = hp->lstm_hidden_dim,
-                                      .lstm_layers = hp->lstm_layers,
-                                      .upsample = (enum decoder_upsample)hp->decoder_upsample,
-                                      .skip = (enum skip_aggregation)hp->skip_aggregation};
-    memcpy(config.decoder_channels, hp->decoder_channels, sizeof config.decoder_channels);
-    return config;
 }
 
 static enum status prepare_data(trainer *t, const struct trial *trial, struct error *err) {

@@ -25,9 +25,6 @@ struct trainer {
 // are then undefined.
 NODISCARD enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err);
 
-// The model of a trial on T steps of `bands` bands.
-struct lstm_unet_config trial_model(const struct hyperparameters *hp, int steps, int bands);
-
 // The sums of a whole split in evaluation mode.
 NODISCARD enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,
                                        struct pooled *sums, struct error *err);
