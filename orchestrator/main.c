@@ -1,9 +1,12 @@
 // gridfold: the table of verbs, and the only place that prints usage and leaves the process.
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/base/nearest.h"
+#include "model/base/file.h"
 #include "orchestrator/verbs.h"
+#include "worker/agent_spawn.h"
 
 static const struct verb {
     const char *name;
@@ -23,6 +26,7 @@ static const struct verb {
      &verb_plan_options},
     {"run", verb_run, "SWEEP.ini [key=value ...]", "run a sweep, or go on with it; under mpirun on all its ranks",
      "key=value as for gridfold plan. The same command goes on where a stopped run stands.\n"
+     "Ctrl-C (or SIGTERM) lets every trial write its checkpoint and stops; a second one stops at once.\n"
      "Exit code: 0 when every trial has its row, 75 when stopped, 1 on an error.\n",
      NULL},
     {"status", verb_status, "RUN_DIR", "show where a running or stopped sweep stands", "", NULL},
@@ -89,6 +93,18 @@ static bool wants_help(int argc, char **argv) {
     return false;
 }
 
+// libgomp reads its settings before main begins: this process starts itself anew with them. Failing that, it is slower
+// beside other work, and right all the same.
+static void start_anew_without_spinning(char **argv) {
+    char program[PATH_SIZE];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0 || getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") ||
+        setenv("GOMP_SPINCOUNT", SPAWN_SPINS, 1) != 0)
+        return;
+    program[length] = 0;
+    execv(program, argv);
+}
+
 static int run_verb(const struct verb *v, int argc, char **argv) {
     struct error err = {0};
     int exit_code = EXIT_SUCCESS;
@@ -126,5 +142,7 @@ int main(int argc, char **argv) {
         print_help(v);
         return EXIT_SUCCESS;
     }
+    if (v->run == verb_evaluate || v->run == verb_predict) // these compute in this very process
+        start_anew_without_spinning(argv);
     return run_verb(v, argc - 1, argv + 1);
 }

@@ -210,7 +210,8 @@ static void give_up(struct master *m, int trial, int attempt) {
                              .best_epoch = -1,
                              .epochs_run = run_folder_epochs(m->config.folder, m->config.plan, trial),
                              .parameters = (int64_t)p->cost.parameters};
-    snprintf(r.error, sizeof r.error, "lost in each of %d attempts; the last: %.900s", attempt, m->lost_reason);
+    snprintf(r.error, sizeof r.error, "lost %d times without a new epoch; the last: %.900s",
+             m->config.sweep->max_attempts, m->lost_reason);
     progress_note(m->config.progress, "failed %s  fold %d: %s", p->config, p->fold, r.error);
     conclude(m, -1, trial, attempt, &r);
 }
@@ -271,7 +272,8 @@ static void epoch(struct master *m, int worker, int trial, const struct message 
         log_event(m, "epoch", worker, trial, e->metrics.epoch, message->attempt, e->seconds, fresh ? "" : "again");
     if (fresh)
         update_totals(m);
-    apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_EPOCH, .worker = worker, .trial = trial}, message);
+    apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_EPOCH, .worker = worker, .trial = trial, .fresh = fresh},
+          message);
     if (scheduler_worker_trial(m->scheduler, worker) == trial)
         progress_trial_epoch(m->config.progress, worker, e->metrics.epoch + 1, e->metrics.val_iou, e->replayed);
 }

@@ -115,10 +115,13 @@ enum status options_expect(const struct options *o, int count, const char *what,
 
 void options_print(FILE *out, const struct option_spec *specs, int spec_count) {
     for (int i = 0; i < spec_count; i++) {
-        char left[64];
+        char left[128];
         snprintf(left, sizeof left, "--%s%s%s", specs[i].name, specs[i].argument ? " " : "",
                  specs[i].argument ? specs[i].argument : "");
-        fprintf(out, "  %-28s %s", left, specs[i].help);
+        if (strlen(left) > 28) // its help stands on the next line
+            fprintf(out, "  %s\n  %-28s %s", left, "", specs[i].help);
+        else
+            fprintf(out, "  %-28s %s", left, specs[i].help);
         if (specs[i].default_text && specs[i].default_text[0])
             fprintf(out, " (%s)", specs[i].default_text);
         fputc('\n', out);

@@ -9,8 +9,9 @@ struct trial_entry {
     double work;
     bool started;
     enum trial_state state;
-    int attempts;
-    int worker; // that counts as running it; -1: none
+    int attempts; // made so far
+    int losses;   // since an attempt last brought a new epoch
+    int worker;   // that counts as running it; -1: none
 };
 
 struct worker_entry {
@@ -104,7 +105,7 @@ static void requeue(scheduler *s, int trial, bool counts) {
     t->state = WAITING;
     if (!counts || s->stopping) {
         t->attempts--; // was not its fault, or will not be tried again now
-    } else if (t->attempts >= s->config.max_attempts) {
+    } else if (++t->losses >= s->config.max_attempts) {
         t->state = FINISHED;
         s->finished++;
         act(s, SCHEDULER_GIVE_UP, -1, trial, t->attempts);
@@ -143,6 +144,7 @@ static void worker_heard(scheduler *s, int worker, int trial) {
         s->trials[trial].state = RUNNING;
         s->trials[trial].worker = worker;
         s->trials[trial].attempts += s->trials[trial].attempts == 0;
+        s->trials[trial].losses -= s->trials[trial].losses > 0; // it was not lost after all
     }
 }
 
@@ -270,6 +272,8 @@ static void handle(scheduler *s, const struct scheduler_event *e) {
     case SCHEDULER_TRIAL_EPOCH:
         worker_heard(s, e->worker, e->trial);
         s->trials[e->trial].started = true;
+        if (e->fresh)
+            s->trials[e->trial].losses = 0;
         break;
     case SCHEDULER_TRIAL_FINISHED:
     case SCHEDULER_TRIAL_STOPPED:

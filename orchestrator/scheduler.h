@@ -4,9 +4,9 @@
 // in-process mode and the tests' simulator drive the same one. Trials and workers are numbers from 0. One thread.
 //
 // Rules: of the waiting trials one that has been started comes first, then the one with the most work, then the first
-// of the plan. A lost trial waits again until it has been attempted max_attempts times, then it is given up. A worker
-// that is silent for too long is lost, and its trial with it; when it is heard again it is taken back, and a result
-// that it brings counts if none is there yet: every trial gets exactly one.
+// of the plan. A lost trial waits again until max_attempts attempts in a row have brought no new epoch, then it is
+// given up. A worker that is silent for too long is lost, and its trial with it; when it is heard again it is taken
+// back, and a result that it brings counts if none is there yet: every trial gets exactly one.
 #ifndef GRIDFOLD_ORCHESTRATOR_SCHEDULER_H
 #define GRIDFOLD_ORCHESTRATOR_SCHEDULER_H
 
@@ -16,7 +16,7 @@
 
 struct scheduler_config {
     int workers;
-    int max_attempts;
+    int max_attempts;      // losses without a new epoch between them until a trial is given up
     double worker_timeout; // seconds of silence until a worker is lost
     double empty_timeout;  // seconds without any worker until the sweep ends for want of them
 };
@@ -32,7 +32,7 @@ enum scheduler_event_kind {
     SCHEDULER_WORKER_IDLE,    // worker: has joined, or has nothing to do
     SCHEDULER_WORKER_HEARD,   // worker, trial (-1: none): a sign of life that says what it is doing
     SCHEDULER_WORKER_LEFT,    // worker: has said goodbye
-    SCHEDULER_TRIAL_EPOCH,    // worker, trial
+    SCHEDULER_TRIAL_EPOCH,    // worker, trial, fresh
     SCHEDULER_TRIAL_FINISHED, // worker, trial: done, failed or diverged
     SCHEDULER_TRIAL_STOPPED,  // worker, trial: ended on request, to be resumed
     SCHEDULER_TRIAL_LOST,     // worker, trial: its trainer died
@@ -43,6 +43,7 @@ enum scheduler_event_kind {
 struct scheduler_event {
     enum scheduler_event_kind kind;
     int worker, trial;
+    bool fresh; // an epoch that no attempt had brought before
     double now; // seconds, of any origin, never falling
 };
 

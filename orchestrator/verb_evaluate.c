@@ -59,8 +59,8 @@ static enum status read_config(const struct options *o, struct evaluate_config *
 }
 
 static void print_row(const char *name, int samples, const struct pooled *p) {
-    printf("%-10s %7d %8.2f %8.2f %10.2f %8.2f %11lld\n", name, samples, 100 * pooled_iou(p), 100 * pooled_f1(p),
-           100 * pooled_precision(p), 100 * pooled_recall(p), (long long)(p->tp + p->fn));
+    printf("%-10s %7d %8.2f %8.2f %11.2f %8.2f %11lld\n", name, samples, 100 * pooled_iou(p), 100 * pooled_f1(p),
+           100 * pooled_precision(p), 100 * pooled_recall(p), (long long)p->tp + (long long)p->fn);
 }
 
 static void print_result(const struct evaluate_config *c, const struct evaluate_result *r) {
@@ -76,7 +76,7 @@ static void print_result(const struct evaluate_config *c, const struct evaluate_
         printf("note: normalized by the training samples of fold %d\n", info->fold);
     printf("%s split, %d samples, pixels pooled (micro); loss %.6f\n\n", c->split == SPLIT_TEST ? "test" : "validation",
            r->samples, pooled_loss(&r->all));
-    printf("%-10s %7s %8s %8s %10s %8s %11s\n", "level", "samples", "IoU %", "F1 %", "precision", "recall",
+    printf("%-10s %7s %8s %8s %11s %8s %11s\n", "level", "samples", "IoU %", "F1 %", "precision %", "recall %",
            "positive px");
     print_row("all", r->samples, &r->all);
     for (int i = 0; i < CHANGE_LEVELS; i++)

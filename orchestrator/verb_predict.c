@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/verbs.h"
@@ -43,8 +44,18 @@ static enum status read_numbers(const struct options *o, struct predict_config *
     return STATUS_OK;
 }
 
+// Tiles are not to be overwritten by what was made of them.
+static enum status check_output(const char *input, const char *output, struct error *err) {
+    struct stat in, out;
+    if (stat(input, &in) == 0 && stat(output, &out) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        return error_set(err, STATUS_INVALID, "%s is an input; give another name for the output", output);
+    return STATUS_OK;
+}
+
 static enum status read_config(const struct options *o, struct predict_config *c, struct error *err) {
     TRY(options_expect(o, 3, "CHECKPOINT IN.tif OUT.tif", err));
+    TRY(check_output(o->positional[1], o->positional[2], err));
+    TRY(check_output(o->positional[0], o->positional[2], err));
     *c = (struct predict_config){.checkpoint = o->positional[0],
                                  .input = o->positional[1],
                                  .output = o->positional[2],

@@ -266,7 +266,7 @@ static enum status add_all_overfitting(struct report *r, struct error *err) {
 static enum status add_validation(struct report *r, struct error *err) {
     document_heading(r->doc, 2, "Phase 2: cross-validation");
     if (r->configs == 0)
-        document_paragraph(r->doc, "No configuration has a finished trial.");
+        document_paragraph(r->doc, "No [config NAME] section has a finished trial: there is nothing to validate yet.");
     for (size_t i = 0; i < r->configs; i++)
         TRY(comparison_add_folds(r->doc, &r->config[i].series, err));
     bool compared = false;

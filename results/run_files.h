@@ -24,7 +24,7 @@ struct trial_row {
     char trial[RUN_ID_SIZE], grid[RUN_NAME_SIZE], config[RUN_NAME_SIZE];
     int fold;
     int swept_count;
-    char swept[RUN_MAX_SWEPT][64];                      // values in the order of the run's swept columns
+    char swept[RUN_MAX_SWEPT][RUN_VALUE_SIZE];          // values in the order of the run's swept columns
     char status[16];                                    // done, failed, diverged, stopped
     double best_iou, best_f1, final_iou, train_val_gap; // fractions; NaN: none
     int best_epoch, epochs_run;                         // best_epoch -1: none (empty in the file)

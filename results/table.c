@@ -180,6 +180,12 @@ void table_label(table *t, const char *key, const char *text) {
     add_cell(t, copy, copied(key, &t->failed));
 }
 
+// A difference that rounds to nothing has no sign to show but the plus.
+static void unsign_zero(char *text, const char *format) {
+    if (text && strncmp(format, "%+", 2) == 0 && text[0] == '-' && text[1 + strspn(text + 1, "0.")] == ' ')
+        text[0] = '+';
+}
+
 void table_value(table *t, double value, const char *format, ...) {
     char number[32];
     csv_format_number(value, number);
@@ -187,6 +193,7 @@ void table_value(table *t, double value, const char *format, ...) {
     va_start(args, format);
     char *text = isnan(value) ? copied("-", &t->failed) : formatted(format, args, &t->failed);
     va_end(args);
+    unsign_zero(text, format);
     add_cell(t, text, copied(number, &t->failed));
 }
 

@@ -41,7 +41,13 @@ static bool environment_create(struct environment *e, int threads, bool crowded)
             e->variables[kept++] = environ[i];
     snprintf(e->added[0], VARIABLE_SIZE, "OMP_NUM_THREADS=%d", threads);
     e->variables[kept++] = e->added[0];
-    // A thread that spins takes the core from the trainer beside it. The user's own word has precedence.
+    // A thread that spins takes the core from the trainer beside it; where none is beside it, from whatever else the
+    // machine does, so that it may spin for a few microseconds only. The user's own word has precedence.
+    bool chosen = getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT");
+    if (!crowded && !chosen) {
+        snprintf(e->added[1], VARIABLE_SIZE, "GOMP_SPINCOUNT=" SPAWN_SPINS);
+        e->variables[kept++] = e->added[1];
+    }
     if (crowded && !getenv("OMP_WAIT_POLICY")) {
         snprintf(e->added[1], VARIABLE_SIZE, "OMP_WAIT_POLICY=passive");
         e->variables[kept++] = e->added[1];
@@ -130,7 +136,7 @@ off_t spawn_log_size(const char *log) {
 }
 
 // Keeps the last `LINES` lines of text; control characters become spaces, ends of lines " | ".
-static void condense(char *text, size_t bytes, char *words, size_t size) {
+static void condense(const char *text, size_t bytes, char *words, size_t size) {
     enum { LINES = 3 };
     while (bytes > 0 && isspace((unsigned char)text[bytes - 1]))
         bytes--;

@@ -8,12 +8,16 @@
 
 #include "model/base/status.h"
 
+// How often a waiting OpenMP thread looks before it sleeps (GOMP_SPINCOUNT): libgomp's own number, milliseconds of it,
+// makes training tens of times slower as soon as another process wants a core.
+#define SPAWN_SPINS "10000"
+
 struct spawn_config {
     const char *program;
     const char *const *arguments; // after the program's name, NULL-terminated
     const char *log;              // stdout and stderr are appended to it; its folder must exist. "": /dev/null
     int threads;
-    bool crowded;
+    bool crowded; // waiting threads sleep at once
 };
 
 // Starts the process in a process group of its own (Ctrl-C is not for it), with descriptor 3 connected to *fd, every

@@ -46,6 +46,8 @@ refuse "option without value" "--lr" "$gridfold" train --lr
 refuse "no dataset" "--dataset" "$gridfold" train --lr 0.1
 refuse "missing tree" "nowhere" "$gridfold" import nowhere out.safetensors
 refuse "missing checkpoint" "no.safetensors" "$gridfold" evaluate no.safetensors --dataset d.safetensors
+echo tile >tile.tif
+refuse "output over the input" "tile.tif is an input" "$gridfold" predict no.safetensors tile.tif ./tile.tif
 refuse "missing run" "norun" "$gridfold" report norun
 refuse "missing folds" "nofile.csv" "$gridfold" compare nofile.csv --baseline a --candidate b
 printf 'config,fold,best_iou\na,0,0.5\na,1,0.6\n' >folds.csv

@@ -80,6 +80,24 @@ static void test_lost_trial_is_retried_then_given_up(void **state) {
     scheduler_destroy(s);
 }
 
+// What dies now and then but gets on is not given up.
+static void test_new_epochs_start_the_count_anew(void **state) {
+    (void)state;
+    scheduler *s = create(1, 2);
+    add(s, 1, false, false);
+    step(s, SCHEDULER_PLAN_COMPLETE, 0, -1, 0);
+    step(s, SCHEDULER_WORKER_IDLE, 0, -1, 0);
+    struct scheduler_event e = {.kind = SCHEDULER_TRIAL_EPOCH, .worker = 0, .trial = 0, .fresh = true};
+    for (int attempt = 1; attempt <= 5; attempt++) {
+        scheduler_step(s, &e);
+        expect(step(s, SCHEDULER_TRIAL_LOST, 0, 0, 0), 1, SCHEDULER_ASSIGN, 0, 0, attempt + 1);
+    }
+    e.fresh = false; // an epoch that was trained before
+    scheduler_step(s, &e);
+    expect(step(s, SCHEDULER_TRIAL_LOST, 0, 0, 0), 0, SCHEDULER_GIVE_UP, -1, 0, 6);
+    scheduler_destroy(s);
+}
+
 static void test_silent_worker(void **state) {
     (void)state;
     scheduler *s = create(2, 3);
@@ -191,7 +209,7 @@ struct sim {
 static void sim_event(struct sim *m, enum scheduler_event_kind kind, int worker, int trial);
 
 static void sim_action(struct sim *m, const struct scheduler_action *a) {
-    struct sim_worker *w = a->worker >= 0 ? &m->w[a->worker] : NULL;
+    struct sim_worker *w = &m->w[a->worker >= 0 ? a->worker : 0]; // read by actions on a worker alone
     switch (a->kind) {
     case SCHEDULER_ASSIGN:
         assert_int_equal(m->results[a->trial], 0);
@@ -328,6 +346,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_lost_trial_is_retried_then_given_up),
+        cmocka_unit_test(test_new_epochs_start_the_count_anew),
         cmocka_unit_test(test_silent_worker),
         cmocka_unit_test(test_lost_worker_takes_its_trial_back),
         cmocka_unit_test(test_stop),

@@ -197,7 +197,7 @@ static void no_run_folder_is_an_error(void **state) {
     run = temporary_path("r");
     char *text = reported(&run, 1);
     assert_non_null(text);
-    assert_has(text, "No configuration has a finished trial.");
+    assert_has(text, "No [config NAME] section has a finished trial");
     free(text);
 }
 
