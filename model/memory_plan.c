@@ -117,7 +117,7 @@ static enum status place(struct item *items, int count, size_t *bytes, struct er
     int live = 0, done = 0;
     for (int i = 0; i < count; i++) {
         items[i].bytes = (items[i].bytes + MEMORY_PLAN_ALIGNMENT - 1) / MEMORY_PLAN_ALIGNMENT * MEMORY_PLAN_ALIGNMENT;
-        *items[i].offset = MEMORY_PLAN_NONE;
+        *items[i].offset = MEMORY_PLAN_NONE; // NOLINT(clang-analyzer-core.NullDereference): every item has one
         if (items[i].bytes > 0 && items[i].first <= items[i].last)
             order[live++] = &items[i];
     }

@@ -215,7 +215,7 @@ enum status sweep_read_folds(struct sweep_reader *r) {
     int section = sweep_ini_section_find(r->ini, "folds", "");
     const struct sweep_ini_entry *count = section < 0 ? NULL : sweep_ini_find(r->ini, section, "count");
     if (count) {
-        unsigned long long folds;
+        unsigned long long folds = 0;
         TRY(read_whole(r, count, 2, SWEEP_MAX_FOLDS, &folds));
         s->folds = (int)folds;
     }

@@ -147,8 +147,8 @@ static enum status write_rows(const char *path, const struct layout *layout, con
     const char *names[MAX_COLUMNS];
     column_names(layout, names);
     size_t columns = layout->count;
-    const char **cells = malloc((count + 1) * columns * sizeof *cells);
-    char(*numbers)[32] = malloc((count + 1) * columns * sizeof *numbers);
+    const char **cells = malloc((count * columns + 1) * sizeof *cells);
+    char(*numbers)[32] = malloc((count * columns + 1) * sizeof *numbers);
     enum status status;
     if (cells && numbers) {
         for (size_t i = 0; i < count; i++)

@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+// What the header tells the analyzer of these stays out of their definitions.
+#undef error_set
+#undef error_memory
+#undef error_prefix
+
 const char *status_text(enum status status) {
     static const char *const texts[] = {
 #define X(name, text) text,

@@ -63,4 +63,15 @@ enum status error_memory(struct error *err, const char *what);
 // Puts "prefix: " before the message already in *err; returns its status.
 enum status error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+#ifdef __clang_analyzer__
+// The analyzer sees one file at a time: without this it follows paths on which a failure returns STATUS_OK.
+static inline enum status error_fails_with_(enum status made, enum status wanted) {
+    (void)made;
+    return wanted;
+}
+#define error_set(err, status, ...) error_fails_with_((error_set)(err, status, __VA_ARGS__), status)
+#define error_memory(err, what)     error_fails_with_((error_memory)(err, what), STATUS_MEMORY)
+#define error_prefix(err, ...)      error_fails_with_((error_prefix)(err, __VA_ARGS__), STATUS_INTERNAL)
+#endif
+
 #endif

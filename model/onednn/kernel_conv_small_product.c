@@ -151,7 +151,7 @@ ALWAYS_INLINE void multiply_pixels(const struct product *p, const float *weight,
 
 // The taps' matrices between block `r` read and block `a` written; `turned` is room for transposed ones.
 static const float *weight_blocks(const struct product *p, int a, int r, float *turned) {
-    size_t taps = (size_t)(p->kernel * p->kernel);
+    size_t taps = (size_t)p->kernel * (size_t)p->kernel;
     size_t at = p->transposed ? (size_t)r * (size_t)p->written + (size_t)a : (size_t)a * (size_t)p->read + (size_t)r;
     const float *weight = p->weight + at * taps * BLOCK * BLOCK;
     if (!p->transposed)
@@ -182,7 +182,7 @@ static void product_block(const struct product *p, int a) {
 static void unpack_block(const struct product *p, int a, const float *bias, bool accumulate, float *value) {
     for (int n = 0; n < p->frames; n++)
         for (int q = 0; q < p->written_pixels; q++) {
-            size_t group = (size_t)(a * p->groups + n / p->group);
+            size_t group = (size_t)a * (size_t)p->groups + (size_t)(n / p->group);
             const float *from =
                 p->sums +
                 ((group * (size_t)p->written_pixels + (size_t)q) * (size_t)p->group + (size_t)(n % p->group)) * BLOCK;

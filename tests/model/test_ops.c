@@ -254,7 +254,7 @@ static void test_activation_round_trip(void **state) {
                                    {2, 33, 3, 3}, {1, 16, 4, 4}, {2, 9, 8, 8}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct shape s = shapes[i];
-        size_t count = (size_t)(s.n * s.c * s.h * s.w), floats = b->ops->activation_floats(b, s);
+        size_t count = (size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w, floats = b->ops->activation_floats(b, s);
         float *host = malloc(count * sizeof *host), *back = malloc(count * sizeof *back);
         float *value = device(b, floats * sizeof(float));
         op_fill((uint32_t)i, count, host);
