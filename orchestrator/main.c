@@ -27,7 +27,8 @@ static const struct verb {
     {"run", verb_run, "SWEEP.ini [key=value ...]", "run a sweep, or go on with it; under mpirun on all its ranks",
      "key=value as for gridfold plan. The same command goes on where a stopped run stands.\n"
      "Ctrl-C (or SIGTERM) lets every trial write its checkpoint and stops; a second one stops at once.\n"
-     "Exit code: 0 when every trial has its row, 75 when stopped, 1 on an error.\n",
+     "Exit code: 0 when every trial has its row, 75 when stopped, 1 on an error or when every trial failed\n"
+     "(under mpirun, Ctrl-C ends mpirun with a code of its own).\n",
      NULL},
     {"status", verb_status, "RUN_DIR", "show where a running or stopped sweep stands", "", NULL},
     {"report", verb_report, "RUN_DIR... [options]", "write the tables and plots of one or more runs", "",

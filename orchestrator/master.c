@@ -1,5 +1,6 @@
 #include "orchestrator/master.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,6 +279,17 @@ static void epoch(struct master *m, int worker, int trial, const struct message 
         progress_trial_epoch(m->config.progress, worker, e->metrics.epoch + 1, e->metrics.val_iou, e->replayed);
 }
 
+// Trials that cannot write are not at fault: the sweep stops, so that it can go on where there is room again.
+static void watch_disk(struct master *m, const char *reason) {
+    static const int causes[] = {ENOSPC, EDQUOT, EROFS};
+    struct error err;
+    for (size_t i = 0; i < sizeof causes / sizeof *causes && m->failure == STATUS_OK; i++)
+        if (strstr(reason, strerror(causes[i]))) {
+            check(m, error_set(&err, STATUS_IO, "%s; make room, then the same command goes on", reason), &err);
+            apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
+        }
+}
+
 static void ended(struct master *m, int worker, int trial, const struct message *message) {
     struct scheduler_event event = {.kind = SCHEDULER_TRIAL_FINISHED, .worker = worker, .trial = trial};
     const char *word = "stopped";
@@ -285,6 +297,7 @@ static void ended(struct master *m, int worker, int trial, const struct message 
         event.kind = SCHEDULER_TRIAL_LOST;
         word = "lost";
         snprintf(m->lost_reason, sizeof m->lost_reason, "%s", message->reason);
+        watch_disk(m, message->reason);
     } else if (message->kind == MESSAGE_STOPPED || message->result.status == TRIAL_STOPPED) {
         event.kind = SCHEDULER_TRIAL_STOPPED;
     }

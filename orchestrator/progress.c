@@ -112,6 +112,8 @@ static void format_duration(double seconds, char out[DURATION_SIZE]) {
     long s = lround(seconds);
     if (s >= 3600)
         snprintf(out, DURATION_SIZE, "%ld h %02ld min", s / 3600, s % 3600 / 60);
+    else if (s >= 600) // an estimate, not a clock
+        snprintf(out, DURATION_SIZE, "%ld min", (s + 30) / 60);
     else if (s >= 60)
         snprintf(out, DURATION_SIZE, "%ld min %02ld s", s / 60, s % 60);
     else
@@ -138,7 +140,7 @@ static void draw_worker(const progress *p, int index, int columns) {
     int rank = index + p->first_rank;
     char line[LABEL_SIZE + 128], iou[32] = "";
     if (w->active && !isnan(w->val_iou))
-        snprintf(iou, sizeof iou, "  val IoU %.4f", w->val_iou);
+        snprintf(iou, sizeof iou, "  val IoU %.2f %%", 100 * w->val_iou);
     if (w->active)
         snprintf(line, sizeof line, "  %2d  %s  fold %d  epoch %d/%d%s", rank, w->label, w->fold, w->epochs_done,
                  w->epochs, iou);
@@ -219,8 +221,8 @@ void progress_trial_epoch(progress *p, int worker, int epochs_done, double val_i
     w->line_time = now;
     char left[DURATION_SIZE];
     bool known = time_left(p, left);
-    progress_note(p, "epoch  %s  fold %d  %d/%d  val IoU %.4f%s%s%s", w->label, w->fold, epochs_done, w->epochs,
-                  val_iou, known ? "  (about " : "", known ? left : "", known ? " left)" : "");
+    progress_note(p, "epoch  %s  fold %d  %d/%d  val IoU %.2f %%%s%s%s", w->label, w->fold, epochs_done, w->epochs,
+                  100 * val_iou, known ? "  (about " : "", known ? left : "", known ? " left)" : "");
 }
 
 void progress_trial_ends(progress *p, int worker, const char *word, double best_iou, const char *reason) {
@@ -228,7 +230,7 @@ void progress_trial_ends(progress *p, int worker, const char *word, double best_
     w->active = false;
     char iou[32] = "";
     if (!isnan(best_iou))
-        snprintf(iou, sizeof iou, "  best IoU %.4f", best_iou);
+        snprintf(iou, sizeof iou, "  best IoU %.2f %%", 100 * best_iou);
     progress_note(p, "%-6s %s  fold %d%s%s%s  [%d of %d]", word, w->label, w->fold, iou, reason[0] ? "  " : "", reason,
                   p->totals.finished, p->totals.trials);
 }

@@ -99,21 +99,27 @@ static enum status job_run(struct job *j, enum scheduler_ending *ending, struct 
     return master_run(&config, ending, err);
 }
 
-static void count_trials(const struct job *j, int *done, int *total) {
+static void count_trials(const struct job *j, int *done, int *failed, int *total) {
     *total = j->plan->trial_count;
-    *done = 0;
-    for (int i = 0; i < *total; i++)
-        *done += run_folder_result(j->folder, j->plan, i) != NULL;
+    *done = *failed = 0;
+    for (int i = 0; i < *total; i++) {
+        const struct trial_result *r = run_folder_result(j->folder, j->plan, i);
+        *done += r && r->status == TRIAL_DONE;
+        *failed += r && r->status != TRIAL_DONE;
+    }
 }
 
 static int conclude(struct job *j, enum scheduler_ending ending) {
-    int done, total;
-    count_trials(j, &done, &total);
+    int done, failed, total;
+    char failures[64] = "";
+    count_trials(j, &done, &failed, &total);
+    if (failed > 0)
+        snprintf(failures, sizeof failures, ", %d failed or diverged", failed);
     progress_destroy(j->progress);
     j->progress = NULL;
     if (ending != SCHEDULER_ALL_DONE) {
-        printf("%s: %d of %d trials done; the same command goes on\n",
-               ending == SCHEDULER_STOPPED ? "stopped" : "no workers are left", done, total);
+        printf("%s: %d of %d trials done%s; the same command goes on\n",
+               ending == SCHEDULER_STOPPED ? "stopped" : "no workers are left", done, total, failures);
         return RUN_STOPPED;
     }
     const char *path = run_folder_path(j->folder);
@@ -122,8 +128,8 @@ static int conclude(struct job *j, enum scheduler_ending ending) {
         error_prefix(&err, "the sweep is complete, but its report cannot be written");
         complain(&err);
     }
-    printf("%d of %d trials done; results in %s\n", done, total, path);
-    return RUN_OK;
+    printf("%d of %d trials done%s; results in %s\n", done, total, failures, path);
+    return failed == total && total > 0 ? RUN_ERROR : RUN_OK;
 }
 
 typedef enum status load_function(int argc, char **argv, struct sweep **sweep, struct error *err);

@@ -7,7 +7,7 @@
 
 // How a run ended; also the process's exit code.
 enum run_exit {
-    RUN_OK = 0,       // every trial has its row (failed rows included)
+    RUN_OK = 0,       // every trial has its row (failed rows included, unless all have failed)
     RUN_ERROR = 1,    // bad input or an error of the orchestrator
     RUN_STOPPED = 75, // stopped by a signal, to be resumed by the same command (EX_TEMPFAIL)
 };

@@ -161,6 +161,17 @@ static void test_hopeless_trial_is_a_row(void **state) {
     assert_int_equal(count_events("hopeless", "lost"), 6);
 }
 
+// No trial is blamed for a full disk: the sweep stops, and goes on when there is room.
+static void test_full_disk_stops_the_sweep(void **state) {
+    (void)state;
+    expect_exit("full", run("full", 0, "FAKE_TRAINER=full"), 1);
+    expect_in_log("full", "No space left on device; make room, then the same command goes on");
+    assert_int_equal(count_events("full", "lost"), 1);
+    assert_int_equal(count_events("full", "failed"), 0);
+    expect_exit("full", run("full", 0, "A=b"), 0);
+    expect_same_results("full");
+}
+
 static void test_results_that_are_failures(void **state) {
     (void)state;
     expect_exit("diverged", run("diverged", 0, "FAKE_TRAINER=diverge FAKE_TRAINER_TRIAL=0.1"), 0);
@@ -309,6 +320,7 @@ int main(void) {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_crashes_do_not_show),
         cmocka_unit_test(test_hopeless_trial_is_a_row),
+        cmocka_unit_test(test_full_disk_stops_the_sweep),
         cmocka_unit_test(test_stop_and_resume),
         cmocka_unit_test(test_killed_again_and_again),
         cmocka_unit_test(test_folder_is_locked),

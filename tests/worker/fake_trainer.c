@@ -1,10 +1,11 @@
 // A trainer that trains nothing: worker/trainer.h by formulas, with every way of going wrong that a test may ask for.
 //
-// The environment says how: FAKE_TRAINER = segv, exit3, hang (deaf to stop), error, fail, diverge, flood; with "-once"
-// at the end the first run of a trial alone. FAKE_TRAINER_TRIAL: only trials whose lr has this text. FAKE_STEP_MS: how
-// long an epoch takes. last.safetensors holds the number of epochs done.
+// The environment says how: FAKE_TRAINER = segv, exit3, full (the disk), hang (deaf to stop), error, fail, diverge,
+// flood; with "-once" at the end the first run of a trial alone. FAKE_TRAINER_TRIAL: only trials whose lr has this
+// text. FAKE_STEP_MS: how long an epoch takes. last.safetensors holds the number of epochs done.
 #include "fake_trainer.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,6 +92,10 @@ static void misbehave(const struct trial *trial) {
     if (wanted(trial, "exit3")) {
         fprintf(stderr, "giving up\n");
         _exit(3);
+    }
+    if (wanted(trial, "full")) {
+        fprintf(stderr, "cannot write last.safetensors: %s\n", strerror(ENOSPC));
+        _exit(1);
     }
     if (wanted(trial, "hang")) {
         signal(SIGTERM, SIG_IGN);
