@@ -84,7 +84,7 @@ int progress_find_terminal(bool under_mpi) {
 
 static void erase(progress *p) {
     if (p->drawn_lines > 0)
-        fprintf(p->out, "\033[%dA\033[J", p->drawn_lines);
+        fprintf(p->out, "\r\033[%dA\033[J", p->drawn_lines);
     p->drawn_lines = 0;
 }
 
