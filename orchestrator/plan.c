@@ -308,3 +308,13 @@ enum status plan_resolve(struct plan *plan, const dataset *ds, const struct plan
     *added = plan->trial_count - x.known;
     return STATUS_OK;
 }
+
+enum status plan_check_runnable(const struct plan *plan, struct error *err) {
+    for (int i = 0; i < plan->trial_count; i++)
+        if (!plan->trials[i].refused[0])
+            return STATUS_OK;
+    if (plan->trial_count == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_INVALID, "nothing can run: all %d trials are refused; the first because of %.900s",
+                     plan->trial_count, plan->trials[0].refused);
+}

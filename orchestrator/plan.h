@@ -70,4 +70,7 @@ bool plan_is_complete(const struct plan *plan); // every grid and config is expa
 // How many rows a grid that is not expanded yet will have at least (its references count as one value).
 int plan_grid_rows(const struct sweep_grid *grid);
 
+// STATUS_INVALID when every trial that is known so far is refused: there is nothing to run. Says why the first one is.
+NODISCARD enum status plan_check_runnable(const struct plan *plan, struct error *err);
+
 #endif

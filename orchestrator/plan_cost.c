@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/checkpoint.h"
 #include "worker/trial_model.h"
 
 struct estimate {
@@ -119,6 +120,8 @@ static enum status estimate_trial(struct plan_costs *costs, const dataset *ds, s
     double per_epoch =
         (costs->training[t->fold] * t->cost.train_flops + costs->validation[t->fold] * t->cost.eval_flops);
     t->work = per_epoch / t->hp.batch_size * t->hp.epochs;
+    if (t->hp.init_checkpoint[0])
+        TRY(checkpoint_check_architecture(t->hp.init_checkpoint, &model, err));
     return check_tiles(ds, t->hp.image_size, err);
 }
 

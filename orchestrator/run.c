@@ -78,6 +78,7 @@ static enum status open_dataset(struct job *j, struct error *err) {
 static enum status job_open(struct job *j, struct error *err) {
     TRY(open_dataset(j, err));
     TRY(plan_create(j->sweep, j->ds, &j->plan, err));
+    TRY(plan_check_runnable(j->plan, err));
     TRY(run_folder_open(j->sweep, j->ds, &j->folder, err));
     j->terminal = progress_find_terminal(j->transport->first_rank > 0);
     return progress_create(stdout, j->terminal, j->transport->workers, j->transport->first_rank, &j->progress, err);

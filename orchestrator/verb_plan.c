@@ -180,10 +180,7 @@ static enum status print_plan(const struct sweep *s, const dataset *ds, double g
         print_config(p, i, width, gflops);
     print_refusals(p);
     print_totals(p, refused, gflops);
-    enum status status = STATUS_OK;
-    if (refused == p->trial_count)
-        status = error_set(err, STATUS_INVALID, "nothing can run: all %d trials are refused; the first because of %s",
-                           refused, p->trials[0].refused);
+    enum status status = plan_check_runnable(p, err);
     plan_destroy(p);
     return status;
 }

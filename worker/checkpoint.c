@@ -212,14 +212,14 @@ fail:
 
 // ---- reading ----
 
-enum status checkpoint_load(const safetensors *file, const char *path, network *net, struct error *err) {
+enum status checkpoint_load(const safetensors *file, network *net, struct error *err) {
     for (int pass = 0; pass < 2; pass++) // check everything before the first write: a network is never half another's
         for (int i = 0; i < network_tensor_count(net); i++) {
             const struct network_tensor *t = network_tensor_at(net, i);
             const struct safetensors_tensor *s;
             if (safetensors_expect(file, t->key, DTYPE_F32, t->rank, t->shape, &s, err) != STATUS_OK) {
                 err->status = STATUS_MISMATCH;
-                return error_prefix(err, "checkpoint %s is of another architecture than the model", path);
+                return error_prefix(err, "a checkpoint of another architecture than the model");
             }
             if (pass == 1)
                 network_write(net, ARENA_PARAM, i, s->data);
@@ -258,7 +258,7 @@ static enum status load_all(const safetensors *file, const char *path, const str
     if (!history || history->dtype != DTYPE_F64 || history->rank != 2 || history->shape[1] != HISTORY_COLUMNS ||
         history->shape[0] > trial->hp.epochs)
         return error_set(err, STATUS_FORMAT, "checkpoint %s: tensor \"state/history\" is missing or misshapen", path);
-    TRY(checkpoint_load(file, path, net, err));
+    TRY(checkpoint_load(file, net, err));
     TRY(load_moments(file, net, ARENA_MOMENT1, "moment1", err));
     if (trial->hp.optimizer == OPTIMIZER_ADAMW)
         TRY(load_moments(file, net, ARENA_MOMENT2, "moment2", err));

@@ -32,7 +32,12 @@ NODISCARD enum status checkpoint_inspect(const safetensors *file, const char *pa
 
 // Loads parameters and running statistics. STATUS_MISMATCH names the first tensor that is missing or has another shape:
 // a checkpoint of another architecture.
-NODISCARD enum status checkpoint_load(const safetensors *file, const char *path, network *net, struct error *err);
+NODISCARD enum status checkpoint_load(const safetensors *file, network *net, struct error *err);
+
+// STATUS_MISMATCH when the checkpoint's architecture is not the model's, by its shapes alone; says the first
+// difference. For checks before a run.
+NODISCARD enum status checkpoint_check_architecture(const char *path, const struct lstm_unet_config *model,
+                                                    struct error *err);
 
 // Everything of a trial under way.
 struct training_state {

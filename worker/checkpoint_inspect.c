@@ -105,3 +105,33 @@ enum status checkpoint_inspect(const safetensors *file, const char *path, struct
     read_trial(file, info);
     return STATUS_OK;
 }
+
+enum status checkpoint_check_architecture(const char *path, const struct lstm_unet_config *model, struct error *err) {
+    safetensors *file = NULL;
+    struct lstm_unet_config theirs = *model;
+    TRY(safetensors_open(path, &file, err));
+    enum status status = read_architecture(file, path, &theirs, err);
+    safetensors_close(file);
+    if (status != STATUS_OK)
+        return status;
+    const struct {
+        const char *what;
+        int checkpoint, trial;
+    } pairs[] = {
+        {"bands", theirs.bands, model->bands},
+        {"encoder-width", theirs.encoder_width, model->encoder_width},
+        {"lstm-hidden-dim", theirs.lstm_hidden, model->lstm_hidden},
+        {"lstm-layers", theirs.lstm_layers, model->lstm_layers},
+        {"decoder-upsample (0 transposed, 1 nearest)", (int)theirs.upsample, (int)model->upsample},
+        {"decoder-channels (first)", theirs.decoder_channels[0], model->decoder_channels[0]},
+        {"decoder-channels (second)", theirs.decoder_channels[1], model->decoder_channels[1]},
+        {"decoder-channels (third)", theirs.decoder_channels[2], model->decoder_channels[2]},
+        {"decoder-channels (fourth)", theirs.decoder_channels[3], model->decoder_channels[3]},
+        {"decoder-channels (fifth)", theirs.decoder_channels[4], model->decoder_channels[4]},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (pairs[i].checkpoint != pairs[i].trial)
+            return error_set(err, STATUS_MISMATCH, "checkpoint %s is of another architecture: %s %d, the trial's is %d",
+                             path, pairs[i].what, pairs[i].checkpoint, pairs[i].trial);
+    return STATUS_OK;
+}

@@ -97,7 +97,7 @@ static enum status open_network(struct evaluation *e, struct error *err) {
     model->steps = loader_steps(e->l);
     TRY(backend_create(e->config->backend, &(struct backend_config){.threads = e->config->threads}, &e->b, err));
     TRY(network_create(e->b, model, &e->net, err));
-    TRY(checkpoint_load(e->file, e->config->checkpoint, e->net, err));
+    TRY(checkpoint_load(e->file, e->net, err));
     e->pixels = (size_t)model->image_size * (size_t)model->image_size;
     e->image = malloc((size_t)e->batch * (size_t)model->steps * (size_t)model->bands * e->pixels * sizeof *e->image);
     e->logits = malloc((size_t)e->count * e->pixels * sizeof *e->logits);

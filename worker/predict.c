@@ -143,7 +143,7 @@ static enum status open_network(struct prediction *p, struct error *err) {
     model->image_size = p->side;
     TRY(backend_create(p->config->backend, &(struct backend_config){.threads = p->config->threads}, &p->b, err));
     TRY(network_create(p->b, model, &p->net, err));
-    TRY(checkpoint_load(p->file, p->config->checkpoint, p->net, err));
+    TRY(checkpoint_load(p->file, p->net, err));
     size_t area = (size_t)p->side * (size_t)p->side, batch = (size_t)p->batch;
     p->windows = malloc(batch * (size_t)model->steps * (size_t)model->bands * area * sizeof *p->windows);
     p->logits = malloc(batch * area * sizeof *p->logits);

@@ -48,7 +48,7 @@ static struct optimizer_config trial_optimizer(const struct hyperparameters *hp)
 static enum status load_file(const char *path, network *net, struct error *err) {
     safetensors *file = NULL;
     TRY(safetensors_open(path, &file, err));
-    enum status status = checkpoint_load(file, path, net, err);
+    enum status status = checkpoint_load(file, net, err);
     safetensors_close(file);
     return status;
 }
