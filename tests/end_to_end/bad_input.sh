@@ -44,7 +44,7 @@ refuse "override that is none" "lr" "$gridfold" run s.ini lr
 refuse "unknown option" "nearest is --fold" "$gridfold" train --fodls 3
 refuse "option without value" "--lr" "$gridfold" train --lr
 refuse "no dataset" "--dataset" "$gridfold" train --lr 0.1
-refuse "missing tree" "nowhere" "$gridfold" import nowhere out.safetensors
+refuse "missing tree" "nowhere|built without GDAL" "$gridfold" import nowhere out.safetensors
 refuse "missing checkpoint" "no.safetensors" "$gridfold" evaluate no.safetensors --dataset d.safetensors
 echo tile >tile.tif
 refuse "output over the input" "tile.tif is an input" "$gridfold" predict no.safetensors tile.tif ./tile.tif
