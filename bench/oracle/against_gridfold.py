@@ -5,7 +5,7 @@
 
 `logits`: a model with random weights and running statistics goes to a safetensors file, `gridfold evaluate --logits` and PyTorch both compute the
 validation split; prints the largest difference over the largest magnitude.
-`training`: both start from that file, without augmentation and shuffling, and train on fold 0; prints both losses of every epoch.
+`training`: both start from that file, without augmentation and shuffling, and train on fold 0; prints both losses of every epoch and the time.
 Keys: width=64 hidden=256 upsample=transposed skip=max sampling=annual decoder=256,128,64,32,16 optimizer=adamw scheduler=cosine lr=0.001 epochs=3
 batch=4 folds=5 seed=42 threads=2. Needs numpy and torch only. Not part of the product.
 """
@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import torch
@@ -116,10 +117,13 @@ def compare_training(binary, dataset, o, folder):
     bands = len(read_safetensors(dataset)[1]["bands"].split(","))
     model, init = random_model(o, bands), f"{folder}/init.safetensors"
     write_safetensors(init, model.state_dict())
+    began = time.perf_counter()
     rows = gridfold_train(binary, dataset, f"{folder}/run", init, o)
+    ours_seconds = time.perf_counter() - began
     (x, y), (vx, vy) = load_split(dataset, f"{folder}/run/folds.csv", o["sampling"])
     optimizer = (torch.optim.AdamW(model.parameters(), lr=float(o["lr"]), weight_decay=5e-4) if o["optimizer"] == "adamw" else
                  torch.optim.SGD(model.parameters(), lr=float(o["lr"]), momentum=0.9, weight_decay=5e-4))
+    began = time.perf_counter()
     print("epoch  train loss: gridfold  PyTorch  ratio-1   val loss: gridfold  PyTorch  ratio-1   val IoU: gridfold")
     for epoch, row in enumerate(rows):
         optimizer.param_groups[0]["lr"] = epoch_lr(o["scheduler"], float(o["lr"]), epoch, int(o["epochs"]))
@@ -139,6 +143,7 @@ def compare_training(binary, dataset, o, folder):
         train = sum(losses) / len(x)
         ours, ours_val = float(row["train_loss"]), float(row["val_loss"])
         print(f"{epoch:5d}  {ours:21.8f} {train:10.8f} {ours / train - 1:9.1e} {ours_val:19.8f} {val:10.8f} {ours_val / val - 1:9.1e} {float(row['val_iou']):18.4f}")
+    print(f"seconds: gridfold {ours_seconds:.1f} (the whole process), PyTorch {torch.__version__} {time.perf_counter() - began:.1f} (training and validation alone)")
 
 
 def compare_logits(binary, dataset, o, folder):
