@@ -4,7 +4,7 @@
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libinih-dev libcsv-dev libdnnl-dev libgdal-dev libgsl-dev
     libjansson-dev"
 TEST_PACKAGES="libcmocka-dev gdal-bin"
-LINT_PACKAGES="git clang-format-14 clang-tidy-14"
+LINT_PACKAGES="git clang-format-14 clang-tidy-14 libomp-14-dev"
 
 say() { printf '\n== %s\n' "$*"; }
 
