@@ -187,15 +187,16 @@ static void test_results_that_are_failures(void **state) {
 }
 
 // Starts a run in the background, sends it a signal `seconds` after its first trial has begun, and gives its exit code.
+// An earlier run's log would say that it has begun already.
 static int run_and_signal(const char *name, int ranks, const char *signal, const char *seconds) {
     char launcher[2 * PATH_SIZE] = "";
     if (ranks > 0)
         snprintf(launcher, sizeof launcher, "mpirun --oversubscribe -np %d", ranks);
-    return shell("cd %s && export FAKE_STEP_MS=%d " LEAKS_OF_MPI "; %s %s run sweep.ini "
+    return shell("cd %s && rm -f %s.log && export FAKE_STEP_MS=%d " LEAKS_OF_MPI "; %s %s run sweep.ini "
                  "sweep.output=%s/runs/%s >%s.log 2>&1 </dev/null & p=$!; "
                  "i=0; until grep -qs '^start  ' %s/%s.log || [ $i = 200 ]; do sleep 0.05; i=$((i + 1)); done; "
                  "sleep %s; kill -%s $p; wait $p",
-                 root, ranks > 0 ? 100 : 20, launcher, program, root, name, name, root, name, seconds, signal);
+                 root, name, ranks > 0 ? 100 : 20, launcher, program, root, name, name, root, name, seconds, signal);
 }
 
 static void test_stop_and_resume(void **state) {
