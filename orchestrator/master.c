@@ -237,9 +237,9 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
         check(m, m->config.transport->send(m->config.transport->self, a->worker, &m->message, &err), &err);
         break;
     case SCHEDULER_LOSE_WORKER:
-        snprintf(m->lost_reason, sizeof m->lost_reason, "nothing heard of worker %d on %s for %.0f s",
-                 a->worker + m->config.transport->first_rank, workers_hello(m->workers, a->worker)->host,
-                 m->config.worker_timeout);
+        snprintf(m->lost_reason, sizeof m->lost_reason, "%s: nothing heard of worker %d on %s for %.0f s",
+                 loss_cause_name(LOSS_WORKER), a->worker + m->config.transport->first_rank,
+                 workers_hello(m->workers, a->worker)->host, m->config.worker_timeout);
         log_event(m, "lost", a->worker, a->trial, -1, 0, 0, m->lost_reason);
         progress_trial_ends(m->config.progress, a->worker, "lost", NAN, m->lost_reason);
         break;
@@ -296,15 +296,16 @@ static void ended(struct master *m, int worker, int trial, const struct message 
     if (message->kind == MESSAGE_LOST) {
         event.kind = SCHEDULER_TRIAL_LOST;
         word = "lost";
-        snprintf(m->lost_reason, sizeof m->lost_reason, "%s", message->reason);
+        snprintf(m->lost_reason, sizeof m->lost_reason, "%s: %.*s", loss_cause_name(message->cause),
+                 (int)sizeof m->lost_reason - 32, message->reason);
         watch_disk(m, message->reason);
     } else if (message->kind == MESSAGE_STOPPED || message->result.status == TRIAL_STOPPED) {
         event.kind = SCHEDULER_TRIAL_STOPPED;
     }
     if (event.kind != SCHEDULER_TRIAL_FINISHED) {
-        log_event(m, word, worker, trial, -1, message->attempt, workers_trial_seconds(m->workers, worker),
-                  message->reason);
-        progress_trial_ends(m->config.progress, worker, word, NAN, message->reason);
+        const char *detail = message->kind == MESSAGE_LOST ? m->lost_reason : message->reason;
+        log_event(m, word, worker, trial, -1, message->attempt, workers_trial_seconds(m->workers, worker), detail);
+        progress_trial_ends(m->config.progress, worker, word, NAN, detail);
     }
     apply(m, event, message);
 }

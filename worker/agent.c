@@ -31,9 +31,12 @@ struct agent {
     char log[PATH_SIZE];
     off_t log_start; // size of the log when the trial began
     double heard;    // when the trainer last spoke, or was last spoken to
+    bool has_spoken; // since it was started
+    long oom_kills;  // of the kernel, when the trial began
     enum stop_stage stage;
     double stage_began;
     bool hung;
+    enum loss_cause trouble_cause;    // of `trouble`
     char trouble[ERROR_MESSAGE_SIZE]; // what to report as lost although nothing died
 };
 
@@ -146,6 +149,7 @@ static enum status start_trainer(agent *a, const struct message_assign *assign, 
         .crowded = assign->crowded,
     };
     TRY(spawn_trainer(&config, &a->pid, &a->fd, err));
+    a->has_spoken = false;
     a->threads = assign->trial.threads;
     a->crowded = assign->crowded;
     snprintf(a->log, sizeof a->log, "%s", assign->log);
@@ -167,11 +171,15 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
         kill_trainer(a);
     struct error why;
     enum status status = a->pid ? STATUS_OK : start_trainer(a, assign, &why);
+    a->trouble_cause = LOSS_START;
     if (status == STATUS_OK)
         status = send_message(a, order, &why);
+    if (status == STATUS_MEMORY)
+        a->trouble_cause = LOSS_MEMORY;
     if (status != STATUS_OK)
         snprintf(a->trouble, sizeof a->trouble, "%s", why.message);
     a->log_start = spawn_log_size(a->log);
+    a->oom_kills = spawn_oom_kills();
     a->heard = now();
     return STATUS_OK;
 }
@@ -221,6 +229,7 @@ static bool take_in(agent *a) {
         if (n <= 0 || inbox_add(&a->inbox, chunk, (size_t)n, &err) != STATUS_OK)
             return false;
         a->heard = now();
+        a->has_spoken = true;
     }
 }
 
@@ -228,6 +237,24 @@ static void report_end(agent *a, enum message_kind kind, struct message *report)
     *report = (struct message){.kind = kind, .attempt = a->attempt};
     snprintf(report->trial, sizeof report->trial, "%s", a->trial);
     a->trial[0] = 0;
+}
+
+// What libraries say before they end a process that has no memory left.
+static bool speaks_of_memory(const char *words) {
+    static const char *const phrases[] = {"out of memory", "cannot allocate memory", "bad_alloc"};
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (strcasestr(words, phrases[i]))
+            return true;
+    return false;
+}
+
+static enum loss_cause cause_of_death(const agent *a, int wait_status, const char *words) {
+    bool killed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+    if (a->hung)
+        return LOSS_HANG;
+    if ((killed && spawn_oom_kills() > a->oom_kills) || speaks_of_memory(words))
+        return LOSS_MEMORY;
+    return a->has_spoken ? LOSS_CRASH : LOSS_START;
 }
 
 // The trainer has ended with `wait_status`: says so when a trial went down with it.
@@ -240,6 +267,8 @@ static bool report_death(agent *a, struct message *report) {
     report_end(a, wanted ? MESSAGE_STOPPED : MESSAGE_LOST, report);
     char words[ERROR_MESSAGE_SIZE / 2];
     spawn_last_words(a->log, a->log_start, words, sizeof words);
+    if (!wanted)
+        report->cause = cause_of_death(a, wait_status, words);
     char how[128];
     if (a->hung)
         snprintf(how, sizeof how, "trainer silent for %.0f s: killed", a->config.hang_seconds);
@@ -258,6 +287,7 @@ static bool next_report(agent *a, struct message *report) {
     bool got = true;
     while (got) {
         if (inbox_take(&a->inbox, report, &got, &err) != STATUS_OK) {
+            a->trouble_cause = LOSS_PROTOCOL;
             snprintf(a->trouble, sizeof a->trouble, "%s", err.message);
             return false;
         }
@@ -292,6 +322,7 @@ bool agent_poll(agent *a, struct message *report) {
     if (a->trouble[0] && a->trial[0]) {
         kill_trainer(a);
         report_end(a, MESSAGE_LOST, report);
+        report->cause = a->trouble_cause;
         snprintf(report->reason, sizeof report->reason, "%s", a->trouble);
         a->trouble[0] = 0;
         return true;

@@ -64,6 +64,7 @@ void agent_describe_host(struct message_hello *hello) {
     if (gethostname(hello->host, sizeof hello->host - 1) != 0)
         snprintf(hello->host, sizeof hello->host, "unknown");
     describe_device(hello->device, sizeof hello->device);
+    snprintf(hello->device_id, sizeof hello->device_id, "cpu");
     describe_cpus(hello);
     hello->pid = getpid();
 }

@@ -135,6 +135,18 @@ off_t spawn_log_size(const char *log) {
     return log[0] && stat(log, &s) == 0 ? s.st_size : 0;
 }
 
+long spawn_oom_kills(void) {
+    char line[128];
+    long kills = 0;
+    FILE *f = fopen("/proc/vmstat", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "oom_kill %ld", &kills) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kills;
+}
+
 // Keeps the last `LINES` lines of text; control characters become spaces, ends of lines " | ".
 static void condense(const char *text, size_t bytes, char *words, size_t size) {
     enum { LINES = 3 };

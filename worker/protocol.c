@@ -17,13 +17,24 @@ static const char *const kind_names[] = {
 };
 enum { KIND_COUNT = sizeof kind_names / sizeof kind_names[0] };
 
+static const char *const cause_names[] = {
+#define X(name, text) text,
+    LOSS_CAUSES(X)
+#undef X
+};
+enum { CAUSE_COUNT = sizeof cause_names / sizeof cause_names[0] };
+
 const char *message_kind_name(enum message_kind kind) {
     return kind_names[kind];
 }
 
+const char *loss_cause_name(enum loss_cause cause) {
+    return cause_names[cause];
+}
+
 // The members of the parts, each once: encoding and decoding are both made of these tables.
 // X(TYPE, member): REAL double, INT int, LONG int64_t, FLAG bool, TEXT char[].
-#define HELLO_MEMBERS(X) X(TEXT, host) X(TEXT, device) X(TEXT, cpus) X(INT, cores) X(LONG, pid)
+#define HELLO_MEMBERS(X) X(TEXT, host) X(TEXT, device) X(TEXT, device_id) X(TEXT, cpus) X(INT, cores) X(LONG, pid)
 #define TRIAL_MEMBERS(X)                                                                                               \
     X(TEXT, id)                                                                                                        \
     X(INT, folds)                                                                                                      \
@@ -125,6 +136,7 @@ static int pack_message(json_t *o, const struct message *from) {
     PACK(TEXT, trial)
     PACK(INT, attempt)
     PACK(INT, code)
+    failed |= json_object_set_new(o, "cause", json_string(cause_names[from->cause]));
     PACK(TEXT, reason)
     switch (from->kind) {
     case MESSAGE_HELLO:
@@ -267,14 +279,23 @@ static enum status unpack_result(const json_t *o, struct trial_result *to, struc
     return STATUS_OK;
 }
 
+static int find_name(const char *name, const char *const *names, int count) {
+    int i = 0;
+    while (name && i < count && strcmp(name, names[i]) != 0)
+        i++;
+    return name && i < count ? i : -1;
+}
+
 static enum status unpack_message(const json_t *o, struct message *to, struct error *err) {
     const char *name = json_string_value(json_object_get(o, "kind"));
-    int kind = 0;
-    while (name && kind < KIND_COUNT && strcmp(name, kind_names[kind]) != 0)
-        kind++;
-    if (!name || kind == KIND_COUNT)
+    int kind = find_name(name, kind_names, KIND_COUNT);
+    if (kind < 0)
         return error_set(err, STATUS_FORMAT, "message: kind '%.40s' is not known", name ? name : "");
+    int cause = find_name(json_string_value(json_object_get(o, "cause")), cause_names, CAUSE_COUNT);
+    if (cause < 0)
+        return error_set(err, STATUS_FORMAT, "message: member 'cause' is missing or wrong");
     to->kind = (enum message_kind)kind;
+    to->cause = (enum loss_cause)cause;
     UNPACK(TEXT, trial)
     UNPACK(INT, attempt)
     UNPACK(INT, code)

@@ -32,12 +32,30 @@ enum message_kind {
 #undef X
 };
 
+// Why a trial was lost. Zero is none: a message that says nothing of a loss.
+#define LOSS_CAUSES(X)                                                                                                 \
+    X(NONE, "")                                                                                                        \
+    X(CRASH, "crash")          /* a signal, an exit code, or an internal error that the trainer gave up on */          \
+    X(HANG, "hang")            /* silent beyond its limit: killed */                                                   \
+    X(MEMORY, "out of memory") /* the kernel's killer, an allocation that failed, on the host or on the device */      \
+    X(START, "start")          /* the trainer process could not be started, or ended before its first word */          \
+    X(WRITE, "write")          /* a full disk, an input/output error, a lost mount */                                  \
+    X(PROTOCOL, "protocol")    /* it said what is no message */                                                        \
+    X(WORKER, "worker")        /* the worker itself is silent */
+
+enum loss_cause {
+#define X(name, text) LOSS_##name,
+    LOSS_CAUSES(X)
+#undef X
+};
+
 enum { PROTOCOL_HOST_SIZE = 64, PROTOCOL_DEVICE_SIZE = 64, PROTOCOL_CPUS_SIZE = 128, PROTOCOL_MAX_FRAME = 1 << 20 };
 
 struct message_hello {
     char host[PROTOCOL_HOST_SIZE], device[PROTOCOL_DEVICE_SIZE];
-    char cpus[PROTOCOL_CPUS_SIZE]; // the processors that the worker may use, "0-3,8"
-    int cores;                     // how many these are
+    char device_id[PROTOCOL_DEVICE_SIZE]; // on its host; trainers of workers with the same one share its memory
+    char cpus[PROTOCOL_CPUS_SIZE];        // the processors that the worker may use, "0-3,8"
+    int cores;                            // how many these are
     int64_t pid;
 };
 
@@ -58,6 +76,7 @@ struct message {
     char trial[TRIAL_ID_SIZE];       // the trial it speaks of, "" for none
     int attempt;                     // of that trial, from 1; 0: none
     int code;                        // bye: exit code of the job
+    enum loss_cause cause;           // lost: of what kind
     char reason[ERROR_MESSAGE_SIZE]; // lost, stopped, bye: why
     union {
         struct message_hello hello;
@@ -68,6 +87,7 @@ struct message {
 };
 
 const char *message_kind_name(enum message_kind kind);
+const char *loss_cause_name(enum loss_cause cause); // "crash"; "" for none
 
 // A malloc'ed frame. Text that is not UTF-8 is sent with '?' for what is not.
 NODISCARD enum status message_encode(const struct message *m, char **frame, size_t *bytes, struct error *err);

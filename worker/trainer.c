@@ -234,8 +234,8 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
     enum status status = run_session(&s, &reason);
     fill_result(&s, status, &reason, result);
     free(s.state.history);
-    // A full disk or a lost mount is no verdict on the hyperparameters: the caller must hear of it.
-    if (status == STATUS_IO || status == STATUS_INTERNAL) {
+    // A full disk, a lost mount or memory that others hold is no verdict on the hyperparameters: the caller must hear.
+    if (status == STATUS_IO || status == STATUS_MEMORY || status == STATUS_INTERNAL) {
         *err = reason;
         return status;
     }

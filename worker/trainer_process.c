@@ -113,6 +113,10 @@ static void report_alive(void *context) {
     say(p, &m);
 }
 
+static enum loss_cause cause_of(enum status status) {
+    return status == STATUS_MEMORY ? LOSS_MEMORY : status == STATUS_IO ? LOSS_WRITE : LOSS_CRASH;
+}
+
 // False when no result could be established: the process should make way for a fresh one.
 static bool run_trial(struct process *p, trainer *t, const struct message *order) {
     const struct trial *trial = &order->assign.trial;
@@ -127,6 +131,7 @@ static bool run_trial(struct process *p, trainer *t, const struct message *order
         fprintf(stderr, "trainer: trial %s: %s\n", trial->id, err.message);
         memset(&m, 0, sizeof m);
         m.kind = MESSAGE_LOST;
+        m.cause = cause_of(err.status);
         snprintf(m.reason, sizeof m.reason, "%s", err.message);
     }
     say(p, &m);
@@ -171,6 +176,7 @@ int trainer_process_run(int fd) {
         return 1;
     }
     struct process p = {.fd = fd};
+    report_alive(&p); // it has come up: what ends it from here on is no failure to start
     int code = serve(&p, t);
     inbox_free(&p.inbox);
     trainer_destroy(t);

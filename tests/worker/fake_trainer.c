@@ -1,8 +1,9 @@
 // A trainer that trains nothing: worker/trainer.h by formulas, with every way of going wrong that a test may ask for.
 //
-// The environment says how: FAKE_TRAINER = segv, exit3, full (the disk), hang (deaf to stop), error, fail, diverge,
-// flood; with "-once" at the end the first run of a trial alone. FAKE_TRAINER_TRIAL: only trials whose lr has this
-// text. FAKE_STEP_MS: how long an epoch takes. last.safetensors holds the number of epochs done.
+// The environment says how: FAKE_TRAINER = segv, exit3, full (the disk), hang (deaf to stop), error, memory, alloc (a
+// library's last words), fail, diverge, babble (no message); with "-once" at the end the first run of a trial alone.
+// FAKE_TRAINER_TRIAL: only trials whose lr has this text. FAKE_STEP_MS: how long an epoch takes. last.safetensors holds
+// the number of epochs done.
 #include "fake_trainer.h"
 
 #include <errno.h>
@@ -97,6 +98,12 @@ static void misbehave(const struct trial *trial) {
         fprintf(stderr, "cannot write last.safetensors: %s\n", strerror(ENOSPC));
         _exit(1);
     }
+    if (wanted(trial, "alloc")) {
+        fprintf(stderr, "libgomp: Out of memory allocating 400 bytes\n");
+        _exit(1);
+    }
+    if (wanted(trial, "babble") && write(3, "\xff\xff\xff\xff babble", 11) > 0)
+        pause();
     if (wanted(trial, "hang")) {
         signal(SIGTERM, SIG_IGN);
         for (;;)
@@ -158,6 +165,8 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
     }
     if (wanted(trial, "error"))
         return error_set(err, STATUS_IO, "cannot write the checkpoint");
+    if (wanted(trial, "memory"))
+        return error_memory(err, "activations on the device");
     fill_result(trial, trial->hp.epochs, result);
     if (wanted(trial, "fail") || wanted(trial, "diverge")) {
         result->status = wanted(trial, "fail") ? TRIAL_FAILED : TRIAL_DIVERGED;

@@ -126,6 +126,7 @@ static void test_fault_is_reported_and_the_trial_goes_on(void **state) {
     const struct message *m = next(f);
     assert_int_equal(m->kind, MESSAGE_LOST);
     assert_string_equal(m->trial, "00000000000000aa");
+    assert_int_equal(m->cause, LOSS_CRASH);
     assert_non_null(strstr(m->reason, "signal 11"));
     assert_non_null(strstr(m->reason, "an odd step | about to fault"));
     f->order.attempt = 2;
@@ -156,9 +157,55 @@ static void test_no_result_could_be_established(void **state) {
         next(f);
     const struct message *m = next(f);
     assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_int_equal(m->cause, LOSS_WRITE);
     assert_string_equal(m->reason, "cannot write the checkpoint");
     assign(f); // at once: a fresh trainer must take it
     expect_trial(f, 4);
+    finish(f);
+}
+
+// The trainer's own word, and a library's.
+static void test_memory_is_told_apart(void **state) {
+    (void)state;
+    static const char *const how[] = {"memory-once", "alloc-once"};
+    for (int i = 0; i < 2; i++) {
+        struct fixture *f = start(&(struct agent_config){0});
+        setenv("FAKE_TRAINER", how[i], 1);
+        assign(f);
+        const struct message *m = next(f);
+        while (m->kind == MESSAGE_EPOCH)
+            m = next(f);
+        assert_int_equal(m->kind, MESSAGE_LOST);
+        assert_int_equal(m->cause, LOSS_MEMORY);
+        assert_non_null(strcasestr(m->reason, "out of memory"));
+        finish(f);
+    }
+}
+
+static void test_babble_is_a_loss(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    setenv("FAKE_TRAINER", "babble-once", 1);
+    assign(f);
+    const struct message *m = next(f);
+    while (m->kind == MESSAGE_EPOCH)
+        m = next(f);
+    assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_int_equal(m->cause, LOSS_PROTOCOL);
+    assign(f);
+    expect_trial(f, 2);
+    finish(f);
+}
+
+// A program that runs but is no trainer.
+static void test_trainer_that_never_speaks(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){.program = "/bin/false"});
+    assign(f);
+    const struct message *m = next(f);
+    assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_int_equal(m->cause, LOSS_START);
+    assert_non_null(strstr(m->reason, "exit code 1"));
     finish(f);
 }
 
@@ -171,6 +218,7 @@ static void test_hang_is_killed(void **state) {
     next(f);
     const struct message *m = next(f);
     assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_int_equal(m->cause, LOSS_HANG);
     assert_non_null(strstr(m->reason, "silent"));
     finish(f);
 }
@@ -221,6 +269,7 @@ static void test_trainer_that_cannot_be_started(void **state) {
     assign(f);
     const struct message *m = next(f);
     assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_int_equal(m->cause, LOSS_START);
     assert_non_null(strstr(m->reason, "/nowhere/gridfold"));
     finish(f);
 }
@@ -322,6 +371,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_fault_is_reported_and_the_trial_goes_on),
         cmocka_unit_test(test_exit_code),
         cmocka_unit_test(test_no_result_could_be_established),
+        cmocka_unit_test(test_memory_is_told_apart),
+        cmocka_unit_test(test_babble_is_a_loss),
+        cmocka_unit_test(test_trainer_that_never_speaks),
         cmocka_unit_test(test_hang_is_killed),
         cmocka_unit_test(test_stop_keeps_what_was_trained),
         cmocka_unit_test(test_stop_of_a_deaf_trainer),

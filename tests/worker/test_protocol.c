@@ -33,13 +33,14 @@ static void round_trip(const struct message *m, struct message *back) {
     assert_int_equal(back->kind, m->kind);
     assert_string_equal(back->trial, m->trial);
     assert_int_equal(back->attempt, m->attempt);
+    assert_int_equal(back->cause, m->cause);
 }
 
 static void test_hello(void **state) {
     (void)state;
     static struct message m = {.kind = MESSAGE_HELLO}, back;
-    m.hello =
-        (struct message_hello){.host = "node-1", .device = "a \"CPU\"", .cpus = "0-3,8", .cores = 5, .pid = 1L << 40};
+    m.hello = (struct message_hello){
+        .host = "node-1", .device = "a \"CPU\"", .device_id = "GPU-1f", .cpus = "0-3,8", .cores = 5, .pid = 1L << 40};
     round_trip(&m, &back);
     assert_memory_equal(&m.hello, &back.hello, sizeof m.hello);
 }
@@ -127,7 +128,7 @@ static void test_result(void **state) {
 
 static void test_words_that_are_not_utf8(void **state) {
     (void)state;
-    static struct message m = {.kind = MESSAGE_LOST, .trial = "a"}, back;
+    static struct message m = {.kind = MESSAGE_LOST, .trial = "a", .cause = LOSS_MEMORY}, back;
     strcpy(m.reason, "bad \xff\xfe byte, \"quote\", \\ and \ttab");
     round_trip(&m, &back);
     assert_string_equal(back.reason, "bad ?? byte, \"quote\", \\ and \ttab");
