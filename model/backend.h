@@ -16,8 +16,17 @@ typedef struct backend backend;
 typedef struct param_layout param_layout;
 typedef struct op op;
 
+// What a GPU computes with; the CPU backends know PRECISION_FP32 alone and ignore it.
+enum precision {
+    PRECISION_FP32,
+    PRECISION_TF32, // float values, products in TF32
+    PRECISION_BF16, // bf16 values, products in bf16; parameters, sums and statistics in float
+};
+
 struct backend_config {
     int threads; // >= 1
+    enum precision precision;
+    int device; // which GPU, counted from 0
 };
 
 // One call's tensors. What an operation does not have is NULL. Forward reads input, param and writes output (batch norm
