@@ -296,7 +296,7 @@ static void pretrained_rgb_goes_to_the_bands_of_its_colours(void **state) {
     snprintf(path, sizeof path, "%s/resnet.safetensors", folder);
     struct lstm_unet_config config = {1, SMALL_STEPS,     SMALL_BANDS,      32,      4, 4,
                                       1, {4, 4, 4, 4, 4}, UPSAMPLE_NEAREST, SKIP_MAX};
-    assert_int_equal(backend_create("reference", &(struct backend_config){1}, &b, &err), STATUS_OK);
+    assert_int_equal(backend_create("reference", &(struct backend_config){.threads = 1}, &b, &err), STATUS_OK);
     assert_int_equal(network_create(b, &config, &net, &err), STATUS_OK);
     assert_int_equal(network_initialize(net, 1, &err), STATUS_OK);
     assert_int_equal(dataset_open(dataset_file, &ds, &err), STATUS_OK);
