@@ -172,6 +172,7 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
     check(m, path_join(a->trial.folder, root, name, &err), &err);
     snprintf(name, sizeof name, "logs/trainer-%d.log", worker + m->config.transport->first_rank);
     check(m, path_join(a->log, root, name, &err), &err);
+    a->hang_seconds = sweep->hang_seconds;
     a->crowded = workers_are_crowded(m->workers, worker, m->threads);
 }
 
@@ -441,7 +442,7 @@ enum status master_run(const struct master_config *config, enum scheduler_ending
     m->config = *config;
     m->began = m->pinged = clock_seconds();
     if (m->config.worker_timeout <= 0)
-        m->config.worker_timeout = 60;
+        m->config.worker_timeout = m->config.sweep->worker_timeout;
     if (m->config.gather_seconds <= 0)
         m->config.gather_seconds = 15;
     enum status status = prepare(m, err);

@@ -20,7 +20,7 @@ struct master_config {
     progress *progress;
     const volatile int *stops; // how many stop signals have come: the first asks, the second insists
     bool *gone;                // by worker: has said bye (out)
-    double worker_timeout;     // seconds of silence until a worker is lost; 0: 60
+    double worker_timeout;     // seconds of silence until a worker is lost; 0: the sweep's
     double gather_seconds;     // how long to wait for all workers before the first assignment; 0: 15
 };
 

@@ -15,8 +15,9 @@ typedef struct run_folder run_folder;
 
 // Creates sweep->output where it is not there, and takes its lock. STATUS_LOST: another process of this or another host
 // holds it (the message says which). STATUS_MISMATCH: the folder holds another sweep, or its dataset has changed; the
-// message names what differs. What does not change results may differ: checkpoint-seconds, max-attempts, output, name.
-// Where threads is auto, the number that the sweep was started with stays (run_folder_threads).
+// message names what differs. What does not change results may differ: the settings of [sweep] that say when to
+// checkpoint and when to give up, output, name. Where threads is auto, the number that the sweep was started with stays
+// (run_folder_threads).
 NODISCARD enum status run_folder_open(const struct sweep *sweep, const dataset *ds, run_folder **f, struct error *err);
 void run_folder_close(run_folder *f);
 

@@ -62,6 +62,8 @@ struct sweep {
     int threads;                               // per trainer; 0: the host's cores shared among its trainers
     double checkpoint_seconds;                 // 60
     int max_attempts;                          // 3
+    double hang_seconds;                       // silence of a trainer that counts as a hang; 0: auto
+    double worker_timeout;                     // seconds of silence until a worker is lost; 60
     int folds;                                 // 5
     int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds to run, ascending
     struct hyperparameters base;

@@ -92,14 +92,27 @@ static enum status read_threads(struct sweep_reader *r, const struct sweep_ini_e
     return STATUS_OK;
 }
 
-static enum status read_checkpoint_seconds(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+static enum status read_seconds(struct sweep_reader *r, const struct sweep_ini_entry *e, int lowest, double *out) {
     char *end = NULL;
     double seconds = strtod(e->value, &end);
-    if (end == e->value || *end || !(seconds >= 0 && seconds <= 1e6))
-        return sweep_ini_error(r->ini, e->line, r->err, "checkpoint-seconds = %.80s: must be a number in 0 .. 1000000",
-                               e->value);
-    r->sweep->checkpoint_seconds = seconds;
+    if (end == e->value || *end || !(seconds >= lowest && seconds <= 1e6))
+        return sweep_ini_error(r->ini, e->line, r->err, "%s = %.80s: must be a number in %d .. 1000000", e->key,
+                               e->value, lowest);
+    *out = seconds;
     return STATUS_OK;
+}
+
+static enum status read_checkpoint_seconds(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    return read_seconds(r, e, 0, &r->sweep->checkpoint_seconds);
+}
+
+static enum status read_hang_seconds(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    r->sweep->hang_seconds = 0;
+    return strcmp(e->value, "auto") == 0 ? STATUS_OK : read_seconds(r, e, 1, &r->sweep->hang_seconds);
+}
+
+static enum status read_worker_timeout(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    return read_seconds(r, e, 4, &r->sweep->worker_timeout); // heartbeats come every second
 }
 
 static enum status read_max_attempts(struct sweep_reader *r, const struct sweep_ini_entry *e) {
@@ -131,7 +144,9 @@ static const struct {
                   {"backend", read_backend},
                   {"threads", read_threads},
                   {"checkpoint-seconds", read_checkpoint_seconds},
-                  {"max-attempts", read_max_attempts}};
+                  {"max-attempts", read_max_attempts},
+                  {"hang-seconds", read_hang_seconds},
+                  {"worker-timeout-seconds", read_worker_timeout}};
 
 static enum status read_sweep_entry(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     const char *keys[COUNT(sweep_keys)];

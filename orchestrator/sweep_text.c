@@ -38,6 +38,10 @@ static void write_head(FILE *f, const struct sweep *s) {
     else
         fprintf(f, "threads = auto\n");
     fprintf(f, "checkpoint-seconds = %s\nmax-attempts = %d\n", number, s->max_attempts);
+    text_of_real(s->hang_seconds, number, sizeof number);
+    fprintf(f, "hang-seconds = %s\n", s->hang_seconds > 0 ? number : "auto");
+    text_of_real(s->worker_timeout, number, sizeof number);
+    fprintf(f, "worker-timeout-seconds = %s\n", number);
     fprintf(f, "\n[folds]\ncount = %d\n", s->folds);
     write_folds(f, "run", s->run_count, s->run_folds);
     fprintf(f, "\n[base]\n");

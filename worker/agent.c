@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,13 @@ struct agent {
     double heard;    // when the trainer last spoke, or was last spoken to
     bool has_spoken; // since it was started
     long oom_kills;  // of the kernel, when the trial began
+    struct {
+        double limit;   // seconds, given; 0: found out
+        double last;    // when the trial last gave a sign of itself; 0: not yet
+        double longest; // seconds between two of these
+        bool epoch;     // one has been trained to its end
+        int epochs, steps;
+    } progress; // of the running trial
     enum stop_stage stage;
     double stage_began;
     bool hung;
@@ -56,8 +64,6 @@ enum status agent_create(const struct agent_config *config, agent **out, struct 
         a->config.stop_seconds = 60;
     if (a->config.kill_seconds <= 0)
         a->config.kill_seconds = 2;
-    if (a->config.hang_seconds <= 0)
-        a->config.hang_seconds = 900;
     *out = a;
     return STATUS_OK;
 }
@@ -164,6 +170,8 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
     a->attempt = order->attempt;
     a->hung = false;
     a->trouble[0] = 0;
+    memset(&a->progress, 0, sizeof a->progress);
+    a->progress.limit = a->config.hang_seconds > 0 ? a->config.hang_seconds : assign->hang_seconds;
     set_stage(a, RUNNING);
     // Threads are counted once in the life of a process.
     reap(a);
@@ -200,6 +208,32 @@ void agent_kill(agent *a) {
     set_stage(a, KILLED);
 }
 
+static double hang_limit(const agent *a) {
+    static const double FIRST_EPOCH = 1800, FLOOR = 300, FACTOR = 20;
+    if (a->progress.limit > 0)
+        return a->progress.limit;
+    if (!a->progress.epoch)
+        return FIRST_EPOCH;
+    return fmax(FLOOR, FACTOR * a->progress.longest);
+}
+
+// A message of the running trial has come.
+static void note_progress(agent *a, const struct message *m) {
+    double t = now();
+    if (a->progress.last > 0)
+        a->progress.longest = fmax(a->progress.longest, t - a->progress.last);
+    if (m->kind == MESSAGE_EPOCH) {
+        a->progress.epoch = a->progress.epoch || !m->epoch.replayed;
+        a->progress.epochs = m->epoch.metrics.epoch + 1;
+        a->progress.steps = 0;
+    } else {
+        a->progress.epochs = m->heartbeat.epoch;
+        a->progress.steps = m->heartbeat.step;
+    }
+    if (a->progress.steps > 0 || a->progress.epoch) // before the first step time goes into other things
+        a->progress.last = t;
+}
+
 static void escalate(agent *a) {
     double t = now();
     if (!a->trial[0] || a->dead)
@@ -210,7 +244,7 @@ static void escalate(agent *a) {
     } else if (a->stage == TERMINATED && t - a->stage_began > a->config.kill_seconds) {
         kill(a->pid, SIGKILL);
         set_stage(a, KILLED);
-    } else if (!a->hung && t - a->heard > a->config.hang_seconds) {
+    } else if (!a->hung && t - a->heard > hang_limit(a)) {
         kill(a->pid, SIGKILL);
         a->hung = true;
     }
@@ -271,7 +305,9 @@ static bool report_death(agent *a, struct message *report) {
         report->cause = cause_of_death(a, wait_status, words);
     char how[128];
     if (a->hung)
-        snprintf(how, sizeof how, "trainer silent for %.0f s: killed", a->config.hang_seconds);
+        snprintf(how, sizeof how,
+                 "trainer silent for %.0f s in epoch %d after step %d (until then %.1f s at most): killed",
+                 hang_limit(a), a->progress.epochs, a->progress.steps, a->progress.longest);
     else if (WIFSIGNALED(wait_status))
         snprintf(how, sizeof how, "trainer killed by signal %d (%s)", WTERMSIG(wait_status),
                  strsignal(WTERMSIG(wait_status)));
@@ -293,6 +329,8 @@ static bool next_report(agent *a, struct message *report) {
         }
         if (!got || !a->trial[0] || strcmp(report->trial, a->trial) != 0)
             continue;
+        if (report->kind == MESSAGE_EPOCH || report->kind == MESSAGE_HEARTBEAT)
+            note_progress(a, report);
         if (report->kind == MESSAGE_EPOCH)
             return true;
         if (report->kind == MESSAGE_RESULT || report->kind == MESSAGE_LOST) {

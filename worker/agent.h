@@ -4,6 +4,11 @@
 // out-of-memory kill or a hang takes it and never the rank. It stays from trial to trial; when it dies the trial is
 // reported lost with its last words, and the next trial gets a new one. Nothing here blocks. One thread: the one that
 // calls agent_assign must live as long as the agent (the child gets SIGKILL when it ends).
+//
+// A trainer speaks from between its steps, at least once a second where steps are short; one that is silent for too
+// long (stopped, waiting for a device that has gone, deaf in the kernel) is killed. How long that is comes from the
+// sweep's hang-seconds, or else from the trial itself: 20 times its longest silence so far, at least 5 minutes; and
+// half an hour until its first epoch is over, since a first step reads, compiles and tries out.
 #ifndef GRIDFOLD_WORKER_AGENT_H
 #define GRIDFOLD_WORKER_AGENT_H
 
@@ -14,7 +19,7 @@ struct agent_config {
     const char *const *arguments; // after the program's name, NULL-terminated; NULL: {"trainer"}
     double stop_seconds;          // from a stop to SIGTERM; 0: 60
     double kill_seconds;          // from SIGTERM to SIGKILL; 0: 2
-    double hang_seconds;          // silence of a training trainer that counts as a hang; 0: 900
+    double hang_seconds;          // silence of a training trainer that counts as a hang; 0: as the assign message says
 };
 
 typedef struct agent agent;

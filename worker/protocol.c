@@ -39,7 +39,8 @@ const char *loss_cause_name(enum loss_cause cause) {
     X(TEXT, id)                                                                                                        \
     X(INT, folds)                                                                                                      \
     X(INT, fold) X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(REAL, checkpoint_seconds)
-#define ASSIGN_MEMBERS(X) X(TEXT, log) X(FLAG, crowded)
+#define ASSIGN_MEMBERS(X)    X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
+#define HEARTBEAT_MEMBERS(X) X(INT, epoch) X(INT, step)
 #define METRIC_MEMBERS(X)                                                                                              \
     X(INT, epoch)                                                                                                      \
     X(REAL, lr)                                                                                                        \
@@ -131,6 +132,12 @@ static int pack_result(json_t *o, const struct trial_result *from) {
     return failed | json_object_set_new(o, "status", json_integer(from->status));
 }
 
+static int pack_heartbeat(json_t *o, const struct message_heartbeat *from) {
+    int failed = 0;
+    HEARTBEAT_MEMBERS(PACK)
+    return failed;
+}
+
 static int pack_message(json_t *o, const struct message *from) {
     int failed = json_object_set_new(o, "kind", json_string(kind_names[from->kind]));
     PACK(TEXT, trial)
@@ -147,6 +154,8 @@ static int pack_message(json_t *o, const struct message *from) {
         return failed | pack_epoch(o, &from->epoch);
     case MESSAGE_RESULT:
         return failed | pack_result(o, &from->result);
+    case MESSAGE_HEARTBEAT:
+        return failed | pack_heartbeat(o, &from->heartbeat);
     default:
         return failed;
     }
@@ -279,6 +288,11 @@ static enum status unpack_result(const json_t *o, struct trial_result *to, struc
     return STATUS_OK;
 }
 
+static enum status unpack_heartbeat(const json_t *o, struct message_heartbeat *to, struct error *err) {
+    HEARTBEAT_MEMBERS(UNPACK)
+    return STATUS_OK;
+}
+
 static int find_name(const char *name, const char *const *names, int count) {
     int i = 0;
     while (name && i < count && strcmp(name, names[i]) != 0)
@@ -309,6 +323,8 @@ static enum status unpack_message(const json_t *o, struct message *to, struct er
         return unpack_epoch(o, &to->epoch, err);
     case MESSAGE_RESULT:
         return unpack_result(o, &to->result, err);
+    case MESSAGE_HEARTBEAT:
+        return unpack_heartbeat(o, &to->heartbeat, err);
     default:
         return STATUS_OK;
     }

@@ -23,7 +23,7 @@
     X(LOST, "lost")           /* the trial's trainer died or could not establish a result */                           \
     X(STOP, "stop")           /* checkpoint and stop the running trial */                                              \
     X(STOPPED, "stopped")     /* the trial was ended on request without a word of its own */                           \
-    X(HEARTBEAT, "heartbeat") /* alive; says which trial is running */                                                 \
+    X(HEARTBEAT, "heartbeat") /* alive; says which trial is running, and how far it is */                              \
     X(BYE, "bye")             /* leave, or leaving */
 
 enum message_kind {
@@ -63,12 +63,17 @@ struct message_assign {
     struct trial trial;
     char log[PATH_SIZE]; // file that takes the trainer's stdout and stderr
     bool crowded;        // the host's trainers have more threads than cores: threads must not spin
+    double hang_seconds; // silence that counts as a hang; 0: found out from how long its steps take
 };
 
 struct message_epoch {
     struct epoch_metrics metrics;
     bool replayed; // from a checkpoint, not trained now
     double seconds;
+};
+
+struct message_heartbeat {
+    int epoch, step; // a trainer's: epochs done in the running trial, and steps since; else 0
 };
 
 struct message {
@@ -83,6 +88,7 @@ struct message {
         struct message_assign assign;
         struct message_epoch epoch;
         struct trial_result result;
+        struct message_heartbeat heartbeat;
     };
 };
 

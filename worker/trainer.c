@@ -122,7 +122,7 @@ static enum status after_step(struct session *s, struct error *err) {
 static enum status finish_epoch(struct session *s, double lr, struct error *err) {
     struct training_state *state = &s->state;
     struct pooled val;
-    TRY(trainer_evaluate(s->t, SPLIT_VAL, &s->optimizer.focal, &val, err));
+    TRY(trainer_evaluate(s->t, SPLIT_VAL, &s->optimizer.focal, s->hooks, &val, err));
     struct epoch_metrics m = {.epoch = state->epoch,
                               .lr = lr,
                               .train_loss = pooled_loss(&state->partial),

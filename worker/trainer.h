@@ -48,7 +48,7 @@ struct trainer_hooks {
     // Asked after every step: true writes last.safetensors (a step inside an epoch is a fine place to go on from) and
     // returns TRIAL_STOPPED. May be NULL.
     bool (*stop)(void *context);
-    // Called every step: a heartbeat. May be NULL.
+    // Called after every step and every batch of validation: a heartbeat. May be NULL.
     void (*alive)(void *context);
 };
 

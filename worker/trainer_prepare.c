@@ -94,8 +94,8 @@ enum status trainer_prepare(trainer *t, const struct trial *trial, struct error 
     return prepare_buffers(t, err);
 }
 
-enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal, struct pooled *sums,
-                             struct error *err) {
+enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,
+                             const struct trainer_hooks *hooks, struct pooled *sums, struct error *err) {
     memset(sums, 0, sizeof *sums);
     int count = loader_count(t->l, split), batch = t->net_config.batch;
     for (int first = 0; first < count; first += batch) {
@@ -104,6 +104,8 @@ enum status trainer_evaluate(trainer *t, enum split split, const struct focal_lo
         loader_eval_batch(t->l, split, first, n, t->image, t->mask);
         TRY(network_evaluate(t->net, n, t->image, t->mask, focal, NULL, &batch_sums, err));
         pooled_add(sums, &batch_sums);
+        if (hooks->alive)
+            hooks->alive(hooks->context);
     }
     return STATUS_OK;
 }

@@ -25,8 +25,8 @@ struct trainer {
 // are then undefined.
 NODISCARD enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err);
 
-// The sums of a whole split in evaluation mode.
+// The sums of a whole split in evaluation mode; hooks->alive is called after every batch.
 NODISCARD enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,
-                                       struct pooled *sums, struct error *err);
+                                       const struct trainer_hooks *hooks, struct pooled *sums, struct error *err);
 
 #endif

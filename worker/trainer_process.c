@@ -22,7 +22,8 @@ struct process {
     bool stop;
     const char *trial; // id of the running trial
     int attempt;
-    double spoke; // when the last message went out
+    int epochs, steps; // done in it: epochs, and steps since the last one
+    double spoke;      // when the last message went out
 };
 
 static double now(void) {
@@ -85,7 +86,10 @@ static void report_epoch(void *context, const struct trial *trial, const struct 
     (void)trial;
     struct message m = {.kind = MESSAGE_EPOCH};
     m.epoch = (struct message_epoch){.metrics = *metrics, .replayed = replayed, .seconds = seconds};
-    say(context, &m);
+    struct process *p = context;
+    p->epochs = metrics->epoch + 1;
+    p->steps = 0;
+    say(p, &m);
 }
 
 static bool must_stop(void *context) {
@@ -105,11 +109,13 @@ static bool must_stop(void *context) {
     return p->stop || p->closed;
 }
 
+// The first step is told at once: compiling and reading are over.
 static void report_alive(void *context) {
     struct process *p = context;
-    if (now() - p->spoke < HEARTBEAT_SECONDS)
+    bool first = ++p->steps == 1;
+    if (!first && now() - p->spoke < HEARTBEAT_SECONDS)
         return;
-    struct message m = {.kind = MESSAGE_HEARTBEAT};
+    struct message m = {.kind = MESSAGE_HEARTBEAT, .heartbeat = {.epoch = p->epochs, .step = p->steps}};
     say(p, &m);
 }
 
@@ -123,6 +129,7 @@ static bool run_trial(struct process *p, trainer *t, const struct message *order
     struct trainer_hooks hooks = {.context = p, .epoch = report_epoch, .stop = must_stop, .alive = report_alive};
     p->trial = trial->id;
     p->attempt = order->attempt;
+    p->epochs = p->steps = 0;
     p->stop = false;
     struct error err = {0};
     struct message m = {.kind = MESSAGE_RESULT};
@@ -176,7 +183,7 @@ int trainer_process_run(int fd) {
         return 1;
     }
     struct process p = {.fd = fd};
-    report_alive(&p); // it has come up: what ends it from here on is no failure to start
+    say(&p, &(struct message){.kind = MESSAGE_HEARTBEAT}); // what ends it from here on is no failure to start
     int code = serve(&p, t);
     inbox_free(&p.inbox);
     trainer_destroy(t);

@@ -197,7 +197,7 @@ static void expect_refusal(const char *output, const char *setting, enum status 
 static void test_what_may_differ(void **state) {
     (void)state;
     expect_refusal("differ", "threads = auto", STATUS_OK, "");
-    expect_refusal("differ", "checkpoint-seconds = 1\nmax-attempts = 7\nname = other", STATUS_OK, "");
+    expect_refusal("differ", "checkpoint-seconds = 1\nmax-attempts = 7\nhang-seconds = 9\nname = other", STATUS_OK, "");
     expect_refusal("differ", "seed = 7", STATUS_MISMATCH, "'seed = 42' where this one has 'seed = 7'");
     expect_refusal("differ", "threads = 3", STATUS_MISMATCH, "'threads = 3'");
     expect_refusal("differ", "backend = reference", STATUS_MISMATCH, "backend");

@@ -219,7 +219,27 @@ static void test_hang_is_killed(void **state) {
     const struct message *m = next(f);
     assert_int_equal(m->kind, MESSAGE_LOST);
     assert_int_equal(m->cause, LOSS_HANG);
-    assert_non_null(strstr(m->reason, "silent"));
+    assert_non_null(strstr(m->reason, "silent for 0 s in epoch 2 after step "));
+    finish(f);
+}
+
+// Stopped by a signal, by the limit that its assignment gives: found, and ended though it cannot run.
+static void test_stopped_trainer_is_killed(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    f->order.assign.hang_seconds = 0.3;
+    f->order.assign.trial.hp.epochs = 1000;
+    setenv("FAKE_STEP_MS", "10", 1);
+    assign(f);
+    next(f);
+    pid_t pid = (pid_t)agent_pid(f->agent);
+    kill(pid, SIGSTOP);
+    const struct message *m = next(f);
+    while (m->kind == MESSAGE_EPOCH)
+        m = next(f);
+    assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_int_equal(m->cause, LOSS_HANG);
+    assert_int_equal(kill(pid, 0), -1);
     finish(f);
 }
 
@@ -375,6 +395,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_babble_is_a_loss),
         cmocka_unit_test(test_trainer_that_never_speaks),
         cmocka_unit_test(test_hang_is_killed),
+        cmocka_unit_test(test_stopped_trainer_is_killed),
         cmocka_unit_test(test_stop_keeps_what_was_trained),
         cmocka_unit_test(test_stop_of_a_deaf_trainer),
         cmocka_unit_test(test_trainer_that_cannot_be_started),

@@ -59,6 +59,7 @@ static struct message example_assign(void) {
                                     .checkpoint_seconds = 0.1};
     memset(m.assign.trial.folder, 'f', sizeof m.assign.trial.folder - 1);
     m.assign.crowded = true;
+    m.assign.hang_seconds = 0.25;
     assert_int_equal(hyper_set(&m.assign.trial.hp, HYPER_lr, "0.00030000000000000003", &err), STATUS_OK);
     assert_int_equal(hyper_set(&m.assign.trial.hp, HYPER_decoder_channels, "8,7,6,5,4", &err), STATUS_OK);
     assert_int_equal(hyper_set(&m.assign.trial.hp, HYPER_optimizer, "adamw", &err), STATUS_OK);
@@ -76,6 +77,7 @@ static void test_assign(void **state) {
     assert_true(back.assign.trial.checkpoint_seconds == 0.1);
     assert_int_equal(back.assign.trial.threads, 7);
     assert_true(back.assign.crowded);
+    assert_true(back.assign.hang_seconds == 0.25);
     for (int i = 0; i < HYPER_COUNT; i++) {
         char a[HYPER_VALUE_SIZE], b[HYPER_VALUE_SIZE];
         hyper_format(&m.assign.trial.hp, i, a);
@@ -124,6 +126,14 @@ static void test_result(void **state) {
     assert_int_equal(back.result.best_epoch, -1);
     assert_true(back.result.parameters == m.result.parameters);
     assert_string_equal(back.result.error, m.result.error);
+}
+
+static void test_heartbeat(void **state) {
+    (void)state;
+    static struct message m = {.kind = MESSAGE_HEARTBEAT, .trial = "a", .heartbeat = {.epoch = 3, .step = 7}}, back;
+    round_trip(&m, &back);
+    assert_int_equal(back.heartbeat.epoch, 3);
+    assert_int_equal(back.heartbeat.step, 7);
 }
 
 static void test_words_that_are_not_utf8(void **state) {
@@ -221,6 +231,7 @@ int main(void) {
         cmocka_unit_test(test_assign),
         cmocka_unit_test(test_epoch_keeps_every_double),
         cmocka_unit_test(test_result),
+        cmocka_unit_test(test_heartbeat),
         cmocka_unit_test(test_words_that_are_not_utf8),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_garbage),

@@ -63,6 +63,7 @@ static struct trial small_trial(const char *name) {
 // What the hooks saw.
 struct log {
     int epochs, replayed, steps, stop_after; // stop_after steps; 0: never
+    int signs;                               // of life: steps and batches of validation
     struct epoch_metrics last;
 };
 
@@ -79,11 +80,12 @@ static void on_epoch(void *context, const struct trial *trial, const struct epoc
 
 static bool on_stop(void *context) {
     struct log *log = context;
+    log->steps++; // asked after every one
     return log->stop_after > 0 && log->steps >= log->stop_after;
 }
 
 static void on_alive(void *context) {
-    ((struct log *)context)->steps++;
+    ((struct log *)context)->signs++;
 }
 
 static struct trial_result run(trainer *t, const struct trial *trial, struct log *log) {
@@ -126,6 +128,7 @@ static void resume_is_exact_after_every_step(void **state) {
     assert_int_equal(expected.epochs_run, 3);
     assert_int_equal(log.epochs, 3);
     assert_int_equal(log.steps, 6);
+    assert_int_equal(log.signs, 9);
     struct trial_result result;
     int rounds = 0;
     do { // stopped after every single step, inside epochs and between them
