@@ -1,255 +1,23 @@
-// `gridfold status RUN_DIR`: where a running or stopped sweep stands, from its files alone.
-#include <fcntl.h>
+// `gridfold status RUN_DIR`: where a running or stopped sweep stands, once or again and again, for people and as JSON.
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-#include "orchestrator/plan.h"
+#include "orchestrator/run_status.h"
 #include "orchestrator/verbs.h"
-#include "results/run_files.h"
 
-enum state { WAITING, RUNNING, PAUSED, DONE, FAILED, DIVERGED };
-
-struct standing {
-    char trial[RUN_ID_SIZE], config[RUN_NAME_SIZE];
-    int fold;
-    enum state state;
-    int epochs, of; // ended, and how many there will be; 0: not known
-    double last_iou, best_iou;
-    char host[64];
-    int worker;
+static const struct option_spec specs[] = {
+    {"watch", NULL, NULL, "show it again and again until no process is at the run"},
+    {"interval", "S", "2", "seconds between two looks of --watch"},
+    {"json", NULL, NULL, "one JSON object (with --watch: one a line and look); numbers that are not there are null"},
 };
+const struct verb_options verb_status_options = {specs, sizeof specs / sizeof *specs};
 
-struct run_status {
-    const char *folder;
-    struct sweep *sweep;
-    struct standing *trials;
-    int count, capacity, waiting_rows;
-    char last_event[32];
-    bool alive; // a process holds the run's lock
-};
+// ---- for people ----
 
-static struct standing *trial_of(const struct run_status *r, const char *id) {
-    for (int i = 0; i < r->count; i++)
-        if (strcmp(r->trials[i].trial, id) == 0)
-            return &r->trials[i];
-    return NULL;
-}
-
-// The trial's standing, made when there is none; NULL: out of memory.
-static struct standing *need_trial(struct run_status *r, const char *id, const char *config, int fold,
-                                   struct error *err) {
-    struct standing *t = trial_of(r, id);
-    if (t)
-        return t;
-    if (r->count == r->capacity) {
-        int capacity = 2 * r->capacity + 16;
-        struct standing *larger = realloc(r->trials, (size_t)capacity * sizeof *larger);
-        if (!larger) {
-            (void)error_memory(err, "the trials");
-            return NULL;
-        }
-        r->trials = larger;
-        r->capacity = capacity;
-    }
-    t = &r->trials[r->count++];
-    *t = (struct standing){.fold = fold, .last_iou = NAN, .best_iou = NAN, .worker = -1};
-    snprintf(t->trial, sizeof t->trial, "%s", id);
-    snprintf(t->config, sizeof t->config, "%s", config);
-    return t;
-}
-
-// ---- files ----
-
-static enum status run_path(const struct run_status *r, const char *name, char path[PATH_SIZE], bool *there,
-                            struct error *err) {
-    TRY(path_join(path, r->folder, name, err));
-    *there = file_exists(path);
-    return STATUS_OK;
-}
-
-static enum state state_of(const char *status) {
-    return strcmp(status, "done") == 0       ? DONE
-           : strcmp(status, "failed") == 0   ? FAILED
-           : strcmp(status, "diverged") == 0 ? DIVERGED
-                                             : PAUSED;
-}
-
-static enum status read_trials(struct run_status *r, struct error *err) {
-    char path[PATH_SIZE];
-    bool there;
-    struct swept_columns swept;
-    struct trial_row *rows = NULL;
-    size_t count = 0;
-    TRY(run_path(r, "trials.csv", path, &there, err));
-    if (!there)
-        return STATUS_OK;
-    TRY(trials_read(path, &swept, &rows, &count, err));
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        struct standing *t = need_trial(r, rows[i].trial, rows[i].config, rows[i].fold, err);
-        if (!t) {
-            status = err->status;
-            break;
-        }
-        t->state = state_of(rows[i].status);
-        t->best_iou = rows[i].best_iou;
-        t->last_iou = rows[i].final_iou;
-        t->epochs = rows[i].epochs_run;
-    }
-    free(rows);
-    return status;
-}
-
-static enum status read_epochs(struct run_status *r, struct error *err) {
-    char path[PATH_SIZE];
-    bool there;
-    struct epoch_row *rows = NULL;
-    size_t count = 0;
-    TRY(run_path(r, "epochs.csv", path, &there, err));
-    if (!there)
-        return STATUS_OK;
-    TRY(epochs_read(path, &rows, &count, err));
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count; i++) {
-        struct standing *t = need_trial(r, rows[i].trial, rows[i].config, rows[i].fold, err);
-        if (!t) {
-            status = err->status;
-            break;
-        }
-        if (t->state == DONE || t->state == FAILED || t->state == DIVERGED)
-            continue;
-        t->state = PAUSED;
-        t->epochs = rows[i].epoch + 1;
-        t->last_iou = rows[i].val_iou;
-        t->best_iou = fmax(t->best_iou, rows[i].val_iou); // fmax passes over NaN
-    }
-    free(rows);
-    return status;
-}
-
-// What happens to a trial while no result is there.
-static void take_event(struct run_status *r, const struct event_row *e) {
-    struct standing *t = trial_of(r, e->trial);
-    if (strcmp(e->event, "stopped") == 0 && !*e->trial)
-        for (int i = 0; i < r->count; i++)
-            if (r->trials[i].state == RUNNING)
-                r->trials[i].state = PAUSED;
-    if (!t || t->state == DONE || t->state == FAILED || t->state == DIVERGED)
-        return;
-    bool runs = strcmp(e->event, "assigned") == 0 || strcmp(e->event, "resumed") == 0 || strcmp(e->event, "epoch") == 0;
-    bool pauses = strcmp(e->event, "lost") == 0 || strcmp(e->event, "stopped") == 0 || strcmp(e->event, "retried") == 0;
-    if (runs) {
-        t->state = RUNNING;
-        t->worker = e->worker;
-        snprintf(t->host, sizeof t->host, "%s", e->host);
-    } else if (pauses) {
-        t->state = t->epochs > 0 ? PAUSED : WAITING;
-    }
-}
-
-static enum status read_events(struct run_status *r, struct error *err) {
-    char path[PATH_SIZE];
-    bool there;
-    struct event_row *rows = NULL;
-    size_t count = 0;
-    TRY(run_path(r, "events.csv", path, &there, err));
-    if (!there)
-        return STATUS_OK;
-    TRY(events_read(path, &rows, &count, err));
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        if (*rows[i].trial && !need_trial(r, rows[i].trial, rows[i].detail, -1, err))
-            status = err->status;
-        else
-            take_event(r, &rows[i]);
-    }
-    if (count > 0)
-        snprintf(r->last_event, sizeof r->last_event, "%s", rows[count - 1].time);
-    free(rows);
-    return status;
-}
-
-// A run that was killed leaves trials that look as if they ran.
-static enum status check_alive(struct run_status *r, struct error *err) {
-    char path[PATH_SIZE];
-    TRY(path_join(path, r->folder, "lock", err));
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        r->alive = flock(fd, LOCK_SH | LOCK_NB) != 0;
-        close(fd);
-    }
-    for (int i = 0; i < r->count && !r->alive; i++)
-        if (r->trials[i].state == RUNNING)
-            r->trials[i].state = r->trials[i].epochs > 0 ? PAUSED : WAITING;
-    return STATUS_OK;
-}
-
-// ---- plan ----
-
-static enum status resolve(const struct run_status *r, struct plan *plan, const dataset *ds, struct error *err) {
-    for (int before = -1; before != plan->trial_count && !plan_is_complete(plan);) {
-        before = plan->trial_count;
-        struct plan_outcome *outcomes = calloc((size_t)plan->trial_count + 1, sizeof *outcomes);
-        if (!outcomes)
-            return error_memory(err, "outcomes");
-        for (int i = 0; i < plan->trial_count; i++) {
-            const struct standing *t = trial_of(r, plan->trials[i].id);
-            outcomes[i].finished = t && t->state >= DONE;
-            outcomes[i].best_iou = t && t->state == DONE ? t->best_iou : NAN;
-        }
-        int added;
-        enum status status = plan_resolve(plan, ds, outcomes, &added, err);
-        free(outcomes);
-        TRY(status);
-    }
-    return STATUS_OK;
-}
-
-static void count_waiting_rows(struct run_status *r, const struct plan *plan) {
-    for (int i = plan->grids_expanded; i < r->sweep->grid_count; i++)
-        r->waiting_rows += plan_grid_rows(&r->sweep->grids[i]);
-    for (int i = 0; i < r->sweep->config_count; i++)
-        r->waiting_rows += plan->config_expanded[i] ? 0 : r->sweep->configs[i].run_count;
-}
-
-static enum status take_plan(struct run_status *r, const dataset *ds, struct error *err) {
-    struct plan *plan;
-    TRY(plan_create(r->sweep, ds, &plan, err));
-    enum status status = resolve(r, plan, ds, err);
-    for (int i = 0; i < plan->trial_count && status == STATUS_OK; i++) {
-        const struct plan_trial *p = &plan->trials[i];
-        struct standing *t = need_trial(r, p->id, p->config, p->fold, err);
-        if (!t) {
-            status = err->status;
-            break;
-        }
-        t->of = p->hp.epochs;
-        t->fold = p->fold;
-        snprintf(t->config, sizeof t->config, "%s", p->config);
-    }
-    count_waiting_rows(r, plan);
-    plan_destroy(plan);
-    return status;
-}
-
-// The dataset may be elsewhere by now: then what the files know is all there is to show.
-static void read_plan(struct run_status *r) {
-    struct error why;
-    dataset *ds = NULL;
-    enum status status = dataset_open(r->sweep->dataset, &ds, &why);
-    if (status == STATUS_OK)
-        status = take_plan(r, ds, &why);
-    if (status != STATUS_OK)
-        printf("not all of the plan is known: %s\n", why.message);
-    dataset_close(ds);
-}
-
-// ---- output ----
-
-static void print_trial(const struct standing *t) {
+static void print_trial(const struct trial_standing *t) {
     char best[32] = "", last[32] = "", total[16] = "";
     if (!isnan(t->best_iou))
         snprintf(best, sizeof best, ", best %.2f %%", 100 * t->best_iou);
@@ -258,12 +26,12 @@ static void print_trial(const struct standing *t) {
     if (t->of > 0)
         snprintf(total, sizeof total, " of %d", t->of);
     printf("  %s  fold %d  %s: %d%s epochs%s%s", t->trial, t->fold, t->config, t->epochs, total, last, best);
-    if (t->state == RUNNING && *t->host)
+    if (t->state == STANDING_RUNNING && *t->host)
         printf(" (worker %d on %s)", t->worker, t->host);
     printf("\n");
 }
 
-static void print_state(const struct run_status *r, enum state state, const char *head) {
+static void print_state(const struct run_status *r, enum standing state, const char *head) {
     bool first = true;
     for (int i = 0; i < r->count; i++) {
         if (r->trials[i].state != state)
@@ -276,58 +44,111 @@ static void print_state(const struct run_status *r, enum state state, const char
 }
 
 static void print_status(const struct run_status *r) {
-    int counts[DIVERGED + 1] = {0};
-    const struct standing *best = NULL;
-    for (int i = 0; i < r->count; i++) {
-        const struct standing *t = &r->trials[i];
-        counts[t->state]++;
-        if (!isnan(t->best_iou) && (!best || t->best_iou > best->best_iou))
-            best = t;
-    }
+    int counts[STANDING_STATES];
+    const struct trial_standing *best = run_status_best(r);
+    run_status_count(r, counts);
+    if (*r->plan_missing)
+        printf("not all of the plan is known: %s\n", r->plan_missing);
     printf("%s in %s: %d trial%s: %d done, %d failed, %d diverged, %d running, %d stopped, %d waiting\n",
-           r->sweep->name, r->folder, r->count, r->count == 1 ? "" : "s", counts[DONE], counts[FAILED],
-           counts[DIVERGED], counts[RUNNING], counts[PAUSED], counts[WAITING]);
+           r->sweep->name, r->folder, r->count, r->count == 1 ? "" : "s", counts[STANDING_DONE],
+           counts[STANDING_FAILED], counts[STANDING_DIVERGED], counts[STANDING_RUNNING], counts[STANDING_PAUSED],
+           counts[STANDING_WAITING]);
     if (r->waiting_rows > 0)
         printf("%d more rows wait for winners\n", r->waiting_rows);
     if (best)
         printf("best so far: %.2f %% by %s on fold %d (%s)\n", 100 * best->best_iou, best->config, best->fold,
                best->trial);
-    bool open = r->waiting_rows > 0 || counts[RUNNING] + counts[PAUSED] + counts[WAITING] > 0;
     if (*r->last_event)
         printf("last event: %s; %s\n", r->last_event,
-               r->alive ? "a process is at it"
-               : open   ? "no process is at it: the same command goes on with it"
-                        : "complete");
-    print_state(r, RUNNING, "running");
-    print_state(r, PAUSED, "stopped, to be gone on with");
+               r->alive                    ? "a process is at it"
+               : run_status_is_complete(r) ? "complete"
+                                           : "no process is at it: the same command goes on with it");
+    print_state(r, STANDING_RUNNING, "running");
+    print_state(r, STANDING_PAUSED, "stopped, to be gone on with");
 }
 
-static enum status read_run(struct run_status *r, struct error *err) {
-    char path[PATH_SIZE];
-    bool there;
-    TRY(run_path(r, "sweep.ini", path, &there, err));
-    if (!there)
-        return error_set(err, STATUS_NOT_FOUND, "%s is no run folder: it has no sweep.ini; give the output of a sweep",
-                         r->folder);
-    TRY(sweep_parse_stored(path, &r->sweep, err));
-    TRY(read_trials(r, err));
-    TRY(read_epochs(r, err));
-    TRY(read_events(r, err));
-    TRY(check_alive(r, err));
-    read_plan(r);
+// ---- for programs ----
+
+static json_t *number_or_null(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *text_or_null(const char *text) {
+    return *text ? json_string(text) : json_null();
+}
+
+static json_t *count_or_null(int value, int smallest) {
+    return value >= smallest ? json_integer(value) : json_null();
+}
+
+static json_t *json_of_trial(const struct trial_standing *t) {
+    bool runs = t->state == STANDING_RUNNING;
+    return json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "trial", t->trial, "config", t->config,
+                     "fold", count_or_null(t->fold, 0), "state", standing_name(t->state), "epochs", t->epochs,
+                     "epochs_planned", count_or_null(t->of, 1), "val_iou", number_or_null(t->last_iou), "best_iou",
+                     number_or_null(t->best_iou), "worker", count_or_null(runs ? t->worker : -1, 0), "host",
+                     text_or_null(runs ? t->host : ""));
+}
+
+static json_t *json_of_status(const struct run_status *r) {
+    int counts[STANDING_STATES];
+    json_t *states = json_object(), *trials = json_array();
+    const struct trial_standing *best = run_status_best(r);
+    run_status_count(r, counts);
+    for (int s = 0; s < STANDING_STATES; s++)
+        json_object_set_new(states, standing_name((enum standing)s), json_integer(counts[s]));
+    for (int i = 0; i < r->count; i++)
+        json_array_append_new(trials, json_of_trial(&r->trials[i]));
+    return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "name", r->sweep->name, "folder",
+                     r->folder, "alive", r->alive, "complete", run_status_is_complete(r), "last_event",
+                     text_or_null(r->last_event), "plan_missing", text_or_null(r->plan_missing), "count", r->count,
+                     "rows_waiting", r->waiting_rows, "states", states, "best",
+                     best ? json_of_trial(best) : json_null(), "trials", trials);
+}
+
+static enum status print_json(const struct run_status *r, bool one_line, struct error *err) {
+    json_t *object = json_of_status(r);
+    int failed = !object || json_dumpf(object, stdout, one_line ? JSON_COMPACT : JSON_INDENT(2)) != 0;
+    json_decref(object);
+    if (failed)
+        return error_set(err, STATUS_INVALID, "%s cannot be written as JSON (a name in it is not UTF-8?)", r->folder);
+    putchar('\n');
     return STATUS_OK;
+}
+
+// ---- looks ----
+
+static enum status look(const char *folder, bool json, bool watch, bool *alive, struct error *err) {
+    struct run_status r;
+    TRY(run_status_read(folder, &r, err));
+    enum status status = STATUS_OK;
+    *alive = r.alive;
+    if (json) {
+        status = print_json(&r, watch, err);
+    } else {
+        if (watch && isatty(STDOUT_FILENO))
+            printf("\033[H\033[J"); // home, and what was below is gone
+        print_status(&r);
+        if (watch && !isatty(STDOUT_FILENO))
+            printf("\n");
+    }
+    run_status_free(&r);
+    fflush(stdout);
+    return status;
 }
 
 enum status verb_status(int argc, char **argv, int *exit_code, struct error *err) {
     (void)exit_code;
     struct options o;
-    TRY(options_parse(argc, argv, NULL, 0, &o, err));
+    long long interval = 2;
+    TRY(options_parse(argc, argv, specs, sizeof specs / sizeof *specs, &o, err));
     TRY(options_expect(&o, 1, "RUN_DIR", err));
-    struct run_status r = {.folder = o.positional[0]};
-    enum status status = read_run(&r, err);
-    if (status == STATUS_OK)
-        print_status(&r);
-    sweep_destroy(r.sweep);
-    free(r.trials);
-    return status;
+    TRY(options_integer(&o, "interval", 1, 86400, &interval, err));
+    bool watch = options_given(&o, "watch"), json = options_given(&o, "json"), alive;
+    for (;;) {
+        TRY(look(o.positional[0], json, watch, &alive, err));
+        if (!watch || !alive || ferror(stdout)) // nobody reads any more
+            return STATUS_OK;
+        sleep((unsigned)interval);
+    }
 }

@@ -35,10 +35,10 @@ static bool needs_quotes(const char *field, size_t bytes, bool alone) {
 }
 
 static bool text_add_row(struct text *text, const char *const *fields, size_t count) {
-    size_t bound = text->size;
+    size_t bound = text->size + 1;
     for (size_t i = 0; i < count; i++)
         bound += 2 * strlen(fields[i]) + 3;
-    if (bound > text->capacity) {
+    if (!text->data || bound > text->capacity) {
         char *grown = realloc(text->data, 2 * bound);
         if (!grown)
             return false;
@@ -227,6 +227,15 @@ enum status csv_table_write(const char *path, const char *const *columns, size_t
     enum status status = fits ? file_write(path, text.data, text.size, err) : error_memory(err, path);
     free(text.data);
     return status;
+}
+
+enum status csv_row_print(FILE *out, const char *const *fields, size_t count, struct error *err) {
+    struct text text = {0};
+    if (!text_add_row(&text, fields, count))
+        return error_memory(err, "a row of CSV");
+    fwrite(text.data, 1, text.size, out);
+    free(text.data);
+    return STATUS_OK;
 }
 
 void csv_format_number(double value, char out[32]) {

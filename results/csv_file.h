@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "model/base/status.h"
 
@@ -44,6 +45,8 @@ NODISCARD enum status csv_table_number(const struct csv_table *table, size_t row
 // Writes a whole table by rename (header, then rows in the given order).
 NODISCARD enum status csv_table_write(const char *path, const char *const *columns, size_t count, size_t rows,
                                       const char *const *cells, struct error *err);
+// One row in the same form, to a stream; its failure shows in ferror(out).
+NODISCARD enum status csv_row_print(FILE *out, const char *const *fields, size_t count, struct error *err);
 
 // Shortest decimal text that reads back the same double; "" for NaN.
 void csv_format_number(double value, char out[32]);

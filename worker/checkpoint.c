@@ -1,5 +1,6 @@
 #include "worker/checkpoint.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,6 +248,21 @@ static enum status check_trial(const safetensors *file, const char *path, const 
     const char *format = safetensors_metadata(file, "format"), *id = safetensors_metadata(file, "trial");
     if (!format || strcmp(format, FORMAT) != 0 || !id || strcmp(id, trial->id) != 0)
         return error_set(err, STATUS_MISMATCH, "checkpoint %s is not of trial %s", path, trial->id);
+    return STATUS_OK;
+}
+
+enum status checkpoint_read_history(const safetensors *file, const char *path, struct epoch_metrics **history,
+                                    int *count, struct error *err) {
+    const struct safetensors_tensor *t = safetensors_find(file, "state/history");
+    if (!t || t->dtype != DTYPE_F64 || t->rank != 2 || t->shape[1] != HISTORY_COLUMNS || t->shape[0] > INT_MAX)
+        return error_set(err, STATUS_FORMAT, "checkpoint %s: tensor \"state/history\" is missing or misshapen", path);
+    struct training_state state = {.history_count = (int)t->shape[0]};
+    state.history = calloc((size_t)state.history_count + 1, sizeof *state.history);
+    if (!state.history)
+        return error_memory(err, path);
+    history_unpack(t->data, &state);
+    *history = state.history;
+    *count = state.history_count;
     return STATUS_OK;
 }
 

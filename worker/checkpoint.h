@@ -50,6 +50,10 @@ struct training_state {
     struct epoch_metrics *history;
 };
 
+// The epochs that a last.safetensors carries (free(*history)); STATUS_FORMAT when it has none.
+NODISCARD enum status checkpoint_read_history(const safetensors *file, const char *path, struct epoch_metrics **history,
+                                              int *count, struct error *err);
+
 struct checkpoint_context {
     const struct trial *trial;
     const struct lstm_unet_config *model;

@@ -49,6 +49,9 @@ refuse "missing checkpoint" "no.safetensors" "$gridfold" evaluate no.safetensors
 echo tile >tile.tif
 refuse "output over the input" "tile.tif is an input" "$gridfold" predict no.safetensors tile.tif ./tile.tif
 refuse "missing run" "norun" "$gridfold" report norun
+for verb in status trials best verify; do
+    refuse "missing run of $verb" "norun" "$gridfold" $verb norun
+done
 refuse "missing folds" "nofile.csv" "$gridfold" compare nofile.csv --baseline a --candidate b
 printf 'config,fold,best_iou\na,0,0.5\na,1,0.6\n' >folds.csv
 refuse "unknown configuration" "'?b'?" "$gridfold" compare folds.csv --baseline a --candidate b

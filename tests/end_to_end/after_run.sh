@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# What looks at a run that is there: status (also while it runs), trials, best; and verify, with every file damaged in turn.
+# usage: after_run.sh GRIDFOLD SOURCE_DIR
+set -euo pipefail
+gridfold=$1
+work=$(mktemp -d /tmp/gridfold-after-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+"$gridfold" synth tiles --samples 12 --test 3 >/dev/null
+"$gridfold" import tiles tiles.safetensors >/dev/null
+cat >sweep.ini <<'END'
+[sweep]
+name = small
+dataset = tiles.safetensors
+output = run
+threads = 1
+[folds]
+count = 3
+run = all
+[base]
+optimizer = adamw
+epochs = 3
+image-size = 32
+encoder-width = 4
+lstm-hidden-dim = 8
+decoder-channels = 8,8,8,8,8
+focal-alpha = 0.75
+[grid rate]
+folds = 0
+lr = 0.001, 0.01
+[grid size]
+folds = 0
+image-size = 32, 96
+[config plain]
+lr = 0.0001
+[config optimized]
+from = @this
+[compare]
+baseline = plain
+candidate = optimized
+END
+
+# ---- status, while it runs ----
+"$gridfold" run sweep.ini >run.log 2>&1 &
+running=$!
+until [ -s run/events.csv ]; do sleep 0.05; done
+"$gridfold" status run --watch --interval 1 --json >watch.log
+wait $running || fail "the run: $(tail -3 run.log)"
+[ "$(wc -l <watch.log)" -ge 2 ] || fail "--watch looked $(wc -l <watch.log) times"
+head -1 watch.log | grep -q '"alive":true' || fail "the first look sees no process: $(head -1 watch.log)"
+"$gridfold" status run --json >status.json
+if command -v jq >/dev/null; then
+    [ "$(jq -c '[.complete, .alive, .states.done, .states.failed, .count, (.trials | length)]' status.json)" = '[true,false,7,1,8,8]' ] ||
+        fail "status --json: $(jq -c . status.json)"
+    jq -c . watch.log >/dev/null || fail "--watch --json is not JSON"
+fi
+"$gridfold" status run | grep -q '8 trials: 7 done, 1 failed, 0 diverged, 0 running, 0 stopped, 0 waiting' || fail "status: $("$gridfold" status run)"
+
+# ---- trials ----
+[ "$("$gridfold" trials run --csv | wc -l)" -eq "$(wc -l <run/trials.csv)" ] || fail "trials --csv has other rows"
+diff <("$gridfold" trials run --csv) run/trials.csv || fail "trials --csv is not trials.csv"
+best=$("$gridfold" trials run --filter 'status = done and grid = rate' --sort -best_iou --limit 1 --csv | tail -1)
+highest=$(awk -F, '$2 == "rate" { print $8 }' run/trials.csv | sort -g | tail -1)
+[ "$(cut -d, -f8 <<<"$best")" = "$highest" ] || fail "the first of --sort -best_iou is $best, the highest $highest"
+[ "$("$gridfold" trials run --filter 'status != done' --csv | wc -l)" -eq 2 ] || fail "not one trial failed"
+[ "$("$gridfold" trials run --filter 'error ~ image-size' --csv | wc -l)" -eq 2 ] || fail "~ finds no error"
+"$gridfold" trials run | grep -q optimized || fail "trials shows no configuration"
+if command -v jq >/dev/null; then
+    "$gridfold" trials run --json | jq -e 'length == 10 and all(.[]; (.fold | type) == "number" and (.trial | type) == "string")' >/dev/null ||
+        fail "trials --json"
+fi
+
+# ---- best ----
+checkpoint=$("$gridfold" best run --config optimized --checkpoint)
+[ -s "$checkpoint" ] || fail "best --checkpoint says '$checkpoint'"
+[ "$("$gridfold" best run --checkpoints | wc -l)" -eq 3 ] || fail "a grid point on one fold won over configurations on three"
+# The winner's text is a sweep file's [base]: what is trained with it is the same trial.
+{ printf '[sweep]\nname = again\ndataset = tiles.safetensors\noutput = again\n[folds]\ncount = 3\nrun = 0\n[config x]\n'; "$gridfold" best run --config optimized; } >again.ini
+"$gridfold" plan again.ini >plan.log || fail "best's settings are no sweep file: $(cat plan.log)"
+id=$(awk -F, '$3 == "optimized" && $4 == 0 { print $1 }' run/trials.csv)
+grep -q "$id" plan.log || "$gridfold" run again.ini >again.log 2>&1 || fail "again: $(tail -1 again.log)"
+[ ! -e again ] || [ -d "again/trials/$id" ] || fail "best's settings make another trial than $id: $(ls again/trials)"
+
+# ---- verify ----
+"$gridfold" verify run >verify.log || fail "verify of a sound run: $(cat verify.log)"
+grep -q 'is whole: 8 trials with a result, 21 epochs, 14 checkpoints' verify.log || fail "verify says: $(cat verify.log)"
+
+# find WHAT PATTERN: verify must exit with 1 and have a finding that matches; then the run is made whole again.
+found=0
+find_damage() {
+    local code=0
+    "$gridfold" verify run >verify.log 2>err.log || code=$?
+    [ "$code" -eq 1 ] && [ ! -s err.log ] || fail "$1: exit code $code: $(cat verify.log err.log)"
+    grep -qE -- "$2" verify.log || fail "$1: no finding '$2' among: $(cat verify.log)"
+    rm -rf run
+    cp -r whole run
+    found=$((found + 1))
+}
+cp -r run whole
+best=run/trials/$id/best.safetensors last=run/trials/$id/last.safetensors
+other=run/trials/$(awk -F, '$3 == "plain" && $4 == 0 { print $1 }' run/trials.csv)
+
+for file in epochs trials events folds; do
+    truncate -s -5 run/$file.csv
+    find_damage "torn $file.csv" "run/$file.csv: line [0-9]+ is torn"
+    rm run/$file.csv
+    find_damage "no $file.csv" "run/$file.csv is missing"
+    sed -i '3s/,/;/' run/$file.csv
+    find_damage "a field less in $file.csv" "run/$file.csv: line 3: [0-9]+ fields where the header has"
+    sed -i '1s/,/,x/' run/$file.csv
+    find_damage "another header in $file.csv" "run/$file.csv: line 1"
+    printf '\0\0\0\0' | dd of=run/$file.csv bs=1 seek=200 conv=notrunc status=none
+    find_damage "zeros in $file.csv" "run/$file.csv: line [0-9]+ holds bytes that are no text"
+done
+sed -i "0,/^$id,/{/^$id,/d}" run/epochs.csv
+find_damage "an epoch less" "trial $id: epoch 0 is missing"
+sed -i "/^$id,.*,1,[^,]*,/p" run/epochs.csv
+find_damage "an epoch twice" "trial $id: epoch [0-9] stands there twice"
+awk -F, -v OFS=, -v id="$id" '$1 == id && $4 == 2 { $10 = 0.0123 } 1' whole/epochs.csv >run/epochs.csv
+find_damage "another validation IoU" "trial $id: final_iou is .*, its epochs give 0.0123"
+awk -F, -v OFS=, -v id="$id" '$1 == id && $4 == 1 { $14 = 0.5 } 1' whole/epochs.csv >run/epochs.csv
+find_damage "another gradient norm" "last.safetensors: its epoch 1 is not that of epochs.csv"
+awk -F, -v OFS=, '$4 == 1 { $10 = 1.5 } 1' whole/epochs.csv >run/epochs.csv
+find_damage "an IoU of 1.5" "val_iou is 1.5, not a share"
+awk -F, -v OFS=, -v id="$id" '$1 == id { $8 = 0.99 } 1' whole/trials.csv >run/trials.csv
+find_damage "another best IoU" "trial $id: best_iou is 0.98999"
+awk -F, -v OFS=, -v id="$id" '$1 == id { $5 = 0.5 } 1' whole/trials.csv >run/trials.csv
+find_damage "another learning rate" "trial $id: its hyperparameters, fold and seed are those of trial"
+awk -F, -v OFS=, -v id="$id" '$1 == id { $7 = "dome" } 1' whole/trials.csv >run/trials.csv
+find_damage "no status" "'dome' is no status"
+tail -1 whole/trials.csv >>run/trials.csv
+find_damage "a row twice" "stands twice in optimized"
+sed -i '2s/,[0-9a-z]*$/,7/' run/folds.csv
+find_damage "another fold" "folds.csv: line 2: fold is '7', the dataset and the seed give"
+sed -i '1s/2026\|20/xx/;2s/^20/xx/' run/events.csv
+find_damage "no time" "events.csv: row 1: .* is no time"
+sed -i 's/^seed = 42/seed = 43/' run/sweep.ini
+find_damage "another seed" "those of trial"
+sed -i 's/^\[base\]/[bsae]/' run/sweep.ini
+find_damage "no section" "run/sweep.ini:[0-9]+:"
+rm run/sweep.ini
+find_damage "no sweep.ini" "sweep.ini"
+echo nonsense >>run/manifest.ini
+find_damage "no INI" "manifest.ini: line [0-9]+ is no INI line"
+rm run/manifest.ini
+find_damage "no manifest.ini" "manifest.ini is missing"
+for file in $best $last; do
+    truncate -s -100 "$file"
+    find_damage "truncated $file" "$file: "
+    rm "$file"
+    find_damage "no $file" "$file is missing"
+    : >"$file"
+    find_damage "empty $file" "$file: "
+    cp "$other/$(basename "$file")" "$file"
+    find_damage "another trial's $file" "$file: its metadata say trial = [0-9a-f]*, not $id"
+    printf '\377\377\377\377\377\377\377\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 4000)) conv=notrunc status=none
+    find_damage "not a number in $file" "$file: .*(not finite|checksum)"
+done
+cp "$last" "$best"
+find_damage "last for best" "best.safetensors holds a trial under way"
+rm -r "run/trials/$id"
+find_damage "no folder of a trial" "$id/best.safetensors is missing"
+mkdir run/trials/0123456789abcdef
+find_damage "a stray folder" "run/trials/0123456789abcdef belongs to no trial"
+awk -F, '$3 != "plain"' whole/trials.csv >run/trials.csv
+awk -F, '$2 != "plain" || $4 < 2' whole/epochs.csv >run/epochs.csv
+"$gridfold" verify run >verify.log || fail "a run that goes on is not damaged: $(cat verify.log)"
+grep -q '^note: the run is not complete: 3 of 8 trials' verify.log || fail "no note of an incomplete run: $(cat verify.log)"
+mv tiles.safetensors elsewhere.safetensors
+rm -rf run && cp -r whole run
+"$gridfold" verify run >verify.log || fail "a run without its dataset is not damaged: $(cat verify.log)"
+grep -q '^note: the dataset cannot be compared: .*tiles.safetensors' verify.log || fail "no note of a lost dataset: $(cat verify.log)"
+mv elsewhere.safetensors tiles.safetensors
+echo "after a run: status, trials, best; verify found $found of $found damages"
