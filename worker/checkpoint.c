@@ -63,6 +63,7 @@ static enum status add_metadata(safetensors_writer *w, const struct checkpoint_c
                                 struct error *err) {
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->trial->seed);
+    TRY(safetensors_add_checksum(w, err));
     TRY(safetensors_add_metadata(w, "format", FORMAT, err));
     TRY(safetensors_add_metadata(w, "trial", c->trial->id, err));
     TRY(safetensors_add_metadata(w, "seed", seed, err));
@@ -99,17 +100,17 @@ static struct source *sources_create(network *net, enum network_arena arena, boo
     return s;
 }
 
-enum status checkpoint_write_best(const char *path, const struct checkpoint_context *c, network *net,
+enum status checkpoint_write_best(struct file_replace *f, const struct checkpoint_context *c, network *net,
                                   const struct training_state *state, struct error *err) {
     int64_t batches = (int64_t)(state->best_epoch + 1) * c->steps_per_epoch;
     safetensors_writer *w = NULL;
     struct source *sources = sources_create(net, ARENA_PARAM, true);
-    enum status status = sources ? safetensors_writer_create(&w, err) : error_memory(err, path);
+    enum status status = sources ? safetensors_writer_create(&w, err) : error_memory(err, f->path);
     if (status != STATUS_OK)
         goto fail;
     TRY_OR_FAIL(add_metadata(w, c, state->best_epoch, state->best_iou, err));
     TRY_OR_FAIL(add_state_dict(w, sources, network_tensor_count(net), &batches, err));
-    status = safetensors_write(w, path, err);
+    status = safetensors_write_into(w, f, err);
 fail:
     safetensors_writer_destroy(w);
     free(sources);
@@ -175,7 +176,7 @@ static void progress_unpack(const double *v, struct training_state *s, network *
     s->best_epoch = (int)v[12];
 }
 
-enum status checkpoint_write_last(const char *path, const struct checkpoint_context *c, network *net,
+enum status checkpoint_write_last(struct file_replace *f, const struct checkpoint_context *c, network *net,
                                   const struct training_state *state, struct error *err) {
     int count = network_tensor_count(net);
     bool adamw = c->trial->hp.optimizer == OPTIMIZER_ADAMW;
@@ -188,7 +189,7 @@ enum status checkpoint_write_last(const char *path, const struct checkpoint_cont
                   *moment2 = sources_create(net, ARENA_MOMENT2, false);
     safetensors_writer *w = NULL;
     enum status status =
-        history && params && moment1 && moment2 ? safetensors_writer_create(&w, err) : error_memory(err, path);
+        history && params && moment1 && moment2 ? safetensors_writer_create(&w, err) : error_memory(err, f->path);
     if (status != STATUS_OK)
         goto fail;
     history_pack(state, history);
@@ -201,7 +202,7 @@ enum status checkpoint_write_last(const char *path, const struct checkpoint_cont
     TRY_OR_FAIL(add_moments(w, moment1, count, "moment1", err));
     if (adamw)
         TRY_OR_FAIL(add_moments(w, moment2, count, "moment2", err));
-    status = safetensors_write(w, path, err);
+    status = safetensors_write_into(w, f, err);
 fail:
     safetensors_writer_destroy(w);
     free(history);
@@ -284,11 +285,34 @@ static enum status load_all(const safetensors *file, const char *path, const str
     return STATUS_OK;
 }
 
+static enum status check_whole(const safetensors *file, const char *path, struct error *err) {
+    bool there;
+    TRY(safetensors_verify(file, &there, err));
+    return there ? STATUS_OK : error_set(err, STATUS_FORMAT, "checkpoint %s has no checksum", path);
+}
+
 enum status checkpoint_resume(const char *path, const struct trial *trial, network *net, struct training_state *state,
                               struct error *err) {
     safetensors *file = NULL;
     TRY(safetensors_open(path, &file, err));
-    enum status status = load_all(file, path, trial, net, state, err);
+    enum status status = check_whole(file, path, err);
+    if (status == STATUS_OK)
+        status = load_all(file, path, trial, net, state, err);
+    safetensors_close(file);
+    return status;
+}
+
+enum status checkpoint_best_epoch(const char *path, const struct trial *trial, bool whole, int *epoch,
+                                  struct error *err) {
+    safetensors *file = NULL;
+    TRY(safetensors_open(path, &file, err));
+    enum status status = check_trial(file, path, trial, err);
+    if (status == STATUS_OK && whole)
+        status = check_whole(file, path, err);
+    const char *text = status == STATUS_OK ? safetensors_metadata(file, "epoch") : NULL;
+    if (status == STATUS_OK && !text)
+        status = error_set(err, STATUS_FORMAT, "checkpoint %s does not say its epoch", path);
+    *epoch = text ? (int)strtol(text, NULL, 10) : -1;
     safetensors_close(file);
     return status;
 }

@@ -62,13 +62,20 @@ struct checkpoint_context {
     int steps_per_epoch; // batches of training, for num_batches_tracked
 };
 
-// The model at its best epoch, from the network's snapshot; the live weights when `snapshot` is false.
-NODISCARD enum status checkpoint_write_best(const char *path, const struct checkpoint_context *context, network *net,
-                                            const struct training_state *state, struct error *err);
-NODISCARD enum status checkpoint_write_last(const char *path, const struct checkpoint_context *context, network *net,
-                                            const struct training_state *state, struct error *err);
+// Write into a file that the caller has begun: the model at its best epoch, from the network's snapshot, or all of the
+// training state. Both have a checksum.
+NODISCARD enum status checkpoint_write_best(struct file_replace *f, const struct checkpoint_context *context,
+                                            network *net, const struct training_state *state, struct error *err);
+NODISCARD enum status checkpoint_write_last(struct file_replace *f, const struct checkpoint_context *context,
+                                            network *net, const struct training_state *state, struct error *err);
 
-// Restores network and state (history has room for hp.epochs). STATUS_MISMATCH when the file is of another trial.
+// The epoch whose weights best.safetensors holds. STATUS_FORMAT when its checksum says that it is damaged (looked at
+// only with `whole`, since that reads all of it), STATUS_MISMATCH when it is of another trial, STATUS_NOT_FOUND.
+NODISCARD enum status checkpoint_best_epoch(const char *path, const struct trial *trial, bool whole, int *epoch,
+                                            struct error *err);
+
+// Restores network and state (history has room for hp.epochs). STATUS_FORMAT when the file is damaged: its checksum
+// says so, or it has none. STATUS_MISMATCH when it is of another trial. Both may be half restored then.
 NODISCARD enum status checkpoint_resume(const char *path, const struct trial *trial, network *net,
                                         struct training_state *state, struct error *err);
 

@@ -39,6 +39,7 @@ static enum status settle(struct evaluation *e, struct error *err) {
     info->model.skip = (enum skip_aggregation)hp.skip_aggregation;
     info->model.image_size = hp.image_size;
     TRY(safetensors_open(c->checkpoint, &e->file, err));
+    TRY(safetensors_verify(e->file, NULL, err));
     TRY(checkpoint_inspect(e->file, c->checkpoint, info, err));
     if (c->sampling >= 0)
         info->sampling = (enum temporal_sampling)c->sampling;

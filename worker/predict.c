@@ -48,6 +48,7 @@ static enum status settle(struct prediction *p, struct error *err) {
     p->info.model.skip = (enum skip_aggregation)hp.skip_aggregation;
     p->info.model.image_size = hp.image_size;
     TRY(safetensors_open(c->checkpoint, &p->file, err));
+    TRY(safetensors_verify(p->file, NULL, err));
     TRY(checkpoint_inspect(p->file, c->checkpoint, &p->info, err));
     if (c->sampling >= 0)
         p->info.sampling = (enum temporal_sampling)c->sampling;

@@ -87,7 +87,7 @@ enum status pretrained_load(const char *path, const dataset *ds, enum conv1_rgb 
     TRY(safetensors_open(path, &file, err));
     int conv1 = network_tensor_find(net, "encoder.conv1.weight");
     float *buffer = malloc(network_tensor_at(net, conv1)->count * sizeof *buffer);
-    enum status status = buffer ? STATUS_OK : error_memory(err, "pretrained encoder");
+    enum status status = buffer ? safetensors_verify(file, NULL, err) : error_memory(err, "pretrained encoder");
     for (int i = 0; status == STATUS_OK && i < network_tensor_count(net); i++)
         if (strncmp(network_tensor_at(net, i)->key, PREFIX, strlen(PREFIX)) == 0)
             status = load_one(file, path, ds, rule, seed, net, i, buffer, err);

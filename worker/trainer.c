@@ -5,23 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "worker/checkpoint.h"
 #include "worker/pretrained.h"
 #include "worker/schedule.h"
-#include "worker/trainer_prepare.h"
-
-// One trial under way.
-struct session {
-    trainer *t;
-    const struct trial *trial;
-    const struct trainer_hooks *hooks;
-    struct checkpoint_context context;
-    struct training_state state;
-    struct optimizer_config optimizer;
-    char best_path[PATH_SIZE], last_path[PATH_SIZE];
-    bool best_pending; // a new best stands in the snapshot but not on disk
-    double epoch_began, last_written;
-};
+#include "worker/trainer_session.h"
 
 const char *trial_status_name(enum trial_status status) {
     static const char *const names[] = {"done", "failed", "diverged", "stopped"};
@@ -48,7 +34,9 @@ static struct optimizer_config trial_optimizer(const struct hyperparameters *hp)
 static enum status load_file(const char *path, network *net, struct error *err) {
     safetensors *file = NULL;
     TRY(safetensors_open(path, &file, err));
-    enum status status = checkpoint_load(file, net, err);
+    enum status status = safetensors_verify(file, NULL, err);
+    if (status == STATUS_OK)
+        status = checkpoint_load(file, net, err);
     safetensors_close(file);
     return status;
 }
@@ -69,27 +57,27 @@ static enum status start_fresh(struct session *s, struct error *err) {
     return STATUS_OK;
 }
 
-// The best checkpoint is written before the last one, so a resumable `last` always has its `best` beside it; anything
-// else starts anew.
-static bool try_resume(struct session *s) {
-    struct error ignored;
-    safetensors *best = NULL;
-    if (!file_exists(s->last_path) ||
-        checkpoint_resume(s->last_path, s->trial, s->t->net, &s->state, &ignored) != STATUS_OK)
-        return false;
-    if (s->state.best_epoch >= 0 && safetensors_open(s->best_path, &best, &ignored) != STATUS_OK)
-        return false;
-    safetensors_close(best);
-    for (int i = 0; i < s->state.history_count; i++)
-        s->hooks->epoch(s->hooks->context, s->trial, &s->state.history[i], true, 0);
-    return true;
+// Commits what has been written with `status`, or abandons it.
+static enum status finish_checkpoint(const struct session *s, struct file_replace *f, enum status status,
+                                     const char *keep, struct error *err) {
+    if (status == STATUS_OK)
+        return trial_folder_commit(&s->folder, f, keep, err);
+    file_replace_abandon(f);
+    return status;
 }
 
+// Best before last: a `last` that can be resumed always has its best beside it.
 static enum status write_checkpoints(struct session *s, struct error *err) {
-    if (s->best_pending)
-        TRY(checkpoint_write_best(s->best_path, &s->context, s->t->net, &s->state, err));
+    struct file_replace f;
+    if (s->best_pending) {
+        TRY(file_replace_begin(&f, s->folder.best, err));
+        enum status status = checkpoint_write_best(&f, &s->context, s->t->net, &s->state, err);
+        TRY(finish_checkpoint(s, &f, status, NULL, err));
+    }
     s->best_pending = false;
-    TRY(checkpoint_write_last(s->last_path, &s->context, s->t->net, &s->state, err));
+    TRY(file_replace_begin(&f, s->folder.last, err));
+    enum status status = checkpoint_write_last(&f, &s->context, s->t->net, &s->state, err);
+    TRY(finish_checkpoint(s, &f, status, s->folder.previous, err));
     s->last_written = now();
     return STATUS_OK;
 }
@@ -201,9 +189,7 @@ static void fill_result(const struct session *s, enum status status, const struc
 static enum status run_session(struct session *s, struct error *err) {
     const struct trial *trial = s->trial;
     TRY(trainer_prepare(s->t, trial, err));
-    TRY(file_make_directories(trial->folder, err));
-    TRY(path_join(s->best_path, trial->folder, "best.safetensors", err));
-    TRY(path_join(s->last_path, trial->folder, "last.safetensors", err));
+    TRY(trial_folder_claim(trial->folder, &s->folder, err));
     s->state.history = calloc((size_t)trial->hp.epochs, sizeof *s->state.history);
     if (!s->state.history)
         return error_memory(err, "epoch history");
@@ -214,15 +200,18 @@ static enum status run_session(struct session *s, struct error *err) {
                                              .ds = s->t->ds,
                                              .normalization = loader_normalization(s->t->l),
                                              .steps_per_epoch = (samples + batch - 1) / batch};
-    if (!try_resume(s))
+    if (!session_resume(s))
         TRY(start_fresh(s, err));
-    enum status status = train_epochs(s, err);
+    enum status status = train_epochs(s, err), written = STATUS_OK;
     struct error second;
-    if (status == STATUS_DIVERGED && write_checkpoints(s, &second) != STATUS_OK) {
-        *err = second;
-        return second.status;
-    }
-    return status;
+    if (status == STATUS_DIVERGED)
+        written = write_checkpoints(s, &second);
+    if (written == STATUS_OK && (status == STATUS_OK || status == STATUS_DIVERGED))
+        written = session_finish(s, &second);
+    if (written == STATUS_OK)
+        return status;
+    *err = second;
+    return written;
 }
 
 enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
@@ -235,7 +224,8 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
     fill_result(&s, status, &reason, result);
     free(s.state.history);
     // A full disk, a lost mount or memory that others hold is no verdict on the hyperparameters: the caller must hear.
-    if (status == STATUS_IO || status == STATUS_MEMORY || status == STATUS_INTERNAL) {
+    // And a trial that is another trainer's by now has its verdict there.
+    if (status == STATUS_IO || status == STATUS_MEMORY || status == STATUS_INTERNAL || status == STATUS_LOST) {
         *err = reason;
         return status;
     }

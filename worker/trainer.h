@@ -56,10 +56,10 @@ typedef struct trainer trainer;
 NODISCARD enum status trainer_create(trainer **t, struct error *err);
 void trainer_destroy(trainer *t);
 
-// Runs or resumes the trial (from folder/last.safetensors when it is there; a damaged one, or one of another trial,
-// starts the trial anew). A trial that cannot be trained is a result (failed, diverged) and not an error of this
-// function, which fails only when no result could be established: STATUS_IO (a full disk, a lost mount), STATUS_MEMORY
-// (the host's or the device's: alone there, the trial may fit), STATUS_INTERNAL.
+// Runs or resumes the trial (from folder/last.safetensors when it is there, from the one before it when that one is
+// damaged; a folder with neither starts the trial anew). A trial that cannot be trained is a result (failed, diverged)
+// and not an error of this function, which fails only when no result could be established: STATUS_IO (a full disk, a
+// lost mount), STATUS_MEMORY (the host's or the device's: alone there, the trial may fit), STATUS_INTERNAL.
 NODISCARD enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
                                   struct trial_result *result, struct error *err);
 

@@ -1,5 +1,6 @@
 #include "model/base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TEMPORARY ".tmp-"
 
 bool file_exists(const char *path) {
     return access(path, F_OK) == 0;
@@ -50,15 +53,21 @@ enum status file_read(const char *path, char **text, size_t *bytes, struct error
     return STATUS_OK;
 }
 
+static enum status cannot_write(const struct file_replace *f, struct error *err) {
+    return error_set(err, STATUS_IO, "cannot write %s: %s", f->path, strerror(errno));
+}
+
 enum status file_replace_begin(struct file_replace *f, const char *path, struct error *err) {
+    char host[65] = "";
+    gethostname(host, sizeof host - 1);
     int a = snprintf(f->path, sizeof f->path, "%s", path);
-    int b = snprintf(f->temporary, sizeof f->temporary, "%s.tmp-%ld", path, (long)getpid());
+    int b = snprintf(f->temporary, sizeof f->temporary, "%s" TEMPORARY "%s-%ld", path, host, (long)getpid());
     f->fd = -1;
     if (a < 0 || b < 0 || (size_t)b >= sizeof f->temporary)
         return error_set(err, STATUS_INVALID, "path too long: %s", path);
     f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (f->fd < 0)
-        return error_set(err, STATUS_IO, "cannot write %s: %s", f->temporary, strerror(errno));
+        return cannot_write(f, err);
     return STATUS_OK;
 }
 
@@ -69,35 +78,64 @@ enum status file_replace_write(struct file_replace *f, const void *data, size_t 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return error_set(err, STATUS_IO, "cannot write %s: %s", f->temporary, strerror(errno));
+            return cannot_write(f, err);
         p += n;
         bytes -= (size_t)n;
     }
     return STATUS_OK;
 }
 
-// The rename itself must reach the disk: fsync the folder.
-static void sync_folder_of(const char *path) {
+enum status file_replace_patch(struct file_replace *f, size_t offset, const void *data, size_t bytes,
+                               struct error *err) {
+    const char *p = data;
+    while (bytes > 0) {
+        ssize_t n = pwrite(f->fd, p, bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return cannot_write(f, err);
+        p += n;
+        offset += (size_t)n;
+        bytes -= (size_t)n;
+    }
+    return STATUS_OK;
+}
+
+enum status file_replace_sync(struct file_replace *f, struct error *err) {
+    int reason = fsync(f->fd) == 0 ? 0 : errno;
+    if (close(f->fd) != 0 && reason == 0)
+        reason = errno;
+    f->fd = -1;
+    if (reason == 0)
+        return STATUS_OK;
+    errno = reason;
+    return cannot_write(f, err);
+}
+
+// The rename itself must reach the disk: fsync the folder. Some file systems cannot, and say so.
+static enum status sync_folder_of(const char *path, struct error *err) {
     char copy[PATH_SIZE];
     snprintf(copy, sizeof copy, "%s", path);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)!fsync(fd);
-        close(fd);
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)) {
+        enum status status = error_set(err, STATUS_IO, "cannot write %s: its folder: %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return status;
     }
+    close(fd);
+    return STATUS_OK;
 }
 
 enum status file_replace_commit(struct file_replace *f, struct error *err) {
-    bool ok = fsync(f->fd) == 0;
-    ok = close(f->fd) == 0 && ok;
-    f->fd = -1;
-    if (!ok || rename(f->temporary, f->path) != 0) {
-        enum status status = error_set(err, STATUS_IO, "cannot write %s: %s", f->path, strerror(errno));
+    enum status status = f->fd >= 0 ? file_replace_sync(f, err) : STATUS_OK;
+    if (status == STATUS_OK && rename(f->temporary, f->path) != 0)
+        status = cannot_write(f, err);
+    if (status != STATUS_OK) {
         unlink(f->temporary);
         return status;
     }
-    sync_folder_of(f->path);
-    return STATUS_OK;
+    return sync_folder_of(f->path, err);
 }
 
 void file_replace_abandon(struct file_replace *f) {
@@ -116,6 +154,16 @@ enum status file_write(const char *path, const void *data, size_t bytes, struct 
         return status;
     }
     return file_replace_commit(&f, err);
+}
+
+void file_remove_temporaries(const char *folder) {
+    DIR *d = opendir(folder);
+    if (!d)
+        return;
+    for (struct dirent *e = readdir(d); e; e = readdir(d))
+        if (strstr(e->d_name, TEMPORARY))
+            unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
 }
 
 enum status file_make_directories(const char *path, struct error *err) {

@@ -16,20 +16,29 @@ bool file_is_directory(const char *path);
 // Reads all of `path`; *text ends with a NUL that *bytes (may be NULL) does not count.
 NODISCARD enum status file_read(const char *path, char **text, size_t *bytes, struct error *err);
 
-// A file that takes its name only when it is whole: written as PATH.tmp-<pid>, fsync'ed, renamed over PATH, folder
-// fsync'ed. Use: file_replace_begin, write() to the descriptor, then commit, or abandon on failure. Both close the
-// descriptor.
+// A file that takes its name only when it is whole: written as PATH.tmp-<host>-<pid>, fsync'ed, renamed over PATH,
+// folder fsync'ed. Use: file_replace_begin, file_replace_write, then commit, or abandon on failure. Both close the
+// descriptor. A failed write or fsync leaves PATH as it was.
 struct file_replace {
     int fd;
     char path[PATH_SIZE], temporary[PATH_SIZE];
 };
 NODISCARD enum status file_replace_begin(struct file_replace *f, const char *path, struct error *err);
 NODISCARD enum status file_replace_write(struct file_replace *f, const void *data, size_t bytes, struct error *err);
+// Over what has been written already.
+NODISCARD enum status file_replace_patch(struct file_replace *f, size_t offset, const void *data, size_t bytes,
+                                         struct error *err);
+// All that has been written is on disk, still under the temporary name. What is to be looked at before the file takes
+// its name is best looked at now; commit does without.
+NODISCARD enum status file_replace_sync(struct file_replace *f, struct error *err);
 NODISCARD enum status file_replace_commit(struct file_replace *f, struct error *err);
 void file_replace_abandon(struct file_replace *f);
 
 // The three steps at once.
 NODISCARD enum status file_write(const char *path, const void *data, size_t bytes, struct error *err);
+
+// Removes what writers that were killed have left of file_replace in a folder. The folder's files must be the caller's.
+void file_remove_temporaries(const char *folder);
 
 // mkdir -p.
 NODISCARD enum status file_make_directories(const char *path, struct error *err);

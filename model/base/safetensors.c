@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/base/safetensors_checksum.h"
 #include "model/base/safetensors_measure.h"
 
 enum { LENGTH_BYTES = 8, SHAPE_TEXT_SIZE = 128 };
@@ -62,8 +63,9 @@ struct by_name {
 
 struct safetensors {
     char *path;
+    int fd;
     void *map;
-    size_t bytes;
+    size_t bytes, header_bytes;
     json_t *header; // owns names and metadata
     size_t count;
     struct entry *entries;   // in file order
@@ -95,14 +97,12 @@ static void *map_descriptor(safetensors *f, int fd, struct error *err) {
 }
 
 static void *map_file(safetensors *f, struct error *err) {
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    f->fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (f->fd < 0) {
         error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", f->path, strerror(errno));
         return NULL;
     }
-    void *map = map_descriptor(f, fd, err);
-    close(fd);
-    return map;
+    return map_descriptor(f, f->fd, err);
 }
 
 static enum status parse_header(safetensors *f, size_t *data_start, struct error *err) {
@@ -122,6 +122,7 @@ static enum status parse_header(safetensors *f, size_t *data_start, struct error
         return error_set(err, STATUS_FORMAT, "%s: header is not valid JSON: %s", f->path, e.text);
     if (!json_is_object(f->header))
         return error_set(err, STATUS_FORMAT, "%s: header is not a JSON object", f->path);
+    f->header_bytes = (size_t)length;
     *data_start = LENGTH_BYTES + (size_t)length;
     return STATUS_OK;
 }
@@ -280,6 +281,7 @@ enum status safetensors_open(const char *path, safetensors **file, struct error 
         free(f);
         return error_memory(err, path);
     }
+    f->fd = -1;
     enum status status;
     size_t data_start = 0;
     f->map = map_file(f, err);
@@ -306,6 +308,8 @@ void safetensors_close(safetensors *file) {
     json_decref(file->header);
     if (file->map)
         munmap(file->map, file->bytes);
+    if (file->fd >= 0)
+        close(file->fd);
     free(file->path);
     free(file);
 }
@@ -329,6 +333,15 @@ const struct safetensors_tensor *safetensors_find(const safetensors *file, const
 
 const char *safetensors_metadata(const safetensors *file, const char *key) {
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
+}
+
+// By reading, not through the map: a page that cannot be read is then an error and no signal.
+enum status safetensors_verify(const safetensors *file, bool *there, struct error *err) {
+    bool has_checksum = false;
+    enum status status = checksum_verify(file->fd, file->path, file->header_bytes, &has_checksum, err);
+    if (there)
+        *there = has_checksum;
+    return status;
 }
 
 enum status safetensors_expect(const safetensors *file, const char *name, enum dtype dtype, int rank,

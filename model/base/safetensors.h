@@ -6,10 +6,11 @@
 #ifndef GRIDFOLD_MODEL_BASE_SAFETENSORS_H
 #define GRIDFOLD_MODEL_BASE_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/base/status.h"
+#include "model/base/file.h"
 
 enum dtype { DTYPE_F32, DTYPE_F64, DTYPE_F16, DTYPE_BF16, DTYPE_I64, DTYPE_I32, DTYPE_U8, DTYPE_BOOL };
 enum { TENSOR_MAX_RANK = 8 };
@@ -39,6 +40,10 @@ const struct safetensors_tensor *safetensors_at(const safetensors *file, size_t 
 const struct safetensors_tensor *safetensors_find(const safetensors *file, const char *name); // NULL: absent
 const char *safetensors_metadata(const safetensors *file, const char *key);                   // NULL: absent
 
+// Reads the whole file and compares it with the checksum that it says of itself: STATUS_FORMAT when it is damaged,
+// STATUS_IO when it cannot be read. *there (may be NULL): it has one; files of other programs have none, and pass.
+NODISCARD enum status safetensors_verify(const safetensors *file, bool *there, struct error *err);
+
 // As _find, but absent or of another dtype or shape is an error that names file, tensor, what was wanted and what is
 // there.
 NODISCARD enum status safetensors_expect(const safetensors *file, const char *name, enum dtype dtype, int rank,
@@ -60,7 +65,11 @@ typedef void safetensors_fill(void *context, void *buffer);
 NODISCARD enum status safetensors_add_filled(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
                                              const int64_t *shape, safetensors_fill *fill, void *context,
                                              struct error *err);
+// The file will have a checksum of all its bytes in its metadata ("checksum").
+NODISCARD enum status safetensors_add_checksum(safetensors_writer *writer, struct error *err);
 // Tensors in the order added, metadata sorted by key: the same content gives the same bytes.
 NODISCARD enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err);
+// The same into a file that the caller has begun and will commit or abandon.
+NODISCARD enum status safetensors_write_into(safetensors_writer *writer, struct file_replace *f, struct error *err);
 
 #endif

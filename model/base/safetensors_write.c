@@ -4,6 +4,7 @@
 
 #include "model/base/file.h"
 #include "model/base/safetensors.h"
+#include "model/base/safetensors_checksum.h"
 #include "model/base/safetensors_measure.h"
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8 };
@@ -20,6 +21,7 @@ struct safetensors_writer {
     json_t *metadata; // key -> text
     struct chunk *chunks;
     size_t count, capacity, offset;
+    bool checksummed;
 };
 
 enum status safetensors_writer_create(safetensors_writer **writer, struct error *err) {
@@ -51,6 +53,11 @@ enum status safetensors_add_metadata(safetensors_writer *writer, const char *key
     if (json_object_set_new(writer->metadata, key, json_string(text)) != 0)
         return error_set(err, STATUS_INVALID, "metadata '%s' is not UTF-8 text", key);
     return STATUS_OK;
+}
+
+enum status safetensors_add_checksum(safetensors_writer *writer, struct error *err) {
+    writer->checksummed = true;
+    return safetensors_add_metadata(writer, CHECKSUM_KEY, CHECKSUM_NAME CHECKSUM_ZEROS, err);
 }
 
 static bool grow_chunks(safetensors_writer *w) {
@@ -143,23 +150,35 @@ static char *header_text(const safetensors_writer *w) {
     return text;
 }
 
-static enum status write_header(struct file_replace *f, const char *text, struct error *err) {
+// A file that is being written, and the checksum of what has been written so far (NULL: none is wanted).
+struct output {
+    struct file_replace *file;
+    checksum *sum;
+};
+
+static enum status put(struct output *o, const void *data, size_t bytes, struct error *err) {
+    if (o->sum && bytes > 0)
+        checksum_add(o->sum, data, bytes);
+    return file_replace_write(o->file, data, bytes, err);
+}
+
+static enum status write_header(struct output *o, const char *text, struct error *err) {
     size_t used = strlen(text), padding = (HEADER_ALIGNMENT - used % HEADER_ALIGNMENT) % HEADER_ALIGNMENT;
     uint64_t length = used + padding;
     unsigned char prefix[LENGTH_BYTES];
     for (int i = 0; i < LENGTH_BYTES; i++)
         prefix[i] = (unsigned char)(length >> (8 * i));
-    TRY(file_replace_write(f, prefix, sizeof prefix, err));
-    TRY(file_replace_write(f, text, used, err));
-    return file_replace_write(f, "        ", padding, err);
+    TRY(put(o, prefix, sizeof prefix, err));
+    TRY(put(o, text, used, err));
+    return put(o, "        ", padding, err);
 }
 
 // `buffer` holds the largest filled tensor.
-static enum status write_chunk(struct file_replace *f, const struct chunk *chunk, void *buffer, struct error *err) {
+static enum status write_chunk(struct output *o, const struct chunk *chunk, void *buffer, struct error *err) {
     if (!chunk->fill)
-        return file_replace_write(f, chunk->data, chunk->bytes, err);
+        return put(o, chunk->data, chunk->bytes, err);
     chunk->fill(chunk->context, buffer);
-    return file_replace_write(f, buffer, chunk->bytes, err);
+    return put(o, buffer, chunk->bytes, err);
 }
 
 static size_t largest_filled(const safetensors_writer *w) {
@@ -170,25 +189,37 @@ static size_t largest_filled(const safetensors_writer *w) {
     return largest;
 }
 
-enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err) {
+static enum status write_all(safetensors_writer *writer, struct output *o, const char *text, void *buffer,
+                             struct error *err) {
+    TRY(write_header(o, text, err));
+    for (size_t i = 0; i < writer->count; i++)
+        TRY(write_chunk(o, &writer->chunks[i], buffer, err));
+    if (!o->sum)
+        return STATUS_OK;
+    char digits[CHECKSUM_DIGITS + 1];
+    checksum_digits(o->sum, digits);
+    size_t at = (size_t)(checksum_find(text, strlen(text)) - text);
+    return file_replace_patch(o->file, LENGTH_BYTES + at, digits, CHECKSUM_DIGITS, err);
+}
+
+enum status safetensors_write_into(safetensors_writer *writer, struct file_replace *f, struct error *err) {
     char *text = header_text(writer);
     void *buffer = malloc(largest_filled(writer));
+    struct output o = {.file = f, .sum = writer->checksummed ? checksum_create() : NULL};
+    bool ready = text && buffer && (o.sum || !writer->checksummed);
+    enum status status = ready ? write_all(writer, &o, text, buffer, err) : error_memory(err, f->path);
+    checksum_destroy(o.sum);
+    free(text);
+    free(buffer);
+    return status;
+}
+
+enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err) {
     struct file_replace f;
-    enum status status = text && buffer ? file_replace_begin(&f, path, err) : error_memory(err, path);
-    if (status != STATUS_OK) {
-        free(text);
-        free(buffer);
-        return status;
-    }
-    TRY_OR_FAIL(write_header(&f, text, err));
-    for (size_t i = 0; i < writer->count; i++)
-        TRY_OR_FAIL(write_chunk(&f, &writer->chunks[i], buffer, err));
-    free(text);
-    free(buffer);
-    return file_replace_commit(&f, err);
-fail:
-    free(text);
-    free(buffer);
+    TRY(file_replace_begin(&f, path, err));
+    enum status status = safetensors_write_into(writer, &f, err);
+    if (status == STATUS_OK)
+        return file_replace_commit(&f, err);
     file_replace_abandon(&f);
     return status;
 }

@@ -220,6 +220,58 @@ static void tensors_made_while_writing_read_back(void **state) {
     safetensors_close(file);
 }
 
+static void write_checksummed(void) {
+    struct error err = {0};
+    safetensors_writer *w = NULL;
+    int size = 700;
+    assert_int_equal(safetensors_writer_create(&w, &err), STATUS_OK);
+    assert_int_equal(safetensors_add_metadata(w, "note", "\"checksum\":\"xxh3-128:", &err), STATUS_OK); // none
+    assert_int_equal(safetensors_add_checksum(w, &err), STATUS_OK);
+    assert_int_equal(safetensors_add_metadata(w, "zebra", "last", &err), STATUS_OK);
+    assert_int_equal(safetensors_add(w, "b", DTYPE_U8, 1, (int64_t[]){3}, bytes, &err), STATUS_OK);
+    assert_int_equal(safetensors_add_filled(w, "f", DTYPE_F32, 1, (int64_t[]){size}, fill_squares, &size, &err),
+                     STATUS_OK);
+    assert_int_equal(safetensors_write(w, path, &err), STATUS_OK);
+    safetensors_writer_destroy(w);
+}
+
+static enum status verify(bool *there) {
+    struct error err = {0};
+    safetensors *file = NULL;
+    enum status status = safetensors_open(path, &file, &err);
+    if (status == STATUS_OK)
+        status = safetensors_verify(file, there, &err);
+    safetensors_close(file);
+    return status;
+}
+
+// Every byte of the file counts, those of the checksum itself among them.
+static void a_damaged_byte_is_found(void **state) {
+    (void)state;
+    bool there = false;
+    struct error err = {0};
+    write_checksummed();
+    assert_int_equal(verify(&there), STATUS_OK);
+    assert_true(there);
+    char *text;
+    size_t size;
+    assert_int_equal(file_read(path, &text, &size, &err), STATUS_OK);
+    for (size_t i = 0; i < size; i++) {
+        text[i] = (char)(text[i] ^ 1);
+        assert_int_equal(file_write(path, text, size, &err), STATUS_OK);
+        text[i] = (char)(text[i] ^ 1);
+        // A header in which the word "checksum" is another has none: that such a file is not trusted is the caller's.
+        if (verify(&there) == STATUS_OK && there)
+            fail_msg("byte %zu may be anything", i);
+    }
+    assert_int_equal(file_write(path, text, size, &err), STATUS_OK);
+    assert_int_equal(verify(&there), STATUS_OK);
+    free(text);
+    write_example(path);
+    assert_int_equal(verify(&there), STATUS_OK);
+    assert_false(there);
+}
+
 static void unwritable_folders_are_refused(void **state) {
     (void)state;
     write_example(path);
@@ -242,7 +294,7 @@ int main(void) {
         cmocka_unit_test(malformed_files_are_refused),           cmocka_unit_test(absent_and_short_files_are_refused),
         cmocka_unit_test(written_bytes_are_those_of_the_format), cmocka_unit_test(round_trip),
         cmocka_unit_test(tensors_made_while_writing_read_back),  cmocka_unit_test(expectations_name_both_sides),
-        cmocka_unit_test(unwritable_folders_are_refused),
+        cmocka_unit_test(unwritable_folders_are_refused),        cmocka_unit_test(a_damaged_byte_is_found),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

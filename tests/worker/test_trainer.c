@@ -17,6 +17,7 @@
 #include "worker/evaluate.h"
 #include "worker/pretrained.h"
 #include "worker/trainer.h"
+#include "worker/trial_folder.h"
 
 static char folder[] = "/tmp/gridfold-trainer-XXXXXX";
 static char dataset_file[PATH_SIZE];
@@ -29,11 +30,19 @@ static int set_up(void **state) {
     return 0;
 }
 
+static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int shell(const char *format, ...) {
+    char command[4 * PATH_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    return system(command);
+}
+
 static int tear_down(void **state) {
     (void)state;
-    char command[PATH_SIZE];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return shell("rm -rf '%s'", folder);
 }
 
 static struct trial small_trial(const char *name) {
@@ -64,6 +73,7 @@ static struct trial small_trial(const char *name) {
 struct log {
     int epochs, replayed, steps, stop_after; // stop_after steps; 0: never
     int signs;                               // of life: steps and batches of validation
+    const char *usurped;                     // the folder that another trainer claims in the middle
     struct epoch_metrics last;
 };
 
@@ -171,6 +181,83 @@ static void a_damaged_checkpoint_starts_anew(void **state) {
     assert_int_equal(run(t, &damaged, &again).status, TRIAL_DONE);
     assert_int_equal(again.replayed, 0);
     assert_same_file(&whole, &damaged, "best.safetensors");
+    trainer_destroy(t);
+}
+
+static void flip_last_byte(const struct trial *trial, const char *name) {
+    char path[PATH_SIZE + 64], *text;
+    size_t size;
+    struct error err;
+    snprintf(path, sizeof path, "%s/%s", trial->folder, name);
+    assert_int_equal(file_read(path, &text, &size, &err), STATUS_OK);
+    text[size - 1] = (char)(text[size - 1] ^ 64);
+    assert_int_equal(file_write(path, text, size, &err), STATUS_OK);
+    free(text);
+}
+
+static bool has_file(const struct trial *trial, const char *name) {
+    char path[PATH_SIZE + 64];
+    snprintf(path, sizeof path, "%s/%s", trial->folder, name);
+    return file_exists(path);
+}
+
+// Damage that leaves the file well-formed: found by its checksum. Stopped in the second epoch with a checkpoint after
+// every step, so that `last` and the one before it are of this epoch.
+static void damage_loses_one_checkpoint_at_most(void **state) {
+    (void)state;
+    static const struct {
+        const char *files[2];
+        int replayed;
+    } cases[] = {{{"last.safetensors", NULL}, 1},
+                 {{"last.safetensors", "last.previous.safetensors"}, 0},
+                 {{"best.safetensors", NULL}, 0}};
+    trainer *t = new_trainer();
+    struct trial whole = small_trial("whole");
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        char name[16];
+        snprintf(name, sizeof name, "flipped%zu", c);
+        struct trial damaged = small_trial(name);
+        damaged.checkpoint_seconds = 0;
+        struct log log = {.stop_after = 4}, again = {0};
+        assert_int_equal(run(t, &damaged, &log).status, TRIAL_STOPPED);
+        assert_true(has_file(&damaged, "last.previous.safetensors"));
+        for (int i = 0; i < 2 && cases[c].files[i]; i++)
+            flip_last_byte(&damaged, cases[c].files[i]);
+        assert_int_equal(run(t, &damaged, &again).status, TRIAL_DONE);
+        assert_int_equal(again.replayed, cases[c].replayed);
+        assert_same_file(&whole, &damaged, "best.safetensors");
+        assert_same_file(&whole, &damaged, "last.safetensors");
+        assert_false(has_file(&damaged, "last.previous.safetensors"));
+        assert_false(has_file(&damaged, "owner"));
+    }
+    trainer_destroy(t);
+}
+
+// What another trainer would do in the middle of an epoch.
+static void usurp(void *context) {
+    struct error err;
+    struct log *log = context;
+    struct trial_folder other;
+    if (++log->signs == 2)
+        assert_int_equal(trial_folder_claim(log->usurped, &other, &err), STATUS_OK);
+}
+
+static void a_trial_that_has_been_handed_on_is_left_alone(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct trial whole = small_trial("whole"), trial = small_trial("usurped");
+    struct log log = {.stop_after = 1}, again = {.usurped = trial.folder};
+    assert_int_equal(run(t, &trial, &log).status, TRIAL_STOPPED);
+    struct trainer_hooks hooks = {&again, on_epoch, NULL, usurp};
+    struct trial_result result;
+    struct error err;
+    assert_int_equal(shell("cp %s/last.safetensors %s/before", trial.folder, folder), 0);
+    assert_int_equal(trainer_run(t, &trial, &hooks, &result, &err), STATUS_LOST);
+    assert_non_null(strstr(err.message, "handed to another trainer: process "));
+    assert_int_equal(shell("cmp %s/last.safetensors %s/before", trial.folder, folder), 0);
+    assert_int_equal(run(t, &trial, &(struct log){0}).status, TRIAL_DONE);
+    assert_same_file(&whole, &trial, "last.safetensors");
+    assert_same_file(&whole, &trial, "best.safetensors");
     trainer_destroy(t);
 }
 
@@ -327,6 +414,8 @@ int main(void) {
         cmocka_unit_test(resume_is_exact_after_every_step),
         cmocka_unit_test(a_finished_trial_replays_its_epochs),
         cmocka_unit_test(a_damaged_checkpoint_starts_anew),
+        cmocka_unit_test(damage_loses_one_checkpoint_at_most),
+        cmocka_unit_test(a_trial_that_has_been_handed_on_is_left_alone),
         cmocka_unit_test(failures_are_results),
         cmocka_unit_test(a_checkpoint_evaluates_to_its_own_numbers),
         cmocka_unit_test(checkpoints_carry_what_pytorch_needs),

@@ -1,0 +1,29 @@
+// One trial under way: what the parts of the trainer share. Internal to it.
+#ifndef GRIDFOLD_WORKER_TRAINER_SESSION_H
+#define GRIDFOLD_WORKER_TRAINER_SESSION_H
+
+#include "worker/checkpoint.h"
+#include "worker/trainer_prepare.h"
+#include "worker/trial_folder.h"
+
+struct session {
+    trainer *t;
+    const struct trial *trial;
+    const struct trainer_hooks *hooks;
+    struct checkpoint_context context;
+    struct training_state state;
+    struct optimizer_config optimizer;
+    struct trial_folder folder;
+    bool best_pending; // a new best stands in the snapshot but not on disk
+    double epoch_began, last_written;
+};
+
+// Goes on from the folder's newest checkpoint that is whole and of this trial, and replays its epochs; says on stderr
+// what was wrong with those that were passed over. False: there is none, and network and state are to be made anew.
+bool session_resume(struct session *s);
+
+// The trial has been trained to its end and everything is written: makes sure that best.safetensors is this trainer's,
+// and tidies the folder. STATUS_LOST: it is not.
+NODISCARD enum status session_finish(const struct session *s, struct error *err);
+
+#endif
