@@ -18,6 +18,9 @@ target_link_libraries(gridfold_libcsv INTERFACE ${LIBCSV_LIBRARY})
 if(GRIDFOLD_GDAL)
     find_package(GDAL REQUIRED)
 endif()
+if(GRIDFOLD_CUDA)
+    find_package(CUDAToolkit 13 REQUIRED) # the runtime, linked statically
+endif()
 if(GRIDFOLD_ONEDNN)
     # Not find_package(dnnl): Debian's package file asks for OpenCL's headers, which nothing here needs.
     find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)

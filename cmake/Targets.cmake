@@ -1,8 +1,13 @@
 # Flags that every target of ours has, and the two helpers that declare one.
 set(GRIDFOLD_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla)
+set(GRIDFOLD_CXX_WARNINGS -Wall -Wextra -Wshadow)
 
 function(gridfold_flags target)
-    target_compile_options(${target} PRIVATE ${GRIDFOLD_WARNINGS} $<$<BOOL:${GRIDFOLD_WERROR}>:-Werror>)
+    target_compile_options(${target} PRIVATE
+        $<$<COMPILE_LANGUAGE:C>:${GRIDFOLD_WARNINGS}>
+        $<$<COMPILE_LANGUAGE:CXX>:${GRIDFOLD_CXX_WARNINGS}>
+        $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+        $<$<BOOL:${GRIDFOLD_WERROR}>:$<IF:$<COMPILE_LANGUAGE:CUDA>,-Werror=all-warnings,-Werror>>)
     target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
     target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR})
     if(GRIDFOLD_SANITIZE)

@@ -2,11 +2,14 @@
 
 #include <string.h>
 
-// Fastest first: "auto" takes the first.
+// Fastest first: "auto" takes the first that this machine can run.
 static const struct {
     const char *name;
     enum status (*create)(const struct backend_config *config, backend **b, struct error *err);
 } built[] = {
+#ifdef GRIDFOLD_CUDA
+    {"cuda", backend_cuda_create},
+#endif
 #ifdef GRIDFOLD_ONEDNN
     {"onednn", backend_onednn_create},
 #endif
@@ -14,21 +17,33 @@ static const struct {
 };
 
 const char *backend_list(void) {
+    return "reference"
 #ifdef GRIDFOLD_ONEDNN
-    return "reference, onednn";
-#else
-    return "reference";
+           ", onednn"
 #endif
+#ifdef GRIDFOLD_CUDA
+           ", cuda"
+#endif
+        ;
 }
 
 enum status backend_create(const char *name, const struct backend_config *config, backend **b, struct error *err) {
+    bool any = strcmp(name, "auto") == 0;
     if (config->threads < 1)
         return error_set(err, STATUS_INVALID, "backend %s: threads must be at least 1, not %d", name, config->threads);
-    for (size_t i = 0; i < sizeof built / sizeof *built; i++)
-        if (strcmp(name, "auto") == 0 || strcmp(name, built[i].name) == 0)
-            return built[i].create(config, b, err);
+    for (size_t i = 0; i < sizeof built / sizeof *built; i++) {
+        if (!any && strcmp(name, built[i].name) != 0)
+            continue;
+        enum status status = built[i].create(config, b, err);
+        if (!any || status != STATUS_UNSUPPORTED)
+            return status;
+    }
     return error_set(err, STATUS_UNSUPPORTED, "no backend \"%s\" in this build; it has: auto, %s", name,
                      backend_list());
+}
+
+enum status backend_finish(backend *b, struct error *err) {
+    return b->ops->finish ? b->ops->finish(b, err) : STATUS_OK;
 }
 
 void backend_destroy(backend *b) {

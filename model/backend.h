@@ -71,6 +71,9 @@ struct backend_ops {
     void (*release)(backend *b, void *memory);
     void (*zero)(backend *b, void *memory, size_t bytes);
     void (*copy)(backend *b, void *to, const void *from, size_t bytes); // backend memory to backend memory
+    // Waits until all that was asked for is done; fails with the first failure of what returns nothing. NULL where
+    // nothing can fail late (backend_finish).
+    enum status (*finish)(backend *b, struct error *err);
 
     // Activations: floats of a value with padding; from and to host (N,C,H,W) row-major.
     size_t (*activation_floats)(const backend *b, struct shape shape);
@@ -117,15 +120,18 @@ struct backend { // a backend's own state begins with this
     const struct backend_ops *ops;
 };
 
-// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", and "auto" (the
-// fastest there is). STATUS_UNSUPPORTED names those that this build has. Destroy with backend_destroy (NULL is fine).
+// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", "cuda", and
+// "auto" (the fastest there is: cuda where there is a device). STATUS_UNSUPPORTED names those that this build has, or
+// says that there is no device. Destroy with backend_destroy (NULL is fine).
 NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
                                      struct error *err);
 void backend_destroy(backend *b);
+NODISCARD enum status backend_finish(backend *b, struct error *err);
 const char *backend_list(void); // "reference, onednn"
 
 // The constructors behind the factory, each in its own room.
 NODISCARD enum status backend_reference_create(const struct backend_config *config, backend **b, struct error *err);
 NODISCARD enum status backend_onednn_create(const struct backend_config *config, backend **b, struct error *err);
+NODISCARD enum status backend_cuda_create(const struct backend_config *config, backend **b, struct error *err);
 
 #endif

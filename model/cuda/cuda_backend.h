@@ -35,7 +35,9 @@ struct cuda_backend {
 
     void *staging; // page-locked host memory, for copies from and to the host
     size_t staging_bytes;
-    struct cuda_workspace *workspace; // small device memory of the backend's own kernels (kernels.h)
+    struct cuda_workspace *workspace; // small device memory of the backend's own kernels (workspace.h)
+    uint8_t *mask;                    // of one batch, in device memory; grows
+    size_t mask_bytes;
 };
 
 static inline struct cuda_backend *cuda_backend_of(backend *b) {

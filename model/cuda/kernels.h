@@ -9,6 +9,8 @@
 
 #include "model/backend.h"
 
+struct cuda_workspace; // workspace.h
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -17,6 +19,39 @@ extern "C" {
 // n elements, n a multiple of 8, both 16-byte aligned. To bf16: round to nearest even.
 cudaError_t cuda_cast_to_bf16(size_t n, const float *from, void *to, cudaStream_t stream);
 cudaError_t cuda_cast_to_float(size_t n, const void *from, float *to, cudaStream_t stream);
+
+// ---- the operations, by what backend.h asks of op_forward and op_backward; scratch and saved as their _bytes say ----
+size_t cuda_batchnorm_saved_bytes(const struct op_desc *d);
+size_t cuda_batchnorm_scratch_bytes(const struct op_desc *d);
+cudaError_t cuda_batchnorm_forward(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                   struct cuda_workspace *w, cudaStream_t stream);
+cudaError_t cuda_batchnorm_backward(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                    struct cuda_workspace *w, cudaStream_t stream);
+size_t cuda_maxpool_saved_bytes(const struct op_desc *d);
+cudaError_t cuda_pool_forward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
+cudaError_t cuda_pool_backward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
+size_t cuda_temporal_max_saved_bytes(const struct op_desc *d); // at most 256 steps
+cudaError_t cuda_temporal_forward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
+cudaError_t cuda_temporal_backward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
+cudaError_t cuda_lstm_cell_forward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
+cudaError_t cuda_lstm_cell_backward(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                    cudaStream_t stream);
+
+// ---- loss.cu ----
+// Mask in device memory. Leaves w->loss; writes dlogits unless NULL.
+cudaError_t cuda_focal_loss(struct shape shape, bool bf16, const float *logits, const uint8_t *mask,
+                            const struct focal_loss_config *config, float *dlogits, struct cuda_workspace *w,
+                            cudaStream_t stream);
+
+// ---- optimizer.cu ----
+// Leaves w->squares.
+cudaError_t cuda_sum_squares(size_t n, const float *x, struct cuda_workspace *w, cudaStream_t stream);
+cudaError_t cuda_scale(size_t n, float factor, float *x, cudaStream_t stream);
+// One step by w->update.
+cudaError_t cuda_sgd_step(size_t n, const float *grad, float *velocity, float *param, struct cuda_workspace *w,
+                          cudaStream_t stream);
+cudaError_t cuda_adamw_step(size_t n, const float *grad, float *moment1, float *moment2, float *param,
+                            struct cuda_workspace *w, cudaStream_t stream);
 
 // ---- bias.cu ----
 // y[n,h,w,c] += bias[c]

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "model/base/file.h"
+#include "tests/model/support/backends.h"
 #include "tests/model/support/golden.h"
 
 enum { MAX_CASES = 128, MAX_STEPS = 64 };
@@ -184,7 +185,7 @@ static int list_cases(const char *folder, struct golden_case *cases) {
     struct dirent **entries;
     int files = scandir(folder, &entries, is_golden, alphasort), count = 0;
     char names[256];
-    snprintf(names, sizeof names, "%s", backend_list());
+    test_backends(names, sizeof names);
     for (char *name = strtok(names, ", "); name; name = strtok(NULL, ", "))
         for (int i = 0; i < files && count < MAX_CASES; i++) {
             struct golden_case *c = &cases[count++];

@@ -11,6 +11,7 @@
 
 #include "model/base/rng.h"
 #include "model/network.h"
+#include "tests/model/support/backends.h"
 
 enum { BATCH = 3, STEPS = 2, BANDS = 3, SIZE = 32, FRAME = BANDS * SIZE * SIZE, PIXELS = SIZE * SIZE };
 
@@ -411,7 +412,7 @@ int main(void) {
     };
     char names[128];
     int failures = 0;
-    snprintf(names, sizeof names, "%s", backend_list());
+    test_backends(names, sizeof names);
     for (char *name = strtok(names, ", "); name; name = strtok(NULL, ", ")) {
         backend_name = name;
         failures += _cmocka_run_group_tests(name, tests, sizeof tests / sizeof *tests, NULL, NULL);

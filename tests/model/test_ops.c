@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tests/model/support/backends.h"
 #include "tests/model/support/op_runner.h"
 
 enum { MAX_TESTS = 512 };
@@ -533,12 +534,15 @@ static int add_test(int count, const char *backend_name, const char *name, const
 int main(void) {
     char names[256];
     int count = 0;
-    snprintf(names, sizeof names, "%s", backend_list());
+    test_backends(names, sizeof names);
     for (const char *name = strtok(names, ", "); name; name = strtok(NULL, ", ")) {
         for (size_t i = 0; i < CASES; i++)
             count = add_test(count, name, cases[i].name, &cases[i], test_case);
         for (size_t i = 0; i < sizeof plain_tests / sizeof *plain_tests; i++)
             count = add_test(count, name, plain_tests[i].name, NULL, plain_tests[i].run);
     }
+    const char *skip = getenv("GRIDFOLD_TEST_SKIP");
+    if (skip)
+        cmocka_set_skip_filter(skip);
     return _cmocka_run_group_tests("operations", units, (size_t)count, NULL, NULL);
 }

@@ -1,0 +1,93 @@
+// The loss and the arithmetic over arenas for steps that the host leads one by one: numbers go to the device before and
+// come back after. (Whole epochs on the device: epoch.c.)
+#include <math.h>
+
+#include "model/cuda/backend_parts.h"
+#include "model/cuda/kernels.h"
+#include "model/cuda/workspace.h"
+
+static enum status ensure_mask(struct cuda_backend *b, size_t bytes, struct error *err) {
+    if (bytes <= b->mask_bytes)
+        return STATUS_OK;
+    if (b->mask)
+        TRY(cuda_status(cudaFree(b->mask), "releasing a mask", err));
+    b->mask = NULL;
+    b->mask_bytes = 0;
+    void *memory = NULL;
+    TRY(cuda_status(cudaMalloc(&memory, bytes), "a mask", err));
+    b->mask = memory;
+    b->mask_bytes = bytes;
+    return STATUS_OK;
+}
+
+static enum status read_workspace(struct cuda_backend *b, const void *field, void *host, size_t bytes,
+                                  struct error *err) {
+    TRY(cuda_status(cudaMemcpyAsync(host, field, bytes, cudaMemcpyDeviceToHost, b->stream), "reading a result", err));
+    return cuda_status(cudaStreamSynchronize(b->stream), "reading a result", err);
+}
+
+enum status cuda_backend_focal_loss(backend *base, struct shape shape, const float *logits, const uint8_t *mask,
+                                    const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
+                                    struct error *err) {
+    struct cuda_backend *b = cuda_backend_of(base);
+    size_t pixels = (size_t)shape.n * (size_t)shape.h * (size_t)shape.w;
+    TRY(cuda_failed_before(b, err));
+    TRY(ensure_mask(b, pixels, err));
+    TRY(cuda_status(cudaMemcpyAsync(b->mask, mask, pixels, cudaMemcpyHostToDevice, b->stream), "copying a mask", err));
+    TRY(cuda_status(cuda_focal_loss(shape, b->precision == PRECISION_BF16, logits, b->mask, config, dlogits,
+                                    b->workspace, b->stream),
+                    "focal loss", err));
+    return read_workspace(b, &b->workspace->loss, sums, sizeof *sums, err);
+}
+
+double cuda_backend_sum_squares(backend *base, size_t n, const float *x) {
+    struct cuda_backend *b = cuda_backend_of(base);
+    struct error err;
+    double squares = NAN;
+    cuda_note(b, cuda_sum_squares(n, x, b->workspace, b->stream), "sum of squares");
+    if (read_workspace(b, &b->workspace->squares, &squares, sizeof squares, &err) != STATUS_OK) {
+        if (b->failure.status == STATUS_OK)
+            b->failure = err;
+        return NAN;
+    }
+    return squares;
+}
+
+void cuda_backend_scale(backend *base, size_t n, float factor, float *x) {
+    struct cuda_backend *b = cuda_backend_of(base);
+    cuda_note(b, cuda_scale(n, factor, x, b->stream), "scale");
+}
+
+// The copy has taken the numbers from the host's stack when it returns: they come from pageable memory.
+static void put_update(struct cuda_backend *b, const struct cuda_update *update) {
+    cuda_note(b, cudaMemcpyAsync(&b->workspace->update, update, sizeof *update, cudaMemcpyHostToDevice, b->stream),
+              "the optimizer's numbers");
+}
+
+void cuda_backend_sgd_step(backend *base, size_t n, float lr, float momentum, float weight_decay, bool first,
+                           const float *grad, float *velocity, float *param) {
+    struct cuda_backend *b = cuda_backend_of(base);
+    struct cuda_update update = {
+        .lr = lr, .momentum = momentum, .weight_decay = weight_decay, .clip = 1, .first = first};
+    put_update(b, &update);
+    cuda_note(b, cuda_sgd_step(n, grad, velocity, param, b->workspace, b->stream), "SGD step");
+}
+
+void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config *config, const float *grad,
+                             float *moment1, float *moment2, float *param) {
+    struct cuda_backend *b = cuda_backend_of(base);
+    double beta1 = (double)config->beta1, beta2 = (double)config->beta2, lr = (double)config->lr;
+    struct cuda_update update = {
+        .beta1 = config->beta1,
+        .take1 = (float)(1 - beta1),
+        .beta2 = config->beta2,
+        .take2 = (float)(1 - beta2),
+        .shrink = (float)(1 - lr * (double)config->weight_decay),
+        .size = (float)(lr / (1 - pow(beta1, (double)config->step))),
+        .root = (float)(1 / sqrt(1 - pow(beta2, (double)config->step))),
+        .epsilon = config->epsilon,
+        .clip = 1,
+    };
+    put_update(b, &update);
+    cuda_note(b, cuda_adamw_step(n, grad, moment1, moment2, param, b->workspace, b->stream), "AdamW step");
+}

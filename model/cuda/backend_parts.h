@@ -1,0 +1,41 @@
+// The functions behind the backend's table, by the file that they stand in. Internal to model/cuda.
+#ifndef GRIDFOLD_MODEL_CUDA_BACKEND_PARTS_H
+#define GRIDFOLD_MODEL_CUDA_BACKEND_PARTS_H
+
+#include "model/cuda/cuda_backend.h"
+
+// cuda_status.c: the failure that cuda_note kept, or STATUS_OK.
+NODISCARD enum status cuda_failed_before(const struct cuda_backend *b, struct error *err);
+
+// layout.c
+size_t cuda_activation_floats(const backend *b, struct shape shape);
+void cuda_activation_import(backend *b, struct shape shape, const float *host, float *value);
+void cuda_activation_export(backend *b, struct shape shape, const float *value, float *host);
+NODISCARD enum status cuda_param_layout_create(backend *b, const struct graph_param *param,
+                                               const struct op_desc *op_desc, param_layout **layout, struct error *err);
+void cuda_param_layout_destroy(backend *b, param_layout *layout);
+size_t cuda_param_floats(const param_layout *layout);
+void cuda_param_import(backend *b, const param_layout *layout, const float *host, float *param);
+void cuda_param_export(backend *b, const param_layout *layout, const float *param, float *host);
+
+// operation.c
+NODISCARD enum status cuda_op_create(backend *b, const struct op_desc *desc, const param_layout *weight, op **o,
+                                     struct error *err);
+void cuda_op_destroy(backend *b, op *o);
+size_t cuda_op_saved_bytes(const op *o);
+size_t cuda_op_scratch_bytes(const op *o);
+NODISCARD enum status cuda_op_forward(backend *b, op *o, const struct op_args *args, struct error *err);
+NODISCARD enum status cuda_op_backward(backend *b, op *o, const struct op_args *args, struct error *err);
+
+// arena.c
+NODISCARD enum status cuda_backend_focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
+                                              const struct focal_loss_config *config, float *dlogits,
+                                              struct loss_sums *sums, struct error *err);
+double cuda_backend_sum_squares(backend *b, size_t n, const float *x);
+void cuda_backend_scale(backend *b, size_t n, float factor, float *x);
+void cuda_backend_sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first,
+                           const float *grad, float *velocity, float *param);
+void cuda_backend_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
+                             float *moment2, float *param);
+
+#endif

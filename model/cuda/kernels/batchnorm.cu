@@ -1,0 +1,341 @@
+// OP_BATCHNORM (Ioffe and Szegedy 2015), fused with an addition and a ReLU:
+//   y = relu?(gamma (x - mean) r + beta + residual?),  r = 1 / sqrt(var + eps)
+//   dx = gamma r (g - mean(g) - xhat mean(g xhat)),  g = dy where y > 0,  dgamma = sum g xhat,  dbeta = sum g
+//
+// Two kernels each way. The first goes over all pixels by reduction_grid (device.cuh): forward, every thread runs
+// Welford's recurrence for eight channels and partial results are merged in pairs (Chan et al. 1979), so that no digits
+// are lost where the mean is large; backward, plain sums. Every block leaves its chunk's result in scratch, and the
+// last block of a tile of channels to finish puts the chunks together, always in the same order. The second kernel is
+// one thread an octet. Statistics are float whatever the values are. Training saves mean and r, [2][channels].
+#include "model/cuda/kernels/device.cuh"
+#include "model/cuda/kernels/workspace.cuh"
+
+// ---- statistics of a batch ----
+
+struct moments { // of eight channels over `count` pixels: mean and sum of squared differences from it
+    float count;
+    float mean[OCTET], m2[OCTET];
+};
+
+static __device__ inline void add_pixel(struct moments *a, const float x[OCTET]) {
+    a->count += 1.0f;
+    float share = 1.0f / a->count;
+    for (int i = 0; i < OCTET; i++) {
+        float difference = x[i] - a->mean[i];
+        a->mean[i] += difference * share;
+        a->m2[i] += difference * (x[i] - a->mean[i]);
+    }
+}
+
+static __device__ inline void merge(struct moments *a, const struct moments *b) {
+    float count = a->count + b->count;
+    if (count == 0.0f)
+        return;
+    float share = b->count / count, weight = a->count * share;
+    for (int i = 0; i < OCTET; i++) {
+        float difference = b->mean[i] - a->mean[i];
+        a->mean[i] += difference * share;
+        a->m2[i] += b->m2[i] + difference * difference * weight;
+    }
+    a->count = count;
+}
+
+struct shared_moments {
+    float count[BLOCK_THREADS], mean[OCTET][BLOCK_THREADS], m2[OCTET][BLOCK_THREADS];
+};
+
+static __device__ inline void put_moments(struct shared_moments *s, int thread, const struct moments *a) {
+    s->count[thread] = a->count;
+    for (int i = 0; i < OCTET; i++) {
+        s->mean[i][thread] = a->mean[i];
+        s->m2[i][thread] = a->m2[i];
+    }
+}
+
+static __device__ inline struct moments take_moments(const struct shared_moments *s, int thread) {
+    struct moments a;
+    a.count = s->count[thread];
+    for (int i = 0; i < OCTET; i++) {
+        a.mean[i] = s->mean[i][thread];
+        a.m2[i] = s->m2[i][thread];
+    }
+    return a;
+}
+
+// As sum_rows: row 0 then holds the moments of all rows.
+static __device__ inline void merge_rows(struct reduction_grid g, struct reduction_thread t, struct moments *a,
+                                         struct shared_moments *shared) {
+    for (int half = t.rows / 2; half > 0; half /= 2) {
+        if (t.row >= half && t.row < 2 * half)
+            put_moments(shared, (int)threadIdx.x, a);
+        __syncthreads();
+        if (t.row < half) {
+            struct moments b = take_moments(shared, (int)threadIdx.x + half * g.tile_octets);
+            merge(a, &b);
+        }
+        __syncthreads();
+    }
+}
+
+static __device__ inline struct moments no_moments() {
+    struct moments a;
+    a.count = 0;
+    for (int i = 0; i < OCTET; i++)
+        a.mean[i] = a.m2[i] = 0;
+    return a;
+}
+
+static __device__ inline float chunk_pixels(struct reduction_grid g, int chunk) {
+    return (float)(g.pixels * (unsigned)(chunk + 1) / (unsigned)g.chunks -
+                   g.pixels * (unsigned)chunk / (unsigned)g.chunks);
+}
+
+struct norm {
+    float epsilon, momentum;
+};
+
+// From the moments of an octet over the whole batch: what training saves, and the running statistics.
+static __device__ inline void finish_statistics(struct norm k, const struct moments *a, size_t channel, size_t channels,
+                                                float *saved, float *running_mean, float *running_var) {
+    for (int i = 0; i < OCTET; i++) {
+        size_t c = channel + (size_t)i;
+        float variance = a->m2[i] / a->count, unbiased = a->count > 1.0f ? a->m2[i] / (a->count - 1.0f) : variance;
+        saved[c] = a->mean[i];
+        saved[channels + c] = 1.0f / sqrtf(variance + k.epsilon);
+        running_mean[c] = (1.0f - k.momentum) * running_mean[c] + k.momentum * a->mean[i];
+        running_var[c] = (1.0f - k.momentum) * running_var[c] + k.momentum * unbiased;
+    }
+}
+
+// partial: [chunk][2][channels]
+template <typename T>
+static __global__ void statistics(struct reduction_grid g, struct norm k, const T *x, float *partial,
+                                  unsigned *counters, float *saved, float *running_mean, float *running_var) {
+    __shared__ struct shared_moments shared;
+    struct reduction_thread t = reduction_thread_of(g);
+    size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
+    bool mine = t.octet < g.octets;
+    struct moments a = no_moments();
+    float v[OCTET];
+    if (mine)
+        for (size_t p = t.first + (size_t)t.row; p < t.end; p += (size_t)t.rows) {
+            load8(x + p * channels + channel, v);
+            add_pixel(&a, v);
+        }
+    merge_rows(g, t, &a, &shared);
+    if (g.chunks > 1) {
+        if (mine && t.row == 0) {
+            float *to = partial + (size_t)blockIdx.y * 2 * channels + channel;
+            store8(to, a.mean);
+            store8(to + channels, a.m2);
+        }
+        if (!last_block(counters + blockIdx.x, (unsigned)g.chunks))
+            return;
+        a = no_moments();
+        for (int chunk = t.row; mine && chunk < g.chunks; chunk += t.rows) {
+            struct moments b;
+            const float *from = partial + (size_t)chunk * 2 * channels + channel;
+            b.count = chunk_pixels(g, chunk);
+            load8(from, b.mean);
+            load8(from + channels, b.m2);
+            merge(&a, &b);
+        }
+        merge_rows(g, t, &a, &shared);
+    }
+    if (mine && t.row == 0)
+        finish_statistics(k, &a, channel, channels, saved, running_mean, running_var);
+}
+
+// mean, spread: [channels]; spread is r in training and the running variance in evaluation.
+struct norm_vectors {
+    const float *mean, *spread, *gamma, *beta;
+};
+
+template <typename T>
+static __global__ void normalize(size_t octets, int channel_octets, struct norm_vectors k, float epsilon, bool training,
+                                 bool relu, const T *x, const T *residual, T *y) {
+    size_t i = thread_number();
+    if (i >= octets)
+        return;
+    size_t channel = i % (size_t)channel_octets * OCTET;
+    float v[OCTET], mean[OCTET], spread[OCTET], gamma[OCTET], beta[OCTET], other[OCTET] = {0};
+    load8(x + i * OCTET, v);
+    load8(k.mean + channel, mean);
+    load8(k.spread + channel, spread);
+    load8(k.gamma + channel, gamma);
+    load8(k.beta + channel, beta);
+    if (residual)
+        load8(residual + i * OCTET, other);
+    for (int c = 0; c < OCTET; c++) {
+        float r = training ? spread[c] : 1.0f / sqrtf(spread[c] + epsilon);
+        float out = (v[c] - mean[c]) * (gamma[c] * r) + beta[c] + other[c];
+        v[c] = relu && out < 0.0f ? 0.0f : out; // a NaN passes, as in PyTorch
+    }
+    store8(y + i * OCTET, v);
+}
+
+// ---- backward ----
+
+// Sums over the batch, and from them the two vectors that the second kernel needs: mean(g) and r mean(g xhat).
+template <typename T>
+static __global__ void gradient_sums(struct reduction_grid g, bool relu, const T *x, const T *y, const T *dy,
+                                     const float *saved, float *partial, unsigned *counters, float *means,
+                                     float *dgamma, float *dbeta) {
+    __shared__ float shared[BLOCK_THREADS * 2 * OCTET];
+    struct reduction_thread t = reduction_thread_of(g);
+    size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
+    bool mine = t.octet < g.octets;
+    float sum[2 * OCTET] = {0}, v[OCTET], out[OCTET], slope[OCTET], mean[OCTET], r[OCTET];
+    if (mine) {
+        load8(saved + channel, mean);
+        load8(saved + channels + channel, r);
+        for (size_t p = t.first + (size_t)t.row; p < t.end; p += (size_t)t.rows) {
+            load8(x + p * channels + channel, v);
+            load8(dy + p * channels + channel, slope);
+            if (relu)
+                load8(y + p * channels + channel, out);
+            for (int i = 0; i < OCTET; i++) {
+                float grad = relu && out[i] <= 0.0f ? 0.0f : slope[i];
+                sum[i] += grad;
+                sum[OCTET + i] += grad * ((v[i] - mean[i]) * r[i]);
+            }
+        }
+    }
+    sum_rows<2 * OCTET>(g, t, sum, shared);
+    if (g.chunks > 1) {
+        if (mine && t.row == 0) {
+            float *to = partial + (size_t)blockIdx.y * 2 * channels + channel;
+            store8(to, sum);
+            store8(to + channels, sum + OCTET);
+        }
+        if (!last_block(counters + blockIdx.x, (unsigned)g.chunks))
+            return;
+        for (int i = 0; i < 2 * OCTET; i++)
+            sum[i] = 0;
+        for (int chunk = t.row; mine && chunk < g.chunks; chunk += t.rows) {
+            const float *from = partial + (size_t)chunk * 2 * channels + channel;
+            load8(from, v);
+            load8(from + channels, out);
+            for (int i = 0; i < OCTET; i++) {
+                sum[i] += v[i];
+                sum[OCTET + i] += out[i];
+            }
+        }
+        sum_rows<2 * OCTET>(g, t, sum, shared);
+    }
+    if (!mine || t.row != 0)
+        return;
+    float count = (float)g.pixels;
+    for (int i = 0; i < OCTET; i++) {
+        means[channel + (size_t)i] = sum[i] / count;
+        means[channels + channel + (size_t)i] = r[i] * sum[OCTET + i] / count;
+    }
+    if (dgamma)
+        store8(dgamma + channel, sum + OCTET);
+    if (dbeta)
+        store8(dbeta + channel, sum);
+}
+
+struct grad_targets {
+    bool relu, add_x, add_residual;
+};
+
+template <typename T>
+static __global__ void gradient(size_t octets, int channel_octets, struct grad_targets k, const T *x, const T *y,
+                                const T *dy, const float *saved, const float *means, const float *gamma, T *dx,
+                                T *dresidual) {
+    size_t i = thread_number();
+    if (i >= octets)
+        return;
+    size_t channels = (size_t)channel_octets * OCTET, channel = i % (size_t)channel_octets * OCTET;
+    float v[OCTET], out[OCTET], grad[OCTET], mean[OCTET], r[OCTET], scale[OCTET], mean_grad[OCTET], mean_product[OCTET];
+    load8(dy + i * OCTET, grad);
+    if (k.relu) {
+        load8(y + i * OCTET, out);
+        for (int c = 0; c < OCTET; c++)
+            grad[c] = out[c] <= 0.0f ? 0.0f : grad[c];
+    }
+    if (dresidual)
+        write8(dresidual + i * OCTET, grad, k.add_residual);
+    if (!dx)
+        return;
+    load8(x + i * OCTET, v);
+    load8(saved + channel, mean);
+    load8(saved + channels + channel, r);
+    load8(gamma + channel, scale);
+    load8(means + channel, mean_grad);
+    load8(means + channels + channel, mean_product);
+    for (int c = 0; c < OCTET; c++)
+        grad[c] = scale[c] * r[c] * (grad[c] - mean_grad[c] - (v[c] - mean[c]) * mean_product[c]);
+    write8(dx + i * OCTET, grad, k.add_x);
+}
+
+// ---- launchers ----
+
+template <typename T> static const T *values(const float *x) {
+    return reinterpret_cast<const T *>(x);
+}
+
+template <typename T> static T *values(float *x) {
+    return reinterpret_cast<T *>(x);
+}
+
+template <typename T>
+static cudaError_t forward(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
+                           cudaStream_t stream) {
+    size_t octets = octet_count(d->in), channels = (size_t)padded_channels(d->in.c);
+    struct norm_vectors k = {a->buffer[0], a->buffer[1], a->param[0], a->param[1]};
+    if (a->training) {
+        struct reduction_grid g = reduction_grid_of(d->in);
+        struct norm norm = {d->epsilon, d->momentum};
+        float *saved = static_cast<float *>(a->saved);
+        cudaError_t code =
+            launch(statistics<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, norm, values<T>(a->input[0]),
+                   static_cast<float *>(a->scratch), w->counters, saved, a->buffer[0], a->buffer[1]);
+        if (code != cudaSuccess)
+            return code;
+        k.mean = saved;
+        k.spread = saved + channels;
+    }
+    return launch(normalize<T>, blocks_for(octets), BLOCK_THREADS, stream, octets, (int)(channels / OCTET), k,
+                  d->epsilon, a->training, d->relu, values<T>(a->input[0]),
+                  d->residual ? values<T>(a->input[1]) : nullptr, values<T>(a->output[0]));
+}
+
+template <typename T>
+static cudaError_t backward(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
+                            cudaStream_t stream) {
+    struct reduction_grid g = reduction_grid_of(d->in);
+    size_t octets = octet_count(d->in), channels = (size_t)g.octets * OCTET;
+    const float *saved = static_cast<const float *>(a->saved);
+    float *means = static_cast<float *>(a->scratch), *partial = means + 2 * channels;
+    const T *x = values<T>(a->input[0]), *y = d->relu ? values<T>(a->output[0]) : nullptr;
+    const T *dy = values<T>(a->output_grad[0]);
+    T *dx = values<T>(a->input_grad[0]), *dresidual = d->residual ? values<T>(a->input_grad[1]) : nullptr;
+    cudaError_t code = launch(gradient_sums<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, d->relu, x, y, dy, saved,
+                              partial, w->counters, means, a->param_grad[0], a->param_grad[1]);
+    if (code != cudaSuccess || (!dx && !dresidual))
+        return code;
+    struct grad_targets targets = {d->relu, a->input_grad_accumulate[0], a->input_grad_accumulate[1]};
+    return launch(gradient<T>, blocks_for(octets), BLOCK_THREADS, stream, octets, g.octets, targets, x, y, dy, saved,
+                  means, a->param[0], dx, dresidual);
+}
+
+size_t cuda_batchnorm_saved_bytes(const struct op_desc *d) {
+    return 2 * (size_t)padded_channels(d->in.c) * sizeof(float);
+}
+
+size_t cuda_batchnorm_scratch_bytes(const struct op_desc *d) {
+    struct reduction_grid g = reduction_grid_of(d->in);
+    return (size_t)(g.chunks + 1) * 2 * (size_t)g.octets * OCTET * sizeof(float);
+}
+
+cudaError_t cuda_batchnorm_forward(const struct op_desc *d, bool is_bf16, const struct op_args *a,
+                                   struct cuda_workspace *w, cudaStream_t stream) {
+    return is_bf16 ? forward<bf16>(d, a, w, stream) : forward<float>(d, a, w, stream);
+}
+
+cudaError_t cuda_batchnorm_backward(const struct op_desc *d, bool is_bf16, const struct op_args *a,
+                                    struct cuda_workspace *w, cudaStream_t stream) {
+    return is_bf16 ? backward<bf16>(d, a, w, stream) : backward<float>(d, a, w, stream);
+}

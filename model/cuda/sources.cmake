@@ -1,0 +1,6 @@
+# What the backend is made of; tests/cuda compiles the very same files for the host.
+set(GRIDFOLD_CUDA_SOURCES
+    cuda_backend.c cuda_status.c layout.c operation.c arena.c convolution_absent.c)
+set(GRIDFOLD_CUDA_KERNELS
+    kernels/cast.cu kernels/elementwise.cu kernels/bias.cu kernels/batchnorm.cu kernels/pool.cu kernels/temporal.cu
+    kernels/lstm_cell.cu kernels/loss.cu kernels/optimizer.cu)

@@ -1,0 +1,129 @@
+// Threads that never wait run one after the other in one fiber, at the price of a call; only a thread that waits keeps
+// its fiber, and the next one gets another.
+#include "fibers.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include <ucontext.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace {
+
+constexpr size_t STACK_BYTES = 128 * 1024;
+
+struct fiber {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack{new char[STACK_BYTES]};
+    void *fake_stack = nullptr;
+    int thread = -1; // whose body it is in; -1: idle
+};
+
+struct scheduler {
+    ucontext_t context;
+    void *fake_stack = nullptr;
+    const void *stack_bottom = nullptr;
+    size_t stack_size = 0;
+    std::vector<std::unique_ptr<fiber>> fibers;
+    fiber *current = nullptr;
+
+    int count = 0, begun = 0, ended = 0;
+    bool reverse = false;
+    const std::function<void(int)> *resume = nullptr;
+    const std::function<void()> *thread = nullptr;
+} now;
+
+// Addresses of stacks are told to the address sanitizer around every switch.
+void to_fiber(fiber *f) {
+    now.current = f;
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&now.fake_stack, f->stack.get(), STACK_BYTES);
+#endif
+    swapcontext(&now.context, &f->context);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(now.fake_stack, nullptr, nullptr);
+#endif
+}
+
+void to_scheduler(fiber *f) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&f->fake_stack, now.stack_bottom, now.stack_size);
+#endif
+    swapcontext(&f->context, &now.context);
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(f->fake_stack, &now.stack_bottom, &now.stack_size);
+#endif
+}
+
+void fiber_main() {
+    fiber *f = now.current;
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, &now.stack_bottom, &now.stack_size);
+#endif
+    for (;;) {
+        while (now.begun < now.count) {
+            f->thread = now.reverse ? now.count - 1 - now.begun : now.begun;
+            now.begun++;
+            (*now.resume)(f->thread);
+            (*now.thread)();
+            now.ended++;
+        }
+        f->thread = -1;
+        to_scheduler(f);
+    }
+}
+
+fiber *idle_fiber() {
+    for (auto &f : now.fibers)
+        if (f->thread < 0)
+            return f.get();
+    now.fibers.emplace_back(new fiber);
+    fiber *f = now.fibers.back().get();
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = f->stack.get();
+    f->context.uc_stack.ss_size = STACK_BYTES;
+    f->context.uc_link = nullptr;
+    makecontext(&f->context, fiber_main, 0);
+    return f;
+}
+
+} // namespace
+
+void fibers_wait() {
+    to_scheduler(now.current);
+}
+
+// All threads begin and come to their first wait, or to their end; then, round after round, all go on to the next. The
+// order of fibers is that of the threads.
+void fibers_run(int count, bool reverse, const std::function<void(int)> &resume, const std::function<void()> &thread) {
+    now.count = count;
+    now.begun = now.ended = 0;
+    now.reverse = reverse;
+    now.resume = &resume;
+    now.thread = &thread;
+    std::vector<fiber *> waiting;
+    while (now.begun < count) {
+        fiber *f = idle_fiber();
+        to_fiber(f);
+        if (f->thread >= 0)
+            waiting.push_back(f);
+    }
+    while (!waiting.empty()) {
+        if (now.ended != 0) {
+            fprintf(stderr, "stand-in for CUDA: %d of %d threads of a block ended while %zu wait at a barrier\n",
+                    now.ended, count, waiting.size());
+            abort();
+        }
+        for (fiber *f : waiting) {
+            resume(f->thread);
+            to_fiber(f);
+        }
+        if (now.ended == count)
+            break;
+    }
+}

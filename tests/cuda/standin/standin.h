@@ -1,0 +1,37 @@
+// What tests, and the other stand-ins, ask of the stand-in for CUDA's runtime beyond CUDA's own API.
+#ifndef GRIDFOLD_TESTS_CUDA_STANDIN_STANDIN_H
+#define GRIDFOLD_TESTS_CUDA_STANDIN_STANDIN_H
+
+#include <stdbool.h>
+
+#include "cuda_runtime_api.h"
+
+#ifdef __cplusplus
+#include <functional>
+
+// Does the work now, or keeps it for the graph when the stream is being captured. This is how a library's stand-in
+// "launches a kernel".
+cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work);
+
+extern "C" {
+#endif
+
+// The same for C: `run(context)` now, or at every launch of the graph; `context` is copied.
+cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *context), const void *context,
+                                 size_t bytes);
+
+struct standin_counts { // since the process began
+    long launches, allocations, waits, graph_launches;
+};
+struct standin_counts standin_counts_now(void);
+
+void standin_set_devices(int count);    // 1 at first; 0: as if there were no driver
+void standin_set_memory(size_t bytes);  // of the device; 1 GiB at first
+void standin_fail_launch(int nth);      // the nth kernel launch from now fails with cudaErrorIllegalAddress; 0: none
+void standin_set_reverse(bool reverse); // run threads and blocks from the last to the first
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
