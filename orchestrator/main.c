@@ -26,10 +26,18 @@ static const struct verb {
      &verb_plan_options},
     {"run", verb_run, "SWEEP.ini [key=value ...]", "run a sweep, or go on with it; under mpirun on all its ranks",
      "key=value as for gridfold plan. The same command goes on where a stopped run stands.\n"
-     "Ctrl-C (or SIGTERM) lets every trial write its checkpoint and stops; a second one stops at once.\n"
+     "Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 lets every trial write its checkpoint and stops; a second Ctrl-C stops at "
+     "once.\n"
      "Exit code: 0 when every trial has its row, 75 when stopped, 1 on an error or when every trial failed\n"
      "(under mpirun, Ctrl-C ends mpirun with a code of its own).\n",
      NULL},
+    {"launch", verb_launch, "[options] SWEEP.ini [key=value ...] [-- mpirun options]",
+     "run a sweep under mpirun, and again until it is done",
+     "Starts gridfold run on every host, leaves out hosts that do not answer, and starts again when ranks, hosts or the\n"
+     "master die. SIGTERM, SIGUSR1, SIGUSR2 or Ctrl-C checkpoints every trial and stops; a second Ctrl-C stops at once.\n"
+     "Exit code: 0 when every trial has its row, 75 when stopped (the same command goes on), 1 on an error, when every\n"
+     "trial failed, or when restarts bring nothing any more.\n",
+     &verb_launch_options},
     {"status", verb_status, "RUN_DIR [options]", "show where a running or stopped sweep stands", "",
      &verb_status_options},
     {"trials", verb_trials, "RUN_DIR [options]", "list the trials of a run, filtered and sorted", "",

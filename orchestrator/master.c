@@ -18,7 +18,7 @@ struct master {
     bool plan_told;  // the scheduler knows that the plan is complete
     bool open;       // workers get trials
     bool finished;
-    int stops_seen;
+    bool stopping; // running trials have been asked to stop
     int threads;
     double began, pinged, ticked;
     char lost_reason[ERROR_MESSAGE_SIZE]; // of the loss that is being handled
@@ -311,6 +311,15 @@ static void ended(struct master *m, int worker, int trial, const struct message 
     apply(m, event, message);
 }
 
+// Running trials are asked to checkpoint and to stop.
+static void stop(struct master *m, const char *why) {
+    if (m->stopping)
+        return;
+    m->stopping = true;
+    progress_note(m->config.progress, "stopping%s: running trials are being checkpointed", why);
+    apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
+}
+
 static void bye(struct master *m, int worker, const struct message *message) {
     m->config.gone[worker] = true;
     workers_leave(m->workers, worker);
@@ -337,6 +346,9 @@ static void handle(struct master *m, int worker, const struct message *message) 
     case MESSAGE_STOPPED:
         if (trial >= 0)
             ended(m, worker, trial, message);
+        break;
+    case MESSAGE_STOP:
+        stop(m, ", a rank was told to");
         break;
     case MESSAGE_BYE:
         bye(m, worker, message);
@@ -369,19 +381,16 @@ static void open_when_ready(struct master *m) {
 
 static void ping(struct master *m) {
     struct error err;
-    m->message = (struct message){.kind = MESSAGE_HEARTBEAT};
+    m->message = (struct message){.kind = MESSAGE_HEARTBEAT, .code = (int)ceil(m->config.sweep->master_timeout)};
+    if (m->config.alive)
+        m->config.alive();
     for (int w = 0; w < m->config.transport->workers; w++)
-        if (!m->config.gone[w])
-            check(m, m->config.transport->send(m->config.transport->self, w, &m->message, &err), &err);
+        check(m, m->config.transport->send(m->config.transport->self, w, &m->message, &err), &err);
 }
 
 static void watch_signals(struct master *m) {
-    int stops = *m->config.stops;
-    if (stops > m->stops_seen && m->stops_seen == 0) {
-        progress_note(m->config.progress, "stopping: running trials are being checkpointed");
-        apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
-    }
-    m->stops_seen = stops;
+    if (*m->config.stops > 0)
+        stop(m, "");
 }
 
 static void watch_clock(struct master *m) {
@@ -400,7 +409,9 @@ static void watch_clock(struct master *m) {
 }
 
 static void loop(struct master *m) {
+    enum { MESSAGES_PER_LOOK = 1000 };
     struct idle idle = {0};
+    int read = 0; // messages without a pause
     struct message *message = malloc(sizeof *message);
     struct transport *t = m->config.transport;
     while (message && !m->finished && *m->config.stops < 2) {
@@ -411,7 +422,10 @@ static void loop(struct master *m) {
         open_when_ready(m);
         grow_when_due(m);
         watch_signals(m);
-        watch_clock(m);
+        // What has come during a stall is heard before anyone is taken for silent.
+        read = any ? read + 1 : 0;
+        if (!any || read % MESSAGES_PER_LOOK == 0)
+            watch_clock(m);
         progress_tick(m->config.progress);
         if (any)
             idle_reset(&idle);
@@ -419,6 +433,11 @@ static void loop(struct master *m) {
             t->rest(t->self, &idle);
     }
     free(message);
+}
+
+static void note_absent(struct master *m) {
+    for (int w = 0; w < m->config.transport->workers; w++)
+        m->config.absent[w] = !m->config.gone[w] && !scheduler_worker_is_present(m->scheduler, w);
 }
 
 static enum status prepare(struct master *m, struct error *err) {
@@ -448,6 +467,7 @@ enum status master_run(const struct master_config *config, enum scheduler_ending
     enum status status = prepare(m, err);
     if (status == STATUS_OK) {
         loop(m);
+        note_absent(m);
         *ending = scheduler_ending(m->scheduler);
         if (*ending == SCHEDULER_RUNNING) // a second signal
             *ending = SCHEDULER_STOPPED;

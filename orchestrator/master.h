@@ -19,8 +19,9 @@ struct master_config {
     struct transport *transport;
     progress *progress;
     const volatile int *stops; // how many stop signals have come: the first asks, the second insists
-    bool *gone;                // by worker: has said bye (out)
     double worker_timeout;     // seconds of silence until a worker is lost; 0: the sweep's
+    bool *gone, *absent;       // by worker: has said bye; was not there at the end and has not said it (out)
+    void (*alive)(void);       // called every few seconds while the sweep runs; may be NULL
     double gather_seconds;     // how long to wait for all workers before the first assignment; 0: 15
 };
 

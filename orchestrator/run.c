@@ -1,22 +1,31 @@
 #include "orchestrator/run.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/master.h"
 #include "orchestrator/transport_mpi.h"
+#include "orchestrator/verdict.h"
 #include "results/report.h"
 #include "worker/trainer_process.h"
 
 static const double GOODBYE_SECONDS = 10;
 
-static volatile int stop_signals;
+// What signals have asked for. `stops` counts for the master: one asks, two insist, and only a repeated Ctrl-C insists:
+// USR1, USR2 and TERM may reach a rank from the batch system and from mpirun at the same moment.
+static volatile int stops, preempted, terminated;
 
 static void on_signal(int number) {
-    (void)number;
-    stop_signals++;
+    if (number == SIGINT || stops == 0)
+        stops++;
+    if (number == SIGUSR1 || number == SIGUSR2)
+        preempted = 1;
+    if (number == SIGTERM)
+        terminated = 1;
 }
 
 static void install(const int *signals, size_t count, void (*handler)(int)) {
@@ -26,17 +35,13 @@ static void install(const int *signals, size_t count, void (*handler)(int)) {
         sigaction(signals[i], &action, NULL);
 }
 
-// The master is asked to stop by any of these. A worker is told by the master, but for TERM: then the launcher is about
-// to kill it, and there is no time to ask.
+// Any of these asks the master to stop the sweep. USR1 or USR2 on a worker does so too, through the master; TERM says
+// that this rank is about to be killed, and is no word about the others: mpirun sends it when it gives a job up.
 static void install_signals(bool master) {
-    static const int stops[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}, others[] = {SIGINT, SIGUSR1, SIGUSR2};
-    static const int terminate[] = {SIGTERM}, pipe[] = {SIGPIPE};
-    if (master) {
-        install(stops, sizeof stops / sizeof *stops, on_signal);
-    } else {
-        install(others, sizeof others / sizeof *others, SIG_IGN);
-        install(terminate, 1, on_signal);
-    }
+    static const int handled[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}, interrupt[] = {SIGINT}, pipe[] = {SIGPIPE};
+    install(handled, sizeof handled / sizeof *handled, on_signal);
+    if (!master)
+        install(interrupt, 1, SIG_IGN);
     install(pipe, 1, SIG_IGN);
 }
 
@@ -53,9 +58,32 @@ struct job {
     run_folder *folder;
     progress *progress;
     struct transport *transport;
-    bool *gone;
+    bool *gone, *absent;
     int terminal;
 };
+
+// ---- the verdict ----
+
+// Says how the run stands: to a launcher that watches, and in the run folder once it is ours.
+static void tell(const struct job *j, enum verdict_state state, int code, const char *message) {
+    struct verdict v = verdict_here(state, code, message);
+    struct error err;
+    char path[PATH_SIZE];
+    const char *watched = getenv(VERDICT_VARIABLE);
+    if (watched && verdict_write(watched, &v, &err) != STATUS_OK)
+        complain(&err);
+    if (j->folder && path_join(path, run_folder_path(j->folder), "status", &err) == STATUS_OK &&
+        verdict_write(path, &v, &err) != STATUS_OK)
+        complain(&err);
+}
+
+static void tell_alive(void) {
+    const char *watched = getenv(VERDICT_VARIABLE);
+    if (watched)
+        utimensat(AT_FDCWD, watched, NULL, 0);
+}
+
+// ---- the job ----
 
 static void job_free(struct job *j) {
     progress_destroy(j->progress);
@@ -68,17 +96,30 @@ static void job_free(struct job *j) {
 }
 
 // Trainers may run elsewhere: they get the whole path.
-static enum status open_dataset(struct job *j, struct error *err) {
-    char *absolute = realpath(j->sweep->dataset, NULL);
-    enum status status = dataset_open(absolute ? absolute : j->sweep->dataset, &j->ds, err);
+static enum status open_dataset(const struct sweep *sweep, dataset **ds, struct error *err) {
+    char *absolute = realpath(sweep->dataset, NULL);
+    enum status status = dataset_open(absolute ? absolute : sweep->dataset, ds, err);
     free(absolute);
     return status;
 }
 
+static enum status open_plan(const struct sweep *sweep, dataset **ds, struct plan **plan, struct error *err) {
+    TRY(open_dataset(sweep, ds, err));
+    TRY(plan_create(sweep, *ds, plan, err));
+    return plan_check_runnable(*plan, err);
+}
+
+enum status run_check(const struct sweep *sweep, struct error *err) {
+    dataset *ds = NULL;
+    struct plan *plan = NULL;
+    enum status status = open_plan(sweep, &ds, &plan, err);
+    plan_destroy(plan);
+    dataset_close(ds);
+    return status;
+}
+
 static enum status job_open(struct job *j, struct error *err) {
-    TRY(open_dataset(j, err));
-    TRY(plan_create(j->sweep, j->ds, &j->plan, err));
-    TRY(plan_check_runnable(j->plan, err));
+    TRY(open_plan(j->sweep, &j->ds, &j->plan, err));
     TRY(run_folder_open(j->sweep, j->ds, &j->folder, err));
     j->terminal = progress_find_terminal(j->transport->first_rank > 0);
     return progress_create(stdout, j->terminal, j->transport->workers, j->transport->first_rank, &j->progress, err);
@@ -94,9 +135,12 @@ static enum status job_run(struct job *j, enum scheduler_ending *ending, struct 
         .folder = j->folder,
         .transport = j->transport,
         .progress = j->progress,
-        .stops = &stop_signals,
+        .stops = &stops,
         .gone = j->gone,
+        .absent = j->absent,
+        .alive = tell_alive,
     };
+    tell(j, VERDICT_RUNNING, 0, "");
     return master_run(&config, ending, err);
 }
 
@@ -110,7 +154,19 @@ static void count_trials(const struct job *j, int *done, int *failed, int *total
     }
 }
 
-static int conclude(struct job *j, enum scheduler_ending ending) {
+static enum verdict_state judge(enum scheduler_ending ending, bool all_failed) {
+    switch (ending) {
+    case SCHEDULER_ALL_DONE:
+        return all_failed ? VERDICT_ALL_FAILED : VERDICT_DONE;
+    case SCHEDULER_NO_WORKERS:
+        return VERDICT_NO_WORKERS;
+    default:
+        return terminated ? VERDICT_TERMINATED : VERDICT_STOPPED;
+    }
+}
+
+// Prints how it ended, and says it in *v.
+static void conclude(struct job *j, enum scheduler_ending ending, struct verdict *v) {
     int done, failed, total;
     char failures[64] = "";
     count_trials(j, &done, &failed, &total);
@@ -118,54 +174,60 @@ static int conclude(struct job *j, enum scheduler_ending ending) {
         snprintf(failures, sizeof failures, ", %d failed or diverged", failed);
     progress_destroy(j->progress);
     j->progress = NULL;
+    v->state = judge(ending, failed == total && total > 0);
+    snprintf(v->message, sizeof v->message, "%d of %d trials done%s", done, total, failures);
     if (ending != SCHEDULER_ALL_DONE) {
-        printf("%s: %d of %d trials done%s; the same command goes on\n",
-               ending == SCHEDULER_STOPPED ? "stopped" : "no workers are left", done, total, failures);
-        return RUN_STOPPED;
+        printf("%s: %s; the same command goes on\n", ending == SCHEDULER_STOPPED ? "stopped" : "no workers are left",
+               v->message);
+        v->exit_code = RUN_STOPPED;
+        return;
     }
     const char *path = run_folder_path(j->folder);
     struct error err;
+    tell(j, VERDICT_FINISHING, 0, v->message);
     if (report_write(&path, 1, NULL, stdout, &err) != STATUS_OK) {
         error_prefix(&err, "the sweep is complete, but its report cannot be written");
         complain(&err);
     }
-    printf("%d of %d trials done%s; results in %s\n", done, total, failures, path);
-    return failed == total && total > 0 ? RUN_ERROR : RUN_OK;
+    printf("%s; results in %s\n", v->message, path);
+    v->exit_code = v->state == VERDICT_ALL_FAILED ? RUN_ERROR : RUN_OK;
 }
 
 typedef enum status load_function(int argc, char **argv, struct sweep **sweep, struct error *err);
 
-static int run_master(int argc, char **argv, load_function *load, struct transport *t, bool *gone) {
-    struct job j = {.transport = t, .gone = gone, .terminal = -1};
+static void run_master(struct job *j, int argc, char **argv, load_function *load, struct verdict *v) {
     struct error err = {0};
     enum scheduler_ending ending = SCHEDULER_RUNNING;
-    enum status status = load(argc, argv, &j.sweep, &err);
+    tell(j, VERDICT_STARTING, 0, "");
+    enum status status = load(argc, argv, &j->sweep, &err);
     if (status == STATUS_OK)
-        status = job_open(&j, &err);
+        status = job_open(j, &err);
+    bool busy = status == STATUS_LOST && !j->folder;
     if (status == STATUS_OK)
-        status = job_run(&j, &ending, &err);
-    int code = RUN_ERROR;
+        status = job_run(j, &ending, &err);
     if (status == STATUS_OK) {
-        code = conclude(&j, ending);
+        conclude(j, ending, v);
     } else {
-        progress_destroy(j.progress);
-        j.progress = NULL;
+        progress_destroy(j->progress);
+        j->progress = NULL;
         complain(&err);
+        *v = verdict_here(busy ? VERDICT_BUSY : VERDICT_ERROR, RUN_ERROR, err.message);
     }
-    job_free(&j);
     fflush(stdout);
-    return code;
 }
 
 // Masters over `t` to the end and sends the workers home; *together: all have answered.
 static int run_and_dismiss(int argc, char **argv, load_function *load, struct transport *t, bool *together) {
-    bool *gone = calloc((size_t)t->workers + 1, sizeof *gone);
-    int code = RUN_ERROR;
-    if (gone)
-        code = run_master(argc, argv, load, t, gone);
-    *together = transport_dismiss(t, code, gone, GOODBYE_SECONDS);
-    free(gone);
-    return code;
+    bool *flags = calloc(2 * (size_t)t->workers + 1, sizeof *flags);
+    struct job j = {.transport = t, .gone = flags, .absent = flags ? flags + t->workers : NULL, .terminal = -1};
+    struct verdict v = verdict_here(VERDICT_ERROR, RUN_ERROR, "out of memory");
+    if (flags)
+        run_master(&j, argc, argv, load, &v);
+    *together = transport_dismiss(t, v.exit_code, j.gone, j.absent, GOODBYE_SECONDS);
+    tell(&j, v.state, v.exit_code, v.message);
+    job_free(&j);
+    free(flags);
+    return v.exit_code;
 }
 
 static int run_local(int argc, char **argv, load_function *load) {
@@ -199,9 +261,9 @@ static int run_under_mpi(int argc, char **argv, load_function *load) {
         code = run_and_dismiss(argc, argv, load, &t, &together);
     } else {
         struct station_config config = {0};
+        struct transport_mpi_orders orders = {.stop = &preempted, .leave = &terminated};
         install_signals(false);
-        stop_signals = 0; // what came before was for the master
-        code = transport_mpi_serve(mpi, &config, &stop_signals);
+        code = transport_mpi_serve(mpi, &config, &orders);
     }
     transport_mpi_end(mpi, together, code);
     return code;

@@ -17,6 +17,9 @@ enum run_exit {
 int run_sweep(int argc, char **argv,
               enum status (*load)(int argc, char **argv, struct sweep **sweep, struct error *err));
 
+// Whether this sweep can run at all, as far as its file and its dataset tell; writes nothing.
+NODISCARD enum status run_check(const struct sweep *sweep, struct error *err);
+
 // The hidden verb `gridfold trainer`: the trainer process under a rank; speaks on file descriptor 3.
 int run_trainer_process(void);
 

@@ -152,6 +152,7 @@ static struct sweep *new_sweep(const char *path) {
     s->checkpoint_seconds = 60;
     s->max_attempts = 3;
     s->worker_timeout = 60;
+    s->master_timeout = 120;
     s->folds = 5;
     s->base = hyperparameters_default();
     s->compare_baseline = s->compare_candidate = -1;

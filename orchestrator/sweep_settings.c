@@ -115,6 +115,10 @@ static enum status read_worker_timeout(struct sweep_reader *r, const struct swee
     return read_seconds(r, e, 4, &r->sweep->worker_timeout); // heartbeats come every second
 }
 
+static enum status read_master_timeout(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    return read_seconds(r, e, 5, &r->sweep->master_timeout); // heartbeats come every two seconds
+}
+
 static enum status read_max_attempts(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     unsigned long long attempts = 0;
     TRY(read_whole(r, e, 1, 1000, &attempts));
@@ -146,7 +150,8 @@ static const struct {
                   {"checkpoint-seconds", read_checkpoint_seconds},
                   {"max-attempts", read_max_attempts},
                   {"hang-seconds", read_hang_seconds},
-                  {"worker-timeout-seconds", read_worker_timeout}};
+                  {"worker-timeout-seconds", read_worker_timeout},
+                  {"master-timeout-seconds", read_master_timeout}};
 
 static enum status read_sweep_entry(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     const char *keys[COUNT(sweep_keys)];

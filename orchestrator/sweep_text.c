@@ -42,6 +42,8 @@ static void write_head(FILE *f, const struct sweep *s) {
     fprintf(f, "hang-seconds = %s\n", s->hang_seconds > 0 ? number : "auto");
     text_of_real(s->worker_timeout, number, sizeof number);
     fprintf(f, "worker-timeout-seconds = %s\n", number);
+    text_of_real(s->master_timeout, number, sizeof number);
+    fprintf(f, "master-timeout-seconds = %s\n", number);
     fprintf(f, "\n[folds]\ncount = %d\n", s->folds);
     write_folds(f, "run", s->run_count, s->run_folds);
     fprintf(f, "\n[base]\n");

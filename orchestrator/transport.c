@@ -34,25 +34,28 @@ void transport_local_destroy(struct transport *t) {
     t->self = NULL;
 }
 
-bool transport_dismiss(struct transport *t, int code, const bool *gone, double seconds) {
+bool transport_dismiss(struct transport *t, int code, const bool *gone, const bool *absent, double seconds) {
     struct error err;
     struct message m = {.kind = MESSAGE_BYE, .code = code};
-    for (int w = 0; w < t->workers; w++)
+    int awaited = 0;
+    bool all = true;
+    for (int w = 0; w < t->workers; w++) {
         if (t->send(t->self, w, &m, &err) != STATUS_OK)
             fprintf(stderr, "gridfold: worker %d: %s\n", w + t->first_rank, err.message);
-    int answers = 0;
-    for (int w = 0; gone && w < t->workers; w++)
-        answers += gone[w];
+        bool lost = absent && absent[w];
+        awaited += !lost && !(gone && gone[w]);
+        all = all && !lost;
+    }
     struct idle idle = {0};
     double end = clock_seconds() + seconds;
-    while (answers < t->workers && clock_seconds() < end) {
+    while (awaited > 0 && clock_seconds() < end) {
         int from;
         if (t->receive(t->self, &from, &m)) {
-            answers += m.kind == MESSAGE_BYE;
+            awaited -= m.kind == MESSAGE_BYE && !(absent && absent[from]);
             idle_reset(&idle);
         } else {
             t->rest(t->self, &idle);
         }
     }
-    return answers >= t->workers;
+    return all && awaited == 0;
 }

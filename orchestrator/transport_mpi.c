@@ -1,27 +1,61 @@
 #include "orchestrator/transport_mpi.h"
 
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef OPEN_MPI
+#include <mpi-ext.h> // says whether this build has ULFM
+#endif
 
-enum { TAG = 1, CAP_US = 5000, EXIT_MASTER_SILENT = 75 };
+enum {
+    TAG = 1,
+    CAP_US = 5000,
+    EXIT_MASTER_SILENT = 75,
+    MAX_UNSENT = 64,    // frames that a rank has not taken; more are dropped
+    PATIENT_PINGS = 30, // heartbeats without an answer until they become rare
+    FINALIZE_SECONDS = 10,
+};
 
-// A worker that never hears of the master again must not stay for ever. Before the first word the master may be reading
-// a large dataset.
-static const double FIRST_WORD_SECONDS = 900, SILENCE_SECONDS = 180;
+// A worker that never hears of the master again must not stay for ever. The master's heartbeats say how long it waits;
+// before the first one the master may be reading a large dataset.
+static const double FIRST_WORD_SECONDS = 900;
+// The last words of a worker that leaves by itself have this long to be answered.
+static const double FAREWELL_SECONDS = 4;
 static const double LAST_WORDS_SECONDS = 5;
 
 struct outgoing {
     MPI_Request request;
     char *frame;
+    int rank;
     struct outgoing *next;
+};
+
+// A message of which the head has come. The rest of one that is larger than MPI sends at once comes only while its
+// sender lives.
+struct incoming {
+    MPI_Request request;
+    char *frame;
+    int bytes, rank;
+    struct incoming *next;
+};
+
+// What this rank knows of another.
+struct peer {
+    int unsent;      // frames in `outgoing`
+    int unanswered;  // heartbeats since it was last heard
+    double ping_due; // before this time a heartbeat to a silent rank is not sent
+    bool failed;     // MPI itself says so (ULFM)
 };
 
 struct transport_mpi {
     int rank, size;
+    pid_t parent;
     struct outgoing *outgoing;
+    struct incoming *incoming; // in the order of their heads
+    struct peer *peers;        // by rank
     char version[MPI_MAX_LIBRARY_VERSION_STRING];
 };
 
@@ -55,26 +89,57 @@ enum status transport_mpi_begin(transport_mpi **out, int *rank, int *size, struc
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &mpi->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &mpi->size);
+    mpi->peers = calloc((size_t)mpi->size, sizeof *mpi->peers);
+    if (!mpi->peers) {
+        MPI_Abort(MPI_COMM_WORLD, 1);
+        return error_memory(err, "MPI transport");
+    }
     int length = 0;
     MPI_Get_library_version(mpi->version, &length);
     mpi->version[strcspn(mpi->version, ",\n")] = 0;
+    mpi->parent = getppid();
     *rank = mpi->rank;
     *size = mpi->size;
     *out = mpi;
     return STATUS_OK;
 }
 
+// With ULFM MPI tells of dead ranks by errors; once they have been acknowledged, messages of the others come through
+// again. True: there are such ranks. (Not tried: the Open MPI of Debian 12 has no ULFM; there nothing is ever told.)
+static bool note_failures(transport_mpi *mpi) {
+#ifdef OMPI_HAVE_MPI_EXT_FTMPI
+    MPI_Group failed, world;
+    int count = 0;
+    MPIX_Comm_failure_ack(MPI_COMM_WORLD);
+    MPIX_Comm_failure_get_acked(MPI_COMM_WORLD, &failed);
+    MPI_Comm_group(MPI_COMM_WORLD, &world);
+    MPI_Group_size(failed, &count);
+    for (int i = 0; i < count; i++) {
+        int rank;
+        MPI_Group_translate_ranks(failed, 1, &i, world, &rank);
+        mpi->peers[rank].failed = true;
+    }
+    MPI_Group_free(&failed);
+    MPI_Group_free(&world);
+    return count > 0;
+#else
+    (void)mpi;
+    return false;
+#endif
+}
+
 // Lets go of what has left.
 static void collect(transport_mpi *mpi) {
     for (struct outgoing **o = &mpi->outgoing; *o;) {
         int left = 0;
-        MPI_Test(&(*o)->request, &left, MPI_STATUS_IGNORE);
-        if (!left) {
+        bool failed = MPI_Test(&(*o)->request, &left, MPI_STATUS_IGNORE) != MPI_SUCCESS;
+        if (!left && !failed) {
             o = &(*o)->next;
             continue;
         }
         struct outgoing *gone = *o;
         *o = gone->next;
+        mpi->peers[gone->rank].unsent--;
         free(gone->frame);
         free(gone);
     }
@@ -88,18 +153,60 @@ static bool flush(transport_mpi *mpi, double seconds) {
     return !mpi->outgoing;
 }
 
+static int code_at_end;
+
+static void leave_at_once(int number) {
+    (void)number;
+    _exit(code_at_end);
+}
+
+// MPI_Finalize and MPI_Abort may wait for ever for a rank that died a moment ago.
+static void leave_in_time(int code) {
+    struct sigaction action = {.sa_handler = leave_at_once};
+    sigemptyset(&action.sa_mask);
+    code_at_end = code;
+    sigaction(SIGALRM, &action, NULL);
+    alarm(FINALIZE_SECONDS);
+}
+
 void transport_mpi_end(transport_mpi *mpi, bool together, int code) {
-    bool clean = flush(mpi, LAST_WORDS_SECONDS) && together;
-    free(mpi);
+    bool clean = flush(mpi, LAST_WORDS_SECONDS) && together && !mpi->incoming;
+    for (int i = 0; i < mpi->size; i++)
+        clean = clean && !mpi->peers[i].failed;
     fflush(NULL);
+    leave_in_time(code);
     if (!clean) {
         MPI_Abort(MPI_COMM_WORLD, code);
         _exit(code);
     }
     MPI_Finalize();
+    alarm(0);
+    free(mpi->peers);
+    free(mpi);
+}
+
+// A rank that is gone must not be written to without end: MPI says nothing of its death, and keeps what it has been
+// given. Heartbeats to one that does not answer become rarer and rarer; at most MAX_UNSENT frames wait for it. What is
+// dropped was for a rank that will be taken for lost, or be asked again when it is heard.
+static bool is_worth_sending(transport_mpi *mpi, int rank, const struct message *m) {
+    struct peer *p = &mpi->peers[rank];
+    if (p->failed || p->unsent >= MAX_UNSENT)
+        return false;
+    if (m->kind != MESSAGE_HEARTBEAT)
+        return true;
+    double t = clock_seconds();
+    if (t < p->ping_due)
+        return false;
+    int rare = p->unanswered++ - PATIENT_PINGS;
+    if (rare >= 0)
+        p->ping_due = t + (double)(1L << (rare < 12 ? rare : 12)); // at last once an hour
+    return true;
 }
 
 static enum status post(transport_mpi *mpi, int rank, const struct message *m, struct error *err) {
+    collect(mpi);
+    if (!is_worth_sending(mpi, rank, m))
+        return STATUS_OK;
     struct outgoing *o = calloc(1, sizeof *o);
     if (!o)
         return error_memory(err, "message");
@@ -113,11 +220,14 @@ static enum status post(transport_mpi *mpi, int rank, const struct message *m, s
     if (code != MPI_SUCCESS) {
         free(o->frame);
         free(o);
+        if (note_failures(mpi))
+            return STATUS_OK;
         return mpi_error(code, "MPI_Isend", err);
     }
+    o->rank = rank;
     o->next = mpi->outgoing;
     mpi->outgoing = o;
-    collect(mpi);
+    mpi->peers[rank].unsent++;
     return STATUS_OK;
 }
 
@@ -130,24 +240,86 @@ static enum status decode(char *frame, size_t bytes, struct message *m, struct e
     return STATUS_OK;
 }
 
-static bool take(transport_mpi *mpi, int from, int *rank, struct message *m) {
-    int there = 0, bytes = 0;
-    MPI_Status s;
-    collect(mpi);
-    if (MPI_Iprobe(from, TAG, MPI_COMM_WORLD, &there, &s) != MPI_SUCCESS || !there)
-        return false;
-    MPI_Get_count(&s, MPI_CHAR, &bytes);
-    char *frame = malloc((size_t)bytes + 1);
-    struct error err;
-    bool ok = false;
-    if (frame && MPI_Recv(frame, bytes, MPI_CHAR, s.MPI_SOURCE, TAG, MPI_COMM_WORLD, &s) == MPI_SUCCESS) {
-        ok = decode(frame, (size_t)bytes, m, &err) == STATUS_OK;
-        if (!ok)
-            fprintf(stderr, "gridfold: rank %d: from rank %d: %s\n", mpi->rank, s.MPI_SOURCE, err.message);
+// Begins to receive what has been announced.
+static void receive_heads(transport_mpi *mpi) {
+    struct incoming **last = &mpi->incoming;
+    while (*last)
+        last = &(*last)->next;
+    for (;;) {
+        int there = 0;
+        MPI_Message head;
+        MPI_Status s;
+        if (MPI_Improbe(MPI_ANY_SOURCE, TAG, MPI_COMM_WORLD, &there, &head, &s) != MPI_SUCCESS) {
+            note_failures(mpi);
+            return;
+        }
+        if (!there)
+            return;
+        int bytes = 0;
+        MPI_Get_count(&s, MPI_CHAR, &bytes);
+        struct incoming *in = calloc(1, sizeof *in);
+        char *frame = malloc((size_t)bytes + 1);
+        // A message that is lost here would never be sent again: rather the whole job, which goes on from its files.
+        if (!in || !frame || MPI_Imrecv(frame, bytes, MPI_CHAR, &head, &in->request) != MPI_SUCCESS) {
+            fprintf(stderr, "gridfold: rank %d: cannot receive %d bytes\n", mpi->rank, bytes);
+            MPI_Abort(MPI_COMM_WORLD, 1);
+            _exit(1);
+        }
+        in->frame = frame;
+        in->bytes = bytes;
+        in->rank = s.MPI_SOURCE;
+        *last = in;
+        last = &in->next;
     }
-    free(frame);
-    *rank = s.MPI_SOURCE;
+}
+
+// One that waits for its rest keeps back the later ones of the same rank.
+static bool is_behind_another(const transport_mpi *mpi, const struct incoming *in) {
+    for (const struct incoming *i = mpi->incoming; i != in; i = i->next)
+        if (i->rank == in->rank)
+            return true;
+    return false;
+}
+
+// The first message that is whole.
+static struct incoming *take_whole(transport_mpi *mpi) {
+    for (struct incoming **i = &mpi->incoming; *i; i = &(*i)->next) {
+        int whole = 0;
+        if (is_behind_another(mpi, *i) || MPI_Test(&(*i)->request, &whole, MPI_STATUS_IGNORE) != MPI_SUCCESS || !whole)
+            continue;
+        struct incoming *in = *i;
+        *i = in->next;
+        return in;
+    }
+    return NULL;
+}
+
+static bool take(transport_mpi *mpi, int *rank, struct message *m) {
+    struct incoming *in = take_whole(mpi);
+    if (!in) {
+        receive_heads(mpi);
+        in = take_whole(mpi);
+    }
+    if (!in)
+        return false;
+    struct error err;
+    bool ok = decode(in->frame, (size_t)in->bytes, m, &err) == STATUS_OK;
+    if (!ok)
+        fprintf(stderr, "gridfold: rank %d: from rank %d: %s\n", mpi->rank, in->rank, err.message);
+    *rank = in->rank;
+    mpi->peers[in->rank].unanswered = 0;
+    mpi->peers[in->rank].ping_due = 0;
+    free(in->frame);
+    free(in);
     return ok;
+}
+
+// The launcher's process on this host has been killed: what it would have done, TERM, is done without it.
+static void watch_parent(transport_mpi *mpi) {
+    if (mpi->parent == 0 || getppid() == mpi->parent)
+        return;
+    mpi->parent = 0;
+    raise(SIGTERM);
 }
 
 // ---- rank 0 ----
@@ -158,14 +330,14 @@ static enum status master_send(void *self, int to, const struct message *m, stru
 
 static bool master_receive(void *self, int *from, struct message *m) {
     int rank;
-    if (!take(self, MPI_ANY_SOURCE, &rank, m))
+    if (!take(self, &rank, m))
         return false;
     *from = rank - 1;
     return true;
 }
 
 static void master_rest(void *self, struct idle *idle) {
-    (void)self;
+    watch_parent(self);
     idle_rest(idle, -1, CAP_US);
 }
 
@@ -181,56 +353,93 @@ struct transport transport_mpi_master(transport_mpi *mpi) {
 
 // ---- the other ranks ----
 
-// One round; *busy: something was moved.
-static void exchange(transport_mpi *mpi, station *w, double *heard, bool *busy) {
+struct serving {
+    transport_mpi *mpi;
+    station *station;
+    double heard;   // when the master last spoke; at first when serving began
+    double silence; // how long it may be silent
+    double leaving; // when the worker was told to leave; 0: it was not
+    bool asked;     // the master has been asked to stop the sweep
+};
+
+// One round; true: something was moved.
+static bool exchange(struct serving *s) {
     struct message m;
     struct error err;
     int rank;
-    *busy = false;
-    while (take(mpi, 0, &rank, &m)) {
-        *heard = clock_seconds();
-        station_deliver(w, &m);
-        *busy = true;
+    bool busy = false;
+    while (take(s->mpi, &rank, &m)) {
+        s->heard = clock_seconds();
+        if (m.kind == MESSAGE_HEARTBEAT && m.code > 0)
+            s->silence = m.code;
+        station_deliver(s->station, &m);
+        busy = true;
     }
-    while (station_next(w, &m)) {
-        if (post(mpi, 0, &m, &err) != STATUS_OK)
-            fprintf(stderr, "gridfold: rank %d: %s\n", mpi->rank, err.message);
-        *busy = true;
+    while (station_next(s->station, &m)) {
+        if (post(s->mpi, 0, &m, &err) != STATUS_OK)
+            fprintf(stderr, "gridfold: rank %d: %s\n", s->mpi->rank, err.message);
+        busy = true;
+    }
+    return busy;
+}
+
+// A job that is to make way: the master hears of it before it hears that this worker's trial has stopped, so that it
+// does not hand it out again.
+static void ask_to_stop(struct serving *s) {
+    struct message stop = {.kind = MESSAGE_STOP};
+    struct error err;
+    s->asked = true;
+    if (post(s->mpi, 0, &stop, &err) != STATUS_OK)
+        fprintf(stderr, "gridfold: rank %d: %s\n", s->mpi->rank, err.message);
+    station_deliver(s->station, &stop);
+}
+
+static void obey(struct serving *s, const struct transport_mpi_orders *orders) {
+    watch_parent(s->mpi);
+    if (*orders->stop && !s->asked)
+        ask_to_stop(s);
+    if (*orders->leave && s->leaving == 0) {
+        s->leaving = clock_seconds();
+        station_leave(s->station);
     }
 }
 
-int transport_mpi_serve(transport_mpi *mpi, const struct station_config *config, const volatile int *leave) {
-    station *w;
+// A worker that leaves by itself waits for the master's bye all the same: MPI_Finalize needs everyone. But the master
+// may be gone, or on its way out itself; without mpirun there is nothing to wait for.
+static bool is_alone(const struct serving *s) {
+    double silent = clock_seconds() - s->heard;
+    bool farewell = s->leaving > 0 && station_is_gone(s->station);
+    return silent > s->silence || (farewell && (silent > FAREWELL_SECONDS || s->mpi->parent == 0));
+}
+
+static int end_alone(const struct serving *s) {
+    if (s->mpi->parent != 0)
+        fprintf(stderr, "gridfold: rank %d: nothing heard of the master for %.0f s: leaving\n", s->mpi->rank,
+                clock_seconds() - s->heard);
+    station_destroy(s->station);
+    _exit(EXIT_MASTER_SILENT);
+}
+
+int transport_mpi_serve(transport_mpi *mpi, const struct station_config *config,
+                        const struct transport_mpi_orders *orders) {
+    struct serving s = {.mpi = mpi, .heard = clock_seconds(), .silence = FIRST_WORD_SECONDS};
     struct error err;
-    if (station_create(config, &w, &err) != STATUS_OK) {
+    if (station_create(config, &s.station, &err) != STATUS_OK) {
         fprintf(stderr, "gridfold: rank %d: %s\n", mpi->rank, err.message);
         MPI_Abort(MPI_COMM_WORLD, 1);
         return 1;
     }
     struct idle idle = {0};
-    double heard = 0, began = clock_seconds();
-    bool left = false, silent = false;
-    // A worker that leaves by itself waits for the master's bye all the same: MPI_Finalize needs everyone.
-    while (!(station_is_gone(w) && station_is_dismissed(w)) && !silent) {
-        bool busy;
-        if (*leave && !left) {
-            station_leave(w);
-            left = true;
-        }
-        exchange(mpi, w, &heard, &busy);
-        double t = clock_seconds();
-        silent = heard > 0 ? t - heard > SILENCE_SECONDS : t - began > FIRST_WORD_SECONDS;
-        if (busy)
+    while (!(station_is_gone(s.station) && station_is_dismissed(s.station))) {
+        obey(&s, orders);
+        if (exchange(&s))
             idle_reset(&idle);
+        else if (is_alone(&s))
+            return end_alone(&s);
         else
-            idle_rest(&idle, station_descriptor(w), CAP_US);
+            idle_rest(&idle, station_descriptor(s.station), CAP_US);
     }
-    int code = station_exit_code(w);
-    station_destroy(w);
-    if (silent) {
-        fprintf(stderr, "gridfold: rank %d: nothing heard of the master for %.0f s: leaving\n", mpi->rank,
-                heard > 0 ? SILENCE_SECONDS : FIRST_WORD_SECONDS);
-        _exit(EXIT_MASTER_SILENT);
-    }
+    int code = station_exit_code(s.station);
+    station_destroy(s.station);
     return code;
 }

@@ -4,7 +4,7 @@
 // A frame is a 4-byte little-endian length and that many bytes of JSON. Doubles survive unchanged (17 digits; NaN is
 // null, infinities are "inf" and "-inf"). A master talks to workers, a worker to its one trainer process:
 //
-//     worker -> master   hello, heartbeat, epoch, result, lost, stopped, bye
+//     worker -> master   hello, heartbeat, epoch, result, lost, stopped, stop, bye
 //     master -> worker   assign, stop, heartbeat, bye
 //     worker -> trainer  assign, stop
 //     trainer -> worker  heartbeat, epoch, result, lost
@@ -16,15 +16,16 @@
 #include "worker/trainer.h"
 
 #define MESSAGE_KINDS(X)                                                                                               \
-    X(HELLO, "hello")         /* a worker is there: host, device, cores */                                             \
-    X(ASSIGN, "assign")       /* train this trial */                                                                   \
-    X(EPOCH, "epoch")         /* an epoch's metrics */                                                                 \
-    X(RESULT, "result")       /* the trial ended: done, failed, diverged, or stopped on request */                     \
-    X(LOST, "lost")           /* the trial's trainer died or could not establish a result */                           \
-    X(STOP, "stop")           /* checkpoint and stop the running trial */                                              \
-    X(STOPPED, "stopped")     /* the trial was ended on request without a word of its own */                           \
-    X(HEARTBEAT, "heartbeat") /* alive; says which trial is running, and how far it is */                              \
-    X(BYE, "bye")             /* leave, or leaving */
+    X(HELLO, "hello")     /* a worker is there: host, device, cores */                                                 \
+    X(ASSIGN, "assign")   /* train this trial */                                                                       \
+    X(EPOCH, "epoch")     /* an epoch's metrics */                                                                     \
+    X(RESULT, "result")   /* the trial ended: done, failed, diverged, or stopped on request */                         \
+    X(LOST, "lost")       /* the trial's trainer died or could not establish a result */                               \
+    X(STOP, "stop")       /* checkpoint and stop the running trial; to the master: the whole sweep */                  \
+    X(STOPPED, "stopped") /* the trial was ended on request without a word of its own */                               \
+    X(HEARTBEAT,                                                                                                       \
+      "heartbeat") /* alive; a worker says how far its trial is, a master (code) how long to bear silence */           \
+    X(BYE, "bye")  /* leave, or leaving */
 
 enum message_kind {
 #define X(name, text) MESSAGE_##name,
