@@ -18,6 +18,7 @@
 struct checkpoint_info {
     struct lstm_unet_config model; // batch and steps are not the checkpoint's to say: left alone
     enum temporal_sampling sampling;
+    struct focal_loss_config focal; // of the training loss
     bool has_normalization;
     struct normalization normalization;
     char band_names[1024]; // "blue, green, ...", "" when unknown

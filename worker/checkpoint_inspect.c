@@ -88,13 +88,15 @@ enum status checkpoint_inspect(const safetensors *file, const char *path, struct
     hp.skip_aggregation = (int)info->model.skip;
     hp.temporal_sampling = (int)info->sampling;
     hp.image_size = info->model.image_size;
-    static const int from_metadata[] = {HYPER_skip_aggregation, HYPER_temporal_sampling, HYPER_image_size};
+    static const int from_metadata[] = {HYPER_skip_aggregation, HYPER_temporal_sampling, HYPER_image_size,
+                                        HYPER_focal_alpha, HYPER_focal_gamma};
     for (size_t i = 0; i < sizeof from_metadata / sizeof *from_metadata; i++)
         if (set_from_metadata(file, &hp, from_metadata[i], err) != STATUS_OK)
             return error_prefix(err, "checkpoint %s: metadata", path);
     info->model.skip = (enum skip_aggregation)hp.skip_aggregation;
     info->sampling = (enum temporal_sampling)hp.temporal_sampling;
     info->model.image_size = hp.image_size;
+    info->focal = (struct focal_loss_config){(float)hp.focal_alpha, (float)hp.focal_gamma};
     const char *bands = safetensors_metadata(file, "bands");
     snprintf(info->band_names, sizeof info->band_names, "%s", bands ? bands : "");
     struct normalization *n = &info->normalization;

@@ -14,9 +14,8 @@ struct evaluation {
     backend *b;
     network *net;
     int count, batch;
-    size_t pixels;         // of one sample
-    float *image, *logits; // one batch; all samples
-    uint8_t *mask;         // all samples
+    size_t pixels; // of one sample
+    float *image;  // one batch
 };
 
 static void evaluation_free(struct evaluation *e) {
@@ -26,8 +25,6 @@ static void evaluation_free(struct evaluation *e) {
     dataset_close(e->ds);
     safetensors_close(e->file);
     free(e->image);
-    free(e->logits);
-    free(e->mask);
 }
 
 // The checkpoint's word, then the caller's, where it was given.
@@ -101,54 +98,45 @@ static enum status open_network(struct evaluation *e, struct error *err) {
     TRY(checkpoint_load(e->file, e->net, err));
     e->pixels = (size_t)model->image_size * (size_t)model->image_size;
     e->image = malloc((size_t)e->batch * (size_t)model->steps * (size_t)model->bands * e->pixels * sizeof *e->image);
-    e->logits = malloc((size_t)e->count * e->pixels * sizeof *e->logits);
-    e->mask = malloc((size_t)e->count * e->pixels);
-    return e->image && e->logits && e->mask ? STATUS_OK : error_memory(err, "evaluation buffers");
-}
-
-static void count_pixels(const float *logits, const uint8_t *mask, size_t pixels, struct pooled *p) {
-    for (size_t i = 0; i < pixels; i++) {
-        if (mask[i] == MASK_IGNORE)
-            continue;
-        bool positive = logits[i] > 0;
-        p->tp += positive && mask[i];
-        p->fp += positive && !mask[i];
-        p->fn += !positive && mask[i];
-        p->tn += !positive && !mask[i];
-    }
+    struct evaluate_result *r = e->result;
+    size_t count = (size_t)e->count;
+    r->samples = e->count;
+    r->side = model->image_size;
+    r->logits = malloc(count * e->pixels * sizeof *r->logits);
+    r->mask = malloc(count * e->pixels);
+    r->sample = malloc(count * sizeof *r->sample);
+    r->level = malloc(count * sizeof *r->level);
+    return e->image && r->logits && r->mask && r->sample && r->level ? STATUS_OK
+                                                                     : error_memory(err, "evaluation buffers");
 }
 
 static enum status run(struct evaluation *e, struct error *err) {
-    struct hyperparameters hp = hyperparameters_default();
-    struct focal_loss_config focal = {(float)hp.focal_alpha, (float)hp.focal_gamma};
     struct evaluate_result *r = e->result;
     for (int first = 0; first < e->count; first += e->batch) {
         int n = e->count - first < e->batch ? e->count - first : e->batch;
-        uint8_t *mask = e->mask + (size_t)first * e->pixels;
+        uint8_t *mask = r->mask + (size_t)first * e->pixels;
         struct loss_sums sums;
         loader_eval_batch(e->l, e->config->split, first, n, e->image, mask);
-        TRY(network_evaluate(e->net, n, e->image, mask, &focal, e->logits + (size_t)first * e->pixels, &sums, err));
+        TRY(network_evaluate(e->net, n, e->image, mask, &r->info.focal, r->logits + (size_t)first * e->pixels, &sums,
+                             err));
         pooled_add(&r->all, &sums);
     }
     for (int i = 0; i < e->count; i++) {
-        enum change_level level = dataset_sample(e->ds, loader_sample_index(e->l, e->config->split, i))->level;
-        r->level_samples[level]++;
-        count_pixels(e->logits + (size_t)i * e->pixels, e->mask + (size_t)i * e->pixels, e->pixels, &r->level[level]);
+        r->sample[i] = loader_sample_index(e->l, e->config->split, i);
+        r->level[i] = dataset_sample(e->ds, r->sample[i])->level;
     }
-    r->samples = e->count;
     return STATUS_OK;
 }
 
-static enum status write_logits(const struct evaluation *e, struct error *err) {
-    int64_t side = e->result->info.model.image_size, logits_shape[4] = {e->count, 1, side, side},
-            mask_shape[3] = {e->count, side, side};
+enum status evaluate_write_logits(const struct evaluate_result *r, const char *path, struct error *err) {
+    int64_t logits_shape[4] = {r->samples, 1, r->side, r->side}, mask_shape[3] = {r->samples, r->side, r->side};
     safetensors_writer *w = NULL;
     TRY(safetensors_writer_create(&w, err));
-    enum status status = safetensors_add(w, "logits", DTYPE_F32, 4, logits_shape, e->logits, err);
+    enum status status = safetensors_add(w, "logits", DTYPE_F32, 4, logits_shape, r->logits, err);
     if (status == STATUS_OK)
-        status = safetensors_add(w, "mask", DTYPE_U8, 3, mask_shape, e->mask, err);
+        status = safetensors_add(w, "mask", DTYPE_U8, 3, mask_shape, r->mask, err);
     if (status == STATUS_OK)
-        status = safetensors_write(w, e->config->logits_path, err);
+        status = safetensors_write(w, path, err);
     safetensors_writer_destroy(w);
     return status;
 }
@@ -164,8 +152,14 @@ enum status evaluate_checkpoint(const struct evaluate_config *config, struct eva
         status = open_network(&e, err);
     if (status == STATUS_OK)
         status = run(&e, err);
-    if (status == STATUS_OK && config->logits_path)
-        status = write_logits(&e, err);
     evaluation_free(&e);
     return status;
+}
+
+void evaluate_result_free(struct evaluate_result *r) {
+    free(r->logits);
+    free(r->mask);
+    free(r->sample);
+    free(r->level);
+    memset(r, 0, sizeof *r);
 }

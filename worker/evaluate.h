@@ -1,4 +1,4 @@
-// Metrics of a checkpoint on a split of a dataset: `gridfold evaluate`.
+// A checkpoint on a split of a dataset: its logits beside the masks, and the metrics of them: `gridfold evaluate`.
 #ifndef GRIDFOLD_WORKER_EVALUATE_H
 #define GRIDFOLD_WORKER_EVALUATE_H
 
@@ -15,19 +15,25 @@ struct evaluate_config {
     int sampling, skip; // enum temporal_sampling, enum skip_aggregation
     int image_size;
     bool ignore_normalization; // compute it from the fold's training samples even where the checkpoint has it
-    const char *logits_path;   // NULL, or a safetensors file to write "logits" (N,1,S,S) and "mask" (N,S,S) to
 };
 
 struct evaluate_result {
-    int samples;
-    struct pooled all;
-    int level_samples[CHANGE_LEVELS];
-    struct pooled level[CHANGE_LEVELS]; // counts alone: no loss
-    struct checkpoint_info info;        // as used
+    struct checkpoint_info info; // as used
+    struct pooled all;           // pixels and focal loss pooled over the split
+    int samples, side;           // N, S: centre crops of S x S pixels, in the order of ids
+    float *logits;               // (N, 1, S, S)
+    uint8_t *mask;               // (N, S, S)
+    int *sample;                 // (N) index in the dataset
+    enum change_level *level;    // (N) of the whole tile
 };
 
-// STATUS_MISMATCH when dataset and checkpoint have different bands; STATUS_INVALID when the split is empty.
+// STATUS_MISMATCH when dataset and checkpoint have different bands; STATUS_INVALID when the split is empty. The result
+// is the caller's to free, whatever the status.
 NODISCARD enum status evaluate_checkpoint(const struct evaluate_config *config, struct evaluate_result *result,
                                           struct error *err);
+void evaluate_result_free(struct evaluate_result *result);
+
+// Writes "logits" and "mask" to a safetensors file.
+NODISCARD enum status evaluate_write_logits(const struct evaluate_result *result, const char *path, struct error *err);
 
 #endif

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What looks at a run that is there: status (also while it runs), trials, best; and verify, with every file damaged in turn.
+# What looks at a run that is there: status (also while it runs), trials, best, evaluate; and verify, with every file damaged in turn.
 # usage: after_run.sh GRIDFOLD SOURCE_DIR
 set -euo pipefail
 gridfold=$1
@@ -82,6 +82,45 @@ checkpoint=$("$gridfold" best run --config optimized --checkpoint)
 id=$(awk -F, '$3 == "optimized" && $4 == 0 { print $1 }' run/trials.csv)
 grep -q "$id" plan.log || "$gridfold" run again.ini >again.log 2>&1 || fail "again: $(tail -1 again.log)"
 [ ! -e again ] || [ -d "again/trials/$id" ] || fail "best's settings make another trial than $id: $(ls again/trials)"
+
+# ---- evaluate ----
+"$gridfold" evaluate run --threads 1 >evaluate.log || fail "evaluate: $(cat evaluate.log)"
+for table in folds:9 summary:21 samples:25 threshold:793 calibration:121; do
+    file=run/report/test/test_${table%:*}.csv
+    [ "$(wc -l <"$file")" -eq "${table#*:}" ] || fail "$file has $(wc -l <"$file") lines, not ${table#*:}"
+done
+grep -q '^plain,ensemble,' run/report/test/test_folds.csv && grep -q '^optimized,fold 2,' run/report/test/test_folds.csv || fail "test_folds.csv: models"
+for picture in best median worst; do
+    file=run/report/test/qualitative_$picture.png
+    [ "$(head -c 4 "$file" | tail -c 3)" = PNG ] || fail "$file is no PNG"
+done
+# A fold's row is what evaluate says of its checkpoint alone.
+alone=$("$gridfold" evaluate "run/trials/$id/best.safetensors" --dataset tiles.safetensors --threads 1 | awk '$1 == "all" { print $3 }')
+table=$(awk -F, '$1 == "optimized" && $2 == "fold 0" { printf "%.2f", 100 * $4 }' run/report/test/test_folds.csv)
+[ "$alone" = "$table" ] || fail "fold 0 of optimized has IoU $table in the run's table, $alone alone"
+# The curve at 0.5 is the fold's row.
+awk -F, '$1 == "optimized" && $3 == "0.50" { print $4 }' run/report/test/test_threshold.csv >curve
+awk -F, '$1 == "optimized" { print $4 }' run/report/test/test_folds.csv | diff curve - || fail "the curve at 0.5 is not test_folds.csv"
+# On the validation split every fold's IoU is its best one of trials.csv (whose ratios are guarded by 1e-7).
+"$gridfold" evaluate run --split val --config optimized --threads 1 >/dev/null
+awk -F, '$1 == "optimized" && $2 ~ /^fold/ { printf "%.5f\n", $4 }' run/report/val/val_folds.csv >val
+awk -F, '$3 == "optimized" { printf "%.5f\n", $8 }' run/trials.csv | diff val - || fail "val_folds.csv is not trials.csv"
+[ "$(grep -c 'out of fold' run/report/val/val_samples.csv)" -eq 9 ] || fail "not every sample is out of fold once"
+refuse() { # PATTERN COMMAND...
+    local pattern=$1
+    shift
+    if "$@" >refused.log 2>&1 || ! grep -qE -- "$pattern" refused.log; then fail "not refused with '$pattern': $* says $(cat refused.log)"; fi
+}
+refuse "its configurations are .*'plain'" "$gridfold" evaluate run --config plane
+refuse "\-\-fold is for a single checkpoint" "$gridfold" evaluate run --fold 1
+refuse "\-\-config and --out are for a run folder" "$gridfold" evaluate "run/trials/$id/best.safetensors" --dataset tiles.safetensors --config plain
+"$gridfold" synth tiles2 --samples 12 --test 2 --seed 7 >/dev/null && "$gridfold" import tiles2 tiles2.safetensors >/dev/null
+cp -r run moved && sed -i 's/tiles.safetensors/tiles2.safetensors/' moved/sweep.ini
+refuse "tiles2.safetensors is not the one of moved" "$gridfold" evaluate moved
+"$gridfold" evaluate moved --dataset tiles2.safetensors --out elsewhere --threads 1 >/dev/null || fail "another dataset by name"
+[ "$(awk -F, '$2 == "ensemble" { print $3; exit }' elsewhere/test_folds.csv)" -eq 2 ] || fail "another dataset's samples"
+cp "moved/trials/$(awk -F, '$3 == "plain" && $4 == 0 { print $1 }' run/trials.csv)/best.safetensors" "moved/trials/$id/best.safetensors"
+refuse "best.safetensors is not of epoch" "$gridfold" evaluate moved --dataset tiles.safetensors --config optimized
 
 # ---- verify ----
 "$gridfold" verify run >verify.log || fail "verify of a sound run: $(cat verify.log)"
@@ -173,4 +212,4 @@ rm -rf run && cp -r whole run
 "$gridfold" verify run >verify.log || fail "a run without its dataset is not damaged: $(cat verify.log)"
 grep -q '^note: the dataset cannot be compared: .*tiles.safetensors' verify.log || fail "no note of a lost dataset: $(cat verify.log)"
 mv elsewhere.safetensors tiles.safetensors
-echo "after a run: status, trials, best; verify found $found of $found damages"
+echo "after a run: status, trials, best, evaluate; verify found $found of $found damages"

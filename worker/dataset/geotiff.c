@@ -155,17 +155,51 @@ static enum status encode(const char *memory, const char *path, const struct geo
     return ok && !report->text[0] ? STATUS_OK : gdal_failed(report, "write", path, err);
 }
 
+// What was encoded in GDAL's memory file system goes to disk by rename.
+static enum status move_to_disk(const char *memory, const char *path, struct error *err) {
+    vsi_l_offset bytes = 0;
+    const void *data = VSIGetMemFileBuffer(memory, &bytes, 0);
+    return file_write(path, data, (size_t)bytes, err);
+}
+
 enum status geotiff_write(const char *path, const struct geotiff_image *image, struct error *err) {
     char memory[64];
     snprintf(memory, sizeof memory, "/vsimem/gridfold-%ld.tif", (long)getpid());
     struct gdal_report report;
     gdal_begin(&report);
     enum status status = encode(memory, path, image, &report, err);
-    if (status == STATUS_OK) {
-        vsi_l_offset bytes = 0;
-        const void *data = VSIGetMemFileBuffer(memory, &bytes, 0);
-        status = file_write(path, data, (size_t)bytes, err);
-    }
+    if (status == STATUS_OK)
+        status = move_to_disk(memory, path, err);
+    VSIUnlink(memory);
+    CPLPopErrorHandler();
+    return status;
+}
+
+// GDAL's PNG driver only copies whole datasets: the pixels go to one in memory first.
+static enum status encode_png(const char *memory, const char *path, int height, int width, const uint8_t *rgb,
+                              const struct gdal_report *report, struct error *err) {
+    GDALDriverH png = GDALGetDriverByName("PNG"), mem = GDALGetDriverByName("MEM");
+    if (!png || !mem)
+        return error_set(err, STATUS_UNSUPPORTED, "cannot write %s: this GDAL has no PNG driver", path);
+    GDALDatasetH pixels = GDALCreate(mem, "", width, height, 3, GDT_Byte, NULL), file = NULL;
+    if (pixels && GDALDatasetRasterIO(pixels, GF_Write, 0, 0, width, height, (void *)rgb, width, height, GDT_Byte, 3,
+                                      NULL, 3, 3 * width, 1) == CE_None)
+        file = GDALCreateCopy(png, memory, pixels, FALSE, NULL, NULL, NULL);
+    if (file)
+        GDALClose(file);
+    if (pixels)
+        GDALClose(pixels);
+    return file && !report->text[0] ? STATUS_OK : gdal_failed(report, "write", path, err);
+}
+
+enum status raster_write_png(const char *path, int height, int width, const uint8_t *rgb, struct error *err) {
+    char memory[64];
+    snprintf(memory, sizeof memory, "/vsimem/gridfold-%ld.png", (long)getpid());
+    struct gdal_report report;
+    gdal_begin(&report);
+    enum status status = encode_png(memory, path, height, width, rgb, &report, err);
+    if (status == STATUS_OK)
+        status = move_to_disk(memory, path, err);
     VSIUnlink(memory);
     CPLPopErrorHandler();
     return status;

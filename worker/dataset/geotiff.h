@@ -23,6 +23,9 @@ void raster_free(struct raster *r);
 NODISCARD enum status raster_write(const char *path, int bands, int height, int width, const float *data,
                                    const struct raster *geo, struct error *err);
 
+// 8-bit RGB (height, width, 3) as a PNG file, replaced by rename.
+NODISCARD enum status raster_write_png(const char *path, int height, int width, const uint8_t *rgb, struct error *err);
+
 // Reads the tree of SPEC (sentinel/, masks/, splits/test.txt, dataset.ini) and writes the dataset file; prints a
 // quality table (size, missing share per quarter, change level) to `table` when it is not NULL.
 NODISCARD enum status dataset_import(const char *tree, const char *out, FILE *table, struct error *err);
