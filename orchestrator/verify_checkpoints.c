@@ -18,6 +18,15 @@ struct subject {
     const struct trial_row *row;      // NULL: the trial has no result yet
 };
 
+static void check_sum(const struct subject *s) {
+    struct error why;
+    bool there = false;
+    if (safetensors_verify(s->file, &there, &why) != STATUS_OK)
+        verify_finding(s->v, "%s", why.message);
+    else if (!there)
+        verify_note(s->v, "%s has no checksum: an older version wrote it", s->path);
+}
+
 // ---- metadata ----
 
 static void check_text(const struct subject *s, const char *key, const char *wanted) {
@@ -158,7 +167,7 @@ static void check_best_epoch(const struct subject *s) {
 static void check_file(struct verification *v, const char *name, struct subject s, bool needed) {
     char path[PATH_SIZE];
     struct error why;
-    bool last = strcmp(name, "last.safetensors") == 0, diverged = s.row && strcmp(s.row->status, "diverged") == 0;
+    bool last = strcmp(name, "best.safetensors") != 0, diverged = s.row && strcmp(s.row->status, "diverged") == 0;
     if (snprintf(path, sizeof path, "%s/trials/%s/%s", v->folder, s.trial, name) >= (int)sizeof path)
         return;
     s.path = path;
@@ -172,6 +181,7 @@ static void check_file(struct verification *v, const char *name, struct subject 
         verify_finding(v, "%s", why.message);
         return;
     }
+    check_sum(&s);
     check_metadata(&s);
     check_architecture(&s);
     if (!last || !diverged)
@@ -198,6 +208,8 @@ static void check_trial(struct verification *v, const char *trial, int fold, con
     bool done = row && strcmp(row->status, "done") == 0;
     check_file(v, "best.safetensors", s, done);
     check_file(v, "last.safetensors", s, done);
+    s.row = NULL; // it is behind
+    check_file(v, "last.previous.safetensors", s, false);
 }
 
 void verify_checkpoints(struct verification *v) {

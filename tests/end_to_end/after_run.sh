@@ -194,8 +194,10 @@ for file in $best $last; do
     find_damage "empty $file" "$file: "
     cp "$other/$(basename "$file")" "$file"
     find_damage "another trial's $file" "$file: its metadata say trial = [0-9a-f]*, not $id"
+    printf '\001' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 4000)) conv=notrunc status=none
+    find_damage "another byte in $file" "$file.*checksum"
     printf '\377\377\377\377\377\377\377\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 4000)) conv=notrunc status=none
-    find_damage "not a number in $file" "$file: .*(not finite|checksum)"
+    find_damage "not a number in $file" "$file: tensor .* not finite"
 done
 cp "$last" "$best"
 find_damage "last for best" "best.safetensors holds a trial under way"
