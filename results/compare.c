@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "results/comparison.h"
@@ -6,7 +7,7 @@
 static enum status build(document *doc, const struct fold_series *baseline, const struct fold_series *candidate,
                          struct error *err) {
     document_heading(doc, 2, "%s against %s, %zu folds", candidate->name, baseline->name, candidate->count);
-    TRY(comparison_add_pair(doc, baseline, candidate, err));
+    TRY(comparison_add_pair(doc, baseline, candidate, NAN, err));
     const struct fold_series *both[] = {baseline, candidate};
     return comparison_add_overfitting(doc, both, 2, err);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/statistics.h"
+#include "results/statistics_tables.h"
 
 static void percent(table *t, double fraction) {
     table_value(t, fraction, "%.2f %%", 100 * fraction);
@@ -149,81 +149,16 @@ static enum status add_comparison(document *doc, const struct fold_series *basel
     return STATUS_OK;
 }
 
-static void add_p(table *t, double p) {
-    if (p < 0.0001)
-        table_value(t, p, "< 0.0001");
-    else
-        table_value(t, p, "%.4f", p);
-}
-
-static void begin_statistic(table *t, int flags, const char *key, const char *label) {
-    table_row(t, flags);
-    table_label(t, key, label);
-}
-
-static void add_confidence_interval(table *t, const struct paired_statistics *s) {
-    begin_statistic(t, TABLE_READERS_ONLY, "", "95 % confidence interval of the mean difference");
-    table_cell(t, "%.1f to %.1f pp", 100 * s->ci_low, 100 * s->ci_high);
-    begin_statistic(t, TABLE_CSV_ONLY, "ci95_low", "");
-    table_value(t, s->ci_low, "-");
-    begin_statistic(t, TABLE_CSV_ONLY, "ci95_high", "");
-    table_value(t, s->ci_high, "-");
-}
-
-static void add_statistics(document *doc, const struct paired_statistics *s) {
-    table *t = document_table(doc, "statistics", "Statistics of the paired differences in IoU");
-    table_column(t, TABLE_LEFT, "statistic", "Statistic");
-    table_column(t, TABLE_RIGHT, "value", "Value");
-    begin_statistic(t, TABLE_PLAIN, "pairs", "Pairs (folds)");
-    table_cell(t, "%zu", s->n);
-    begin_statistic(t, TABLE_PLAIN, "mean_difference", "Mean difference");
-    points(t, s->mean);
-    begin_statistic(t, TABLE_PLAIN, "sd_sample", "SD of the differences (sample)");
-    table_value(t, s->sd, "%.2f pp", 100 * s->sd);
-    begin_statistic(t, TABLE_PLAIN, "standard_error", "Standard error (sample SD)");
-    table_value(t, s->standard_error, "%.2f pp", 100 * s->standard_error);
-    begin_statistic(t, TABLE_PLAIN, "t", "Paired t-test: t");
-    table_value(t, s->t, "%.3f", s->t);
-    begin_statistic(t, TABLE_PLAIN, "df", "Paired t-test: degrees of freedom");
-    table_cell(t, "%.0f", s->degrees);
-    begin_statistic(t, TABLE_PLAIN, "p", "Paired t-test: p (two-sided)");
-    add_p(t, s->p);
-    begin_statistic(t, TABLE_PLAIN, "permutation_p", "Exact sign-flip permutation: p (two-sided)");
-    add_p(t, s->permutation_p);
-    add_confidence_interval(t, s);
-    begin_statistic(t, TABLE_PLAIN, "cohen_d", "Cohen's d_z (sample SD of the differences)");
-    table_value(t, s->cohen_d, "%.2f (%s effect)", s->cohen_d, statistics_effect_name(s->cohen_d));
-    if (s->n <= STATISTICS_MAX_EXACT)
-        table_note(t, "%zu folds can give no permutation p below 2/2^%zu = %.4g.", s->n, s->n, s->permutation_least);
-    else
-        table_note(t, "The exact permutation test stops at %d folds.", STATISTICS_MAX_EXACT);
-    if (isnan(s->t))
-        table_note(t, "All differences are the same: t, p and d are not defined.");
-}
-
-static enum status paired(const struct fold_series *baseline, const struct fold_series *candidate,
-                          struct paired_statistics *out, struct error *err) {
-    TRY(fold_series_check_pairs(baseline, candidate, err));
-    double *values = malloc((2 * baseline->count + 1) * sizeof *values);
-    if (!values)
-        return error_memory(err, "paired differences");
-    size_t n = fold_series_values(baseline, FOLD_BEST_IOU, values);
-    fold_series_values(candidate, FOLD_BEST_IOU, values + n);
-    enum status status = statistics_paired(values, values + n, n, out, err);
-    free(values);
-    return status;
-}
-
 enum status comparison_add_pair(document *doc, const struct fold_series *baseline, const struct fold_series *candidate,
-                                struct error *err) {
+                                double ratio, struct error *err) {
     struct paired_statistics statistics;
     struct fold_summary b, c;
-    TRY(paired(baseline, candidate, &statistics, err));
+    TRY(statistics_of_pair(baseline, candidate, &statistics, err));
     TRY(fold_series_summary(baseline, FOLD_BEST_IOU, &b, err));
     TRY(fold_series_summary(candidate, FOLD_BEST_IOU, &c, err));
     TRY(add_comparison(doc, baseline, candidate, &b, &c, err));
     add_improvement(doc, baseline, candidate, &b, &c);
-    add_statistics(doc, &statistics);
+    statistics_tables_add_pair(doc, &statistics, ratio);
     return STATUS_OK;
 }
 

@@ -240,7 +240,7 @@ static enum status add_comparison(struct report *r, const struct run_data *run, 
     document_heading(r->doc, 2, "%s against %s", run->candidate, run->baseline);
     enum status status = STATUS_NOT_FOUND;
     if (candidate)
-        status = comparison_add_pair(r->doc, baseline, candidate, err);
+        status = comparison_add_pair(r->doc, baseline, candidate, NAN, err);
     if (status == STATUS_NOT_FOUND || status == STATUS_INVALID || status == STATUS_FORMAT) {
         table_note(document_table(r->doc, "comparison", "Comparison"), "Not possible yet: %s.", err->message);
         document_table(r->doc, "improvement", "%s", "");

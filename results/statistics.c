@@ -1,10 +1,12 @@
 #include "results/statistics.h"
 
 #include <gsl/gsl_cdf.h>
+#include <gsl/gsl_sf_gamma.h>
 #include <gsl/gsl_statistics_double.h>
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
+
+#include "results/statistics_exact.h"
 
 double statistics_mean(const double *x, size_t n) {
     return n > 0 ? gsl_stats_mean(x, 1, n) : NAN;
@@ -18,32 +20,11 @@ double statistics_sd_sample(const double *x, size_t n) {
     return n > 1 ? gsl_stats_sd(x, 1, n) : NAN;
 }
 
-static double largest_magnitude(const double *x, size_t n) {
-    double largest = 0;
-    for (size_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs(x[i]));
-    return largest;
-}
-
-// The share of sign patterns whose sum lies as far from 0 as the observed one. Under the null hypothesis every
-// difference is as likely to have the other sign. Pattern and opposite have the same |sum|, so that the last sign
-// stays.
-static double permutation_p(const double *difference, size_t n) {
-    if (n > STATISTICS_MAX_EXACT)
-        return NAN;
-    double observed = 0;
-    for (size_t i = 0; i < n; i++)
-        observed += difference[i];
-    // Sums that are equal but for rounding count as equal.
-    double least = fabs(observed) - 1e-12 * (double)n * largest_magnitude(difference, n);
-    uint32_t patterns = (uint32_t)1 << (n - 1), as_far = 0;
-    for (uint32_t pattern = 0; pattern < patterns; pattern++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++)
-            sum += pattern >> i & 1 ? -difference[i] : difference[i];
-        as_far += fabs(sum) >= least;
-    }
-    return (double)as_far / patterns;
+// J of Hedges (1981): what the mean of d is too large by, for `degrees` degrees of freedom.
+static double bias_correction(double degrees) {
+    if (degrees < 2)
+        return NAN; // one degree: d has no mean
+    return exp(gsl_sf_lngamma(degrees / 2) - gsl_sf_lngamma((degrees - 1) / 2)) / sqrt(degrees / 2);
 }
 
 static void of_differences(const double *difference, size_t n, struct paired_statistics *out) {
@@ -56,10 +37,11 @@ static void of_differences(const double *difference, size_t n, struct paired_sta
         .t = NAN,
         .p = NAN,
         .cohen_d = NAN,
-        .permutation_p = permutation_p(difference, n),
+        .permutation_p = exact_sign_flips(difference, n),
         .permutation_least = ldexp(2, -(int)n),
+        .hedges_g = NAN,
     };
-    if (out->sd <= 1e-14 * largest_magnitude(difference, n))
+    if (out->sd <= 1e-14 * exact_largest_magnitude(difference, n))
         out->sd = 0; // all differences are the same: t would be a quotient of rounding errors
     out->standard_error = out->sd / root;
     double half = out->standard_error * gsl_cdf_tdist_Pinv(0.975, degrees);
@@ -69,6 +51,7 @@ static void of_differences(const double *difference, size_t n, struct paired_sta
         out->t = out->mean / out->standard_error;
         out->p = 2 * gsl_cdf_tdist_Q(fabs(out->t), degrees);
         out->cohen_d = out->mean / out->sd;
+        out->hedges_g = out->cohen_d * bias_correction(degrees);
     }
 }
 
@@ -87,7 +70,55 @@ enum status statistics_paired(const double *baseline, const double *candidate, s
         }
     }
     of_differences(difference, n, out);
+    enum status status = exact_signed_ranks(difference, n, &out->ranks, err);
     free(difference);
+    return status;
+}
+
+struct corrected_t statistics_corrected(const struct paired_statistics *s, double ratio) {
+    struct corrected_t c = {.ratio = ratio, .t = NAN, .p = NAN};
+    c.standard_error = s->sd * sqrt(1 / (double)s->n + ratio);
+    double half = c.standard_error * gsl_cdf_tdist_Pinv(0.975, s->degrees);
+    c.ci_low = s->mean - half;
+    c.ci_high = s->mean + half;
+    if (s->sd > 0) {
+        c.t = s->mean / c.standard_error;
+        c.p = 2 * gsl_cdf_tdist_Q(fabs(c.t), s->degrees);
+    }
+    return c;
+}
+
+double statistics_least_effect(size_t n) {
+    return n > 1 ? gsl_cdf_tdist_Pinv(0.975, (double)(n - 1)) / sqrt((double)n) : NAN;
+}
+
+struct indexed_p {
+    double p;
+    size_t index;
+};
+
+static int by_p(const void *a, const void *b) {
+    const struct indexed_p *x = a, *y = b;
+    return (x->p > y->p) - (x->p < y->p);
+}
+
+enum status statistics_holm(const double *p, size_t count, double *adjusted, struct error *err) {
+    struct indexed_p *sorted = malloc((count + 1) * sizeof *sorted);
+    if (!sorted)
+        return error_memory(err, "Holm's correction");
+    size_t family = 0;
+    for (size_t i = 0; i < count; i++) {
+        adjusted[i] = NAN;
+        if (!isnan(p[i]))
+            sorted[family++] = (struct indexed_p){p[i], i};
+    }
+    qsort(sorted, family, sizeof *sorted, by_p);
+    double largest = 0;
+    for (size_t i = 0; i < family; i++) {
+        largest = fmax(largest, fmin(1, (double)(family - i) * sorted[i].p));
+        adjusted[sorted[i].index] = largest;
+    }
+    free(sorted);
     return STATUS_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "results/statistics.h"
 #include "tests/results/assertions.h"
+#include "tests/results/scipy_numbers.h"
 
 static struct error err;
 
@@ -29,88 +30,58 @@ static void report_digits(void **state) {
     assert_near(s.permutation_p, 0.0625, 0);
     assert_near(s.permutation_least, 0.0625, 0);
     assert_string_equal(statistics_effect_name(s.cohen_d), "large");
+    assert_near(s.ranks.p, 0.0625, 0);
+    assert_near(s.hedges_g, 2.029, 0.0005);
+    assert_near(statistics_corrected(&s, 0.25).t, 3.791, 0.0005);
+    assert_near(statistics_least_effect(5), 1.2417, 0.00005);
 }
 
-// Expected values: numpy 2 and scipy.stats.ttest_rel, permutation_test(permutation_type='samples').
+// Random pairs, some with ties and differences of 0.
 static void agrees_with_scipy(void **state) {
     (void)state;
-    static const struct {
-        size_t n;
-        double a[12], b[12];
-        double mean_a, population_a, sample_a, mean, se, t, p, low, high, d, permutation;
-    } cases[] = {
-        {2,
-         {0.5376, 0.728},
-         {0.6102, 0.7389},
-         0.6328,
-         0.0952,
-         0.13463313113791867,
-         0.04175000000000001,
-         0.030849999999999985,
-         1.353322528363048,
-         0.4051279580841373,
-         -0.35023641611098916,
-         0.4337364161109892,
-         0.9569435369380349,
-         0.5},
-        {5,
-         {0.3101, 0.7115, 0.1037, 0.6749, 0.6579},
-         {0.3481, 0.8605, 0.2394, 0.7854, 0.6649},
-         0.49162,
-         0.24208231988313397,
-         0.27065626170476825,
-         0.08804,
-         0.027895816890709614,
-         3.156028745991687,
-         0.034314647829105746,
-         0.010588795738295353,
-         0.16549120426170463,
-         1.411418962996166,
-         0.0625},
-        {8,
-         {0.4532, 0.4874, 0.7969, 0.6549, 0.5355, 0.7923, 0.2507, 0.2121},
-         {0.2765, 0.4645, 0.7626, 0.5862, 0.2338, 0.6884, 0.1958, 0.1734},
-         0.522875,
-         0.20677370934187936,
-         0.22105039341419738,
-         -0.10022500000000001,
-         0.03370377124935088,
-         -2.9737028316061305,
-         0.02069878321610845,
-         -0.17992175486635073,
-         -0.020528245133649287,
-         -1.0513627187311665,
-         0.0078125},
-        {12,
-         {0.4478, 0.2733, 0.1083, 0.2347, 0.5844, 0.2404, 0.3587, 0.1026, 0.681, 0.2081, 0.2873, 0.7162},
-         {0.4742, 0.1708, 0.1359, 0.3906, 0.4497, 0.3463, 0.3906, 0.0585, 0.901, 0.3043, 0.1874, 0.7437},
-         0.35356666666666664,
-         0.20061911812077024,
-         0.20953983493417766,
-         0.02585000000000001,
-         0.03125689378506618,
-         0.8270175589984742,
-         0.4258037756134891,
-         -0.04294595937149122,
-         0.09464595937149124,
-         0.2387394051561581,
-         0.41748046875},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    size_t tied = 0, zero = 0;
+    for (size_t i = 0; i < sizeof scipy_cases / sizeof *scipy_cases; i++) {
+        const struct scipy_case *c = &scipy_cases[i];
         struct paired_statistics s;
-        assert_int_equal(statistics_paired(cases[i].a, cases[i].b, cases[i].n, &s, &err), STATUS_OK);
-        assert_near(statistics_mean(cases[i].a, cases[i].n), cases[i].mean_a, 1e-10);
-        assert_near(statistics_sd_population(cases[i].a, cases[i].n), cases[i].population_a, 1e-10);
-        assert_near(statistics_sd_sample(cases[i].a, cases[i].n), cases[i].sample_a, 1e-10);
-        assert_near(s.mean, cases[i].mean, 1e-10);
-        assert_near(s.standard_error, cases[i].se, 1e-10);
-        assert_near(s.t, cases[i].t, 1e-10);
-        assert_near(s.p, cases[i].p, 1e-10);
-        assert_near(s.ci_low, cases[i].low, 1e-10);
-        assert_near(s.ci_high, cases[i].high, 1e-10);
-        assert_near(s.cohen_d, cases[i].d, 1e-10);
-        assert_near(s.permutation_p, cases[i].permutation, 0);
+        assert_int_equal(statistics_paired(c->a, c->b, c->n, &s, &err), STATUS_OK);
+        assert_near(s.mean, c->mean, 1e-10);
+        assert_near(s.standard_error, c->se, 1e-10);
+        assert_near(s.t, c->t, 1e-10 * fmax(1, fabs(c->t)));
+        assert_near(s.p, c->p, 1e-10);
+        assert_near(s.ci_low, c->low, 1e-10);
+        assert_near(s.ci_high, c->high, 1e-10);
+        assert_near(s.cohen_d, c->d, 1e-10);
+        assert_near(s.hedges_g, c->g, 1e-10);
+        if (!isnan(c->flips))
+            assert_near(s.permutation_p, c->flips, 1e-10);
+        assert_near(fmin(s.ranks.w_plus, s.ranks.w_minus), c->w, 1e-10);
+        assert_near(s.ranks.p, c->w_p, 1e-10);
+        assert_int_equal(s.ranks.used + s.ranks.zeros, c->n);
+        struct corrected_t corrected = statistics_corrected(&s, scipy_ratio);
+        assert_near(corrected.standard_error, c->corrected_se, 1e-10);
+        assert_near(corrected.t, c->corrected_t, 1e-10 * fmax(1, fabs(c->corrected_t)));
+        assert_near(corrected.p, c->corrected_p, 1e-10);
+        tied += s.ranks.ties > 0;
+        zero += s.ranks.zeros > 0;
     }
+    assert_true(tied >= 3 && zero >= 4);
+}
+
+static void holm_agrees_with_statsmodels(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof scipy_holm / sizeof *scipy_holm; i++) {
+        double adjusted[12];
+        assert_int_equal(statistics_holm(scipy_holm[i].p, scipy_holm[i].n, adjusted, &err), STATUS_OK);
+        for (size_t k = 0; k < scipy_holm[i].n; k++)
+            assert_near(adjusted[k], scipy_holm[i].adjusted[k], 1e-10);
+    }
+    // What was not tested is no member of the family.
+    static const double p[] = {0.01, NAN, 0.03};
+    double adjusted[3];
+    assert_int_equal(statistics_holm(p, 3, adjusted, &err), STATUS_OK);
+    assert_near(adjusted[0], 0.02, 1e-15);
+    assert_true(isnan(adjusted[1]));
+    assert_near(adjusted[2], 0.03, 1e-15);
 }
 
 static void equal_differences_have_no_t(void **state) {
@@ -126,6 +97,8 @@ static void equal_differences_have_no_t(void **state) {
     assert_near(s.mean, 0, 0);
     assert_true(isnan(s.t));
     assert_near(s.permutation_p, 1, 0);
+    assert_int_equal(s.ranks.zeros, 3);
+    assert_true(isnan(s.ranks.p) && isnan(s.hedges_g) && isnan(statistics_corrected(&s, 0.25).p));
 }
 
 static void many_pairs_have_no_exact_test(void **state) {
@@ -158,6 +131,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(report_digits),
         cmocka_unit_test(agrees_with_scipy),
+        cmocka_unit_test(holm_agrees_with_statsmodels),
         cmocka_unit_test(equal_differences_have_no_t),
         cmocka_unit_test(many_pairs_have_no_exact_test),
         cmocka_unit_test(bad_input_is_refused),
