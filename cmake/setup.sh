@@ -3,6 +3,7 @@
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libinih-dev libcsv-dev libdnnl-dev libgdal-dev libgsl-dev
     libjansson-dev libxxhash-dev"
+RUN_PACKAGES="gnuplot-nox"
 TEST_PACKAGES="g++ libcmocka-dev gdal-bin"
 LINT_PACKAGES="git clang-format-14 clang-tidy-14 libomp-14-dev"
 

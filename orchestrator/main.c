@@ -47,7 +47,7 @@ static const struct verb {
      &verb_best_options},
     {"verify", verb_verify, "RUN_DIR", "check that the files of a run are whole and belong together",
      "One line a finding; exit code 1 when there is any.\n", NULL},
-    {"report", verb_report, "RUN_DIR... [options]", "write the tables and plots of one or more runs", "",
+    {"report", verb_report, "RUN_DIR|RESULTS.csv... [options]", "write the tables and plots of one or more runs", "",
      &verb_report_options},
     {"compare", verb_compare, "A.csv B.csv | FOLDS.csv --baseline X --candidate Y", "compare two columns of folds", "",
      &verb_compare_options},

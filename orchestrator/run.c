@@ -185,7 +185,7 @@ static void conclude(struct job *j, enum scheduler_ending ending, struct verdict
     const char *path = run_folder_path(j->folder);
     struct error err;
     tell(j, VERDICT_FINISHING, 0, v->message);
-    if (report_write(&path, 1, NULL, stdout, &err) != STATUS_OK) {
+    if (report_write(&(struct report_config){.run = &path, .runs = 1, .terminal = stdout}, &err) != STATUS_OK) {
         error_prefix(&err, "the sweep is complete, but its report cannot be written");
         complain(&err);
     }

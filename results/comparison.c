@@ -4,47 +4,71 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/metric_cells.h"
 #include "results/statistics_tables.h"
-
-static void percent(table *t, double fraction) {
-    table_value(t, fraction, "%.2f %%", 100 * fraction);
-}
-
-static void points(table *t, double fraction) {
-    table_value(t, fraction, "%+.2f pp", 100 * fraction);
-}
 
 static void integer_or_dash(table *t, int value) {
     table_value(t, value < 0 ? (double)NAN : value, "%d", value);
 }
 
-static void percent_with_sd(table *t, const struct fold_summary *s) {
-    table_value(t, s->mean, "%.2f +- %.2f %%", 100 * s->mean, 100 * s->sd_population);
+static const struct metric f1_metric = {.minimize = false}; // a share, as IoU
+
+static void mean_cell(table *t, const struct metric *m, const struct fold_summary *s) {
+    metric_mean_cell(t, m, s->mean, s->sd_population);
 }
 
 // One configuration
 
-static void add_fold_row(table *t, const struct fold_result *fold, bool show_status) {
-    table_row(t, TABLE_PLAIN);
-    table_cell(t, "%d", fold->fold);
-    percent(t, fold->best_iou);
-    integer_or_dash(t, fold->best_epoch);
-    percent(t, fold->best_f1);
-    if (show_status)
+// What is said of a fold: its observation, or why it has no result.
+static void add_remark(table *t, const struct fold_result *fold) {
+    if (*fold->observation || fold_is_done(fold))
+        table_cell(t, "%s", fold->observation);
+    else
         table_cell(t, "%s%s%s", fold->status, *fold->reason ? ": " : "", fold->reason);
 }
 
-static void add_mean_rows(table *t, const struct fold_summary *iou, const struct fold_summary *f1) {
+static bool has_remarks(const struct fold_series *series) {
+    for (size_t i = 0; i < series->count; i++)
+        if (*series->fold[i].observation || !fold_is_done(&series->fold[i]))
+            return true;
+    return false;
+}
+
+static void add_fold_row(table *t, const struct fold_series *series, const struct fold_result *fold, bool remarks) {
+    table_row(t, TABLE_PLAIN);
+    table_cell(t, "%d", fold->fold);
+    metric_cell(t, &series->metric, fold->best_iou);
+    integer_or_dash(t, fold->best_epoch);
+    if (metric_is_share(&series->metric))
+        metric_cell(t, &f1_metric, fold->best_f1);
+    if (remarks)
+        add_remark(t, fold);
+}
+
+static void add_mean_rows(table *t, const struct metric *m, const struct fold_summary *iou,
+                          const struct fold_summary *f1) {
     table_row(t, TABLE_BOLD);
     table_label(t, "mean", "Mean");
-    percent_with_sd(t, iou);
+    mean_cell(t, m, iou);
     table_value(t, NAN, "-");
-    percent_with_sd(t, f1);
+    if (metric_is_share(m))
+        mean_cell(t, &f1_metric, f1);
     table_row(t, TABLE_CSV_ONLY);
     table_cell(t, "sd_population");
     table_value(t, iou->sd_population, "-");
     table_value(t, NAN, "-");
-    table_value(t, f1->sd_population, "-");
+    if (metric_is_share(m))
+        table_value(t, f1->sd_population, "-");
+}
+
+static void note_folds(table *t, const struct fold_series *series, const struct fold_summary *iou) {
+    if (isnan(iou->mean) && iou->n > 0)
+        table_note(t, "No mean: a fold that is done has no best value.");
+    else if (iou->n > 0)
+        table_note(t, "Mean +- population standard deviation over %s%zu folds.",
+                   iou->n == series->count ? "" : "the done ones of ", series->count);
+    if (*series->missing)
+        table_note(t, "Missing: fold %s. The mean is not that of the whole cross-validation.", series->missing);
 }
 
 enum status comparison_add_folds(document *doc, const struct fold_series *series, struct error *err) {
@@ -55,20 +79,21 @@ enum status comparison_add_folds(document *doc, const struct fold_series *series
     snprintf(name, sizeof name, "phase2_%s", series->name);
     table *t = document_table(doc, name, "Configuration %s: %zu %s", series->name, series->count,
                               series->count == 1 ? "fold" : "folds");
-    bool all_done = iou.n == series->count;
+    bool remarks = has_remarks(series), share = metric_is_share(&series->metric);
+    char header[64];
+    snprintf(header, sizeof header, "Best %s", metric_name(&series->metric));
     table_column(t, TABLE_LEFT, "fold", "Fold");
-    table_column(t, TABLE_RIGHT, "best_iou", "Best IoU");
+    table_column(t, TABLE_RIGHT, "best_iou", header);
     table_column(t, TABLE_RIGHT, "best_epoch", "Best epoch");
-    table_column(t, TABLE_RIGHT, "best_f1", "Best F1");
-    if (!all_done)
-        table_column(t, TABLE_LEFT, "status", "Status");
+    if (share)
+        table_column(t, TABLE_RIGHT, "best_f1", "Best F1");
+    if (remarks)
+        table_column(t, TABLE_LEFT, "observation", "Observation");
     for (size_t i = 0; i < series->count; i++)
-        add_fold_row(t, &series->fold[i], !all_done);
-    if (iou.n > 0) {
-        add_mean_rows(t, &iou, &f1);
-        table_note(t, "Mean +- population standard deviation over %s%zu folds.", all_done ? "" : "the done ones of ",
-                   series->count);
-    }
+        add_fold_row(t, series, &series->fold[i], remarks);
+    if (iou.n > 0)
+        add_mean_rows(t, &series->metric, &iou, &f1);
+    note_folds(t, series, &iou);
     return STATUS_OK;
 }
 
@@ -76,7 +101,8 @@ enum status comparison_add_folds(document *doc, const struct fold_series *series
 
 static void add_improvement(document *doc, const struct fold_series *baseline, const struct fold_series *candidate,
                             const struct fold_summary *b, const struct fold_summary *c) {
-    table *t = document_table(doc, "improvement", "Per-fold improvement (best validation IoU)");
+    const struct metric *m = &baseline->metric;
+    table *t = document_table(doc, "improvement", "Per-fold improvement (best validation %s)", metric_name(m));
     table_column(t, TABLE_LEFT, "fold", "Fold");
     table_column(t, TABLE_RIGHT, "baseline", baseline->name);
     table_column(t, TABLE_RIGHT, "candidate", candidate->name);
@@ -84,28 +110,28 @@ static void add_improvement(document *doc, const struct fold_series *baseline, c
     for (size_t i = 0; i < baseline->count; i++) {
         table_row(t, TABLE_PLAIN);
         table_cell(t, "%d", baseline->fold[i].fold);
-        percent(t, baseline->fold[i].best_iou);
-        percent(t, candidate->fold[i].best_iou);
-        points(t, candidate->fold[i].best_iou - baseline->fold[i].best_iou);
+        metric_cell(t, m, baseline->fold[i].best_iou);
+        metric_cell(t, m, candidate->fold[i].best_iou);
+        metric_difference_cell(t, m, candidate->fold[i].best_iou - baseline->fold[i].best_iou);
     }
     table_row(t, TABLE_BOLD);
     table_label(t, "mean", "Mean");
-    percent(t, b->mean);
-    percent(t, c->mean);
-    points(t, c->mean - b->mean);
+    metric_cell(t, m, b->mean);
+    metric_cell(t, m, c->mean);
+    metric_difference_cell(t, m, c->mean - b->mean);
 }
 
-static void add_metric_row(table *t, const char *key, const char *metric, const struct fold_summary *b,
-                           const struct fold_summary *c) {
+static void add_metric_row(table *t, const struct metric *m, const char *key, const char *label,
+                           const struct fold_summary *b, const struct fold_summary *c) {
     double difference = c->mean - b->mean;
     table_row(t, TABLE_PLAIN);
-    table_label(t, key, metric);
-    percent_with_sd(t, b);
-    percent_with_sd(t, c);
-    if (b->mean > 0)
+    table_label(t, key, label);
+    mean_cell(t, m, b);
+    mean_cell(t, m, c);
+    if (metric_is_share(m) && b->mean > 0)
         table_value(t, difference, "%+.2f pp (%+.0f %%)", 100 * difference, 100 * difference / b->mean);
     else
-        points(t, difference);
+        metric_difference_cell(t, m, difference);
 }
 
 // The standard deviations of the row before, for programs.
@@ -120,6 +146,8 @@ static void add_sd_row(table *t, const char *key, const struct fold_summary *b, 
 static void add_cv_row(table *t, const char *key, const char *metric, double b, double c) {
     table_row(t, TABLE_PLAIN);
     table_label(t, key, metric);
+    b = isfinite(b) ? b : (double)NAN; // a mean of 0 has no such coefficient
+    c = isfinite(c) ? c : (double)NAN;
     table_value(t, b, "%.1f %%", 100 * b);
     table_value(t, c, "%.1f %%", 100 * c);
     table_value(t, c - b, "%+.1f pp (%s)", 100 * (c - b),
@@ -131,6 +159,7 @@ static void add_cv_row(table *t, const char *key, const char *metric, double b, 
 static enum status add_comparison(document *doc, const struct fold_series *baseline,
                                   const struct fold_series *candidate, const struct fold_summary *b,
                                   const struct fold_summary *c, struct error *err) {
+    const struct metric *m = &baseline->metric;
     struct fold_summary b_f1, c_f1;
     TRY(fold_series_summary(baseline, FOLD_BEST_F1, &b_f1, err));
     TRY(fold_series_summary(candidate, FOLD_BEST_F1, &c_f1, err));
@@ -139,13 +168,18 @@ static enum status add_comparison(document *doc, const struct fold_series *basel
     table_column(t, TABLE_RIGHT, "baseline", baseline->name);
     table_column(t, TABLE_RIGHT, "candidate", candidate->name);
     table_column(t, TABLE_RIGHT, "improvement", "Improvement");
-    add_metric_row(t, "mean_iou", "Mean IoU +- population SD", b, c);
+    char label[96];
+    snprintf(label, sizeof label, "Mean %s +- population SD", metric_name(m));
+    add_metric_row(t, m, "mean_iou", label, b, c);
     add_sd_row(t, "sd_population_iou", b, c);
-    add_metric_row(t, "mean_f1", "Mean F1 +- population SD", &b_f1, &c_f1);
-    add_sd_row(t, "sd_population_f1", &b_f1, &c_f1);
-    add_cv_row(t, "cv_population", "CV of IoU (population SD / mean)", b->sd_population / b->mean,
-               c->sd_population / c->mean);
-    add_cv_row(t, "cv_sample", "CV of IoU (sample SD / mean)", b->sd_sample / b->mean, c->sd_sample / c->mean);
+    if (metric_is_share(m)) {
+        add_metric_row(t, &f1_metric, "mean_f1", "Mean F1 +- population SD", &b_f1, &c_f1);
+        add_sd_row(t, "sd_population_f1", &b_f1, &c_f1);
+    }
+    snprintf(label, sizeof label, "CV of %s (population SD / mean)", metric_name(m));
+    add_cv_row(t, "cv_population", label, b->sd_population / b->mean, c->sd_population / c->mean);
+    snprintf(label, sizeof label, "CV of %s (sample SD / mean)", metric_name(m));
+    add_cv_row(t, "cv_sample", label, b->sd_sample / b->mean, c->sd_sample / c->mean);
     return STATUS_OK;
 }
 
@@ -158,7 +192,7 @@ enum status comparison_add_pair(document *doc, const struct fold_series *baselin
     TRY(fold_series_summary(candidate, FOLD_BEST_IOU, &c, err));
     TRY(add_comparison(doc, baseline, candidate, &b, &c, err));
     add_improvement(doc, baseline, candidate, &b, &c);
-    statistics_tables_add_pair(doc, &statistics, ratio);
+    statistics_tables_add_pair(doc, &baseline->metric, &statistics, ratio);
     return STATUS_OK;
 }
 
@@ -180,9 +214,9 @@ static enum status add_overfitting_mean(table *t, const struct fold_series *seri
         struct fold_summary s;
         TRY(fold_series_summary(series, metrics[i], &s, err));
         if (i < 2)
-            percent(t, s.mean);
+            metric_cell(t, &series->metric, s.mean);
         else
-            points(t, s.mean);
+            metric_difference_cell(t, &series->metric, s.mean);
     }
     return STATUS_OK;
 }
@@ -191,10 +225,10 @@ static void add_overfitting_row(table *t, const struct fold_series *series, cons
     table_row(t, TABLE_PLAIN);
     table_cell(t, "%s", series->name);
     table_cell(t, "%d", fold->fold);
-    percent(t, fold->best_iou);
-    percent(t, fold->final_iou);
-    points(t, fold_metric(fold, FOLD_DROP));
-    points(t, fold->train_val_gap);
+    metric_cell(t, &series->metric, fold->best_iou);
+    metric_cell(t, &series->metric, fold->final_iou);
+    metric_difference_cell(t, &series->metric, fold_metric(fold, FOLD_DROP));
+    metric_difference_cell(t, &series->metric, fold->train_val_gap);
 }
 
 enum status comparison_add_overfitting(document *doc, const struct fold_series *const *series, size_t count,

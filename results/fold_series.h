@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "results/metric.h"
 #include "results/run_files.h"
 
 enum { SERIES_NAME_SIZE = 256 };
@@ -15,13 +16,16 @@ struct fold_result {
     char status[32], reason[256];                       // "done" where the file has no such column
     double best_iou, best_f1, final_iou, train_val_gap; // fractions; NaN: none
     int best_epoch;                                     // -1: none
+    char observation[512];                              // what is to be said of it; "": nothing was looked for
 };
 
 // Sorted by fold; every fold once.
 struct fold_series {
     char name[SERIES_NAME_SIZE];
+    struct metric metric; // of the columns that are called IoU here
     struct fold_result *fold;
     size_t count;
+    char missing[128]; // folds that were to run and are not there: "3, 4"
 };
 
 bool fold_is_done(const struct fold_result *fold);

@@ -2,6 +2,8 @@
 
 #include <ini.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,40 +11,58 @@
 
 struct facts_reader {
     struct run_data *run;
-    bool manifest; // every key is a fact; else only those of [sweep] and [folds]
+    bool manifest; // every key is a fact of run->manifest; else of sweep.ini
     bool out_of_memory;
 };
 
-static bool add_fact(struct run_data *run, const char *key, const char *value) {
-    struct run_fact *larger = realloc(run->fact, (run->facts + 1) * sizeof *larger);
+static bool add_fact(struct run_facts *facts, const char *key, const char *value) {
+    struct run_fact *larger = realloc(facts->fact, (facts->count + 1) * sizeof *larger);
     if (!larger)
         return false;
-    run->fact = larger;
-    run->fact[run->facts] = (struct run_fact){strdup(key), strdup(value)};
-    return run->fact[run->facts].key && run->fact[run->facts++].value;
+    facts->fact = larger;
+    facts->fact[facts->count] = (struct run_fact){strdup(key), strdup(value)};
+    facts->count++;
+    return larger[facts->count - 1].key && larger[facts->count - 1].value;
 }
 
 static void take(char *out, size_t size, const char *value) {
     snprintf(out, size, "%s", value);
 }
 
+// What the report itself goes by.
+static void use_setting(struct run_data *run, const char *section, const char *key, const char *value) {
+    bool sweep = strcmp(section, "sweep") == 0, compare = strcmp(section, "compare") == 0;
+    if (sweep && strcmp(key, "name") == 0)
+        take(run->name, sizeof run->name, value);
+    else if (sweep && strcmp(key, "metric") == 0 && strcmp(value, "val_iou") != 0)
+        take(run->metric.name, sizeof run->metric.name, value);
+    else if (sweep && strcmp(key, "direction") == 0)
+        run->metric.minimize = strcmp(value, "min") == 0;
+    else if (compare && strcmp(key, "baseline") == 0)
+        take(run->baseline, sizeof run->baseline, value);
+    else if (compare && strcmp(key, "candidate") == 0)
+        take(run->candidate, sizeof run->candidate, value);
+}
+
 // Anything else is another reader's business. Returns nonzero: go on.
 static int on_setting(void *user, const char *section, const char *key, const char *value) {
     struct facts_reader *r = user;
     struct run_data *run = r->run;
-    bool sweep = strcmp(section, "sweep") == 0, compare = strcmp(section, "compare") == 0;
-    if (r->manifest || (sweep && strcmp(key, "output") != 0) || strcmp(section, "folds") == 0) {
-        char label[128];
-        bool plain = sweep || !*section;
-        snprintf(label, sizeof label, "%s%s%s", plain ? "" : section, plain ? "" : " ", key);
-        r->out_of_memory = r->out_of_memory || !add_fact(run, label, value);
-    }
-    if (sweep && strcmp(key, "name") == 0)
-        take(run->name, sizeof run->name, value);
-    else if (!r->manifest && compare && strcmp(key, "baseline") == 0)
-        take(run->baseline, sizeof run->baseline, value);
-    else if (!r->manifest && compare && strcmp(key, "candidate") == 0)
-        take(run->candidate, sizeof run->candidate, value);
+    bool sweep = strcmp(section, "sweep") == 0, base = strcmp(section, "base") == 0, kept = true;
+    char label[128];
+    bool plain = !r->manifest && (sweep || base);
+    snprintf(label, sizeof label, "%s%s%s", plain || !*section ? "" : section, plain || !*section ? "" : " ", key);
+    if (r->manifest)
+        kept = add_fact(&run->manifest, label, value);
+    else if ((sweep && strcmp(key, "output") != 0) || strcmp(section, "folds") == 0)
+        kept = add_fact(&run->settings, label, value);
+    else if (base)
+        kept = add_fact(&run->base, label, value);
+    else if (strncmp(section, "config ", 7) == 0 && strcmp(key, "folds") == 0)
+        kept = add_fact(&run->config_folds, section + 7, value);
+    r->out_of_memory = r->out_of_memory || !kept;
+    if (!r->manifest)
+        use_setting(run, section, key, value);
     return 1;
 }
 
@@ -60,6 +80,35 @@ static enum status read_settings(struct run_data *run, const char *file, bool ma
 }
 
 // CSV files
+
+__attribute__((format(printf, 2, 3))) static bool add_notice(struct run_data *run, const char *format, ...) {
+    va_list args;
+    char **larger = realloc(run->notice, (run->notices + 1) * sizeof *larger), *text = NULL;
+    if (!larger)
+        return false;
+    run->notice = larger;
+    va_start(args, format);
+    int bytes = vasprintf(&text, format, args);
+    va_end(args);
+    if (bytes < 0)
+        return false;
+    run->notice[run->notices++] = text;
+    return true;
+}
+
+// A log whose last line has no newline: the writer died in it, and its reader drops the line.
+static enum status note_torn_line(struct run_data *run, const char *path, struct error *err) {
+    char *text;
+    size_t bytes;
+    TRY(file_read(path, &text, &bytes, err));
+    bool torn = bytes > 0 && text[bytes - 1] != '\n';
+    free(text);
+    const char *slash = strrchr(path, '/');
+    if (torn && !add_notice(run, "%s: the last line has no end (its writer died in it): it is left out.",
+                            slash ? slash + 1 : path))
+        return error_memory(err, path);
+    return STATUS_OK;
+}
 
 static bool same_row(const struct trial_row *a, const struct trial_row *b) {
     return a->fold == b->fold && strcmp(a->trial, b->trial) == 0 && strcmp(a->grid, b->grid) == 0 &&
@@ -80,17 +129,59 @@ static void keep_last_rows(struct run_data *run) {
     run->trials = kept;
 }
 
+static int by_trial_and_epoch(const void *a, const void *b) {
+    const struct epoch_row *x = a, *y = b;
+    int order = strcmp(x->trial, y->trial);
+    return order ? order : (x->epoch > y->epoch) - (x->epoch < y->epoch);
+}
+
+// Rows of one epoch keep the order of the file: qsort sorts pointers, whose addresses tell it.
+static int by_trial_epoch_and_place(const void *a, const void *b) {
+    const struct epoch_row *const *x = a, *const *y = b;
+    int order = by_trial_and_epoch(*x, *y);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
+static enum status sort_epochs(struct run_data *run, struct error *err) {
+    const struct epoch_row **order = malloc((run->epochs + 1) * sizeof *order);
+    struct epoch_row *sorted = malloc((run->epochs + 1) * sizeof *sorted);
+    size_t kept = 0;
+    for (size_t i = 0; i < run->epochs && order; i++)
+        order[i] = &run->epoch[i];
+    if (order && sorted) {
+        qsort(order, run->epochs, sizeof *order, by_trial_epoch_and_place);
+        for (size_t i = 0; i < run->epochs; i++) {
+            bool again = kept > 0 && by_trial_and_epoch(&sorted[kept - 1], order[i]) == 0;
+            sorted[again ? kept - 1 : kept] = *order[i];
+            kept += !again;
+        }
+    }
+    bool sorted_all = order && sorted;
+    free(order);
+    if (!sorted_all) {
+        free(sorted);
+        return error_memory(err, "epochs");
+    }
+    free(run->epoch);
+    run->epoch = sorted;
+    run->epochs = kept;
+    return STATUS_OK;
+}
+
 static enum status read_tables(struct run_data *run, bool *found, struct error *err) {
     char path[PATH_SIZE];
     TRY(path_join(path, run->folder, "trials.csv", err));
     if (file_exists(path)) {
         TRY(trials_read(path, &run->swept, &run->trial, &run->trials, err));
         keep_last_rows(run);
+        TRY(note_torn_line(run, path, err));
         *found = true;
     }
     TRY(path_join(path, run->folder, "epochs.csv", err));
     if (file_exists(path)) {
         TRY(epochs_read(path, &run->epoch, &run->epochs, err));
+        TRY(sort_epochs(run, err));
+        TRY(note_torn_line(run, path, err));
         *found = true;
     }
     TRY(path_join(path, run->folder, "events.csv", err));
@@ -137,17 +228,63 @@ enum status run_data_read(const char *folder, struct run_data *run, struct error
     return status;
 }
 
-void run_data_free(struct run_data *run) {
-    for (size_t i = 0; i < run->facts; i++) {
-        free(run->fact[i].key);
-        free(run->fact[i].value);
+static void free_facts(struct run_facts *facts) {
+    for (size_t i = 0; i < facts->count; i++) {
+        free(facts->fact[i].key);
+        free(facts->fact[i].value);
     }
-    free(run->fact);
+    free(facts->fact);
+}
+
+void run_data_free(struct run_data *run) {
+    free_facts(&run->settings);
+    free_facts(&run->base);
+    free_facts(&run->manifest);
+    free_facts(&run->config_folds);
+    for (size_t i = 0; i < run->notices; i++)
+        free(run->notice[i]);
+    free(run->notice);
     free(run->trial);
     free(run->epoch);
     csv_table_free(&run->events);
     csv_table_free(&run->folds);
     *run = (struct run_data){0};
+}
+
+// Questions
+
+const char *run_fact(const struct run_facts *facts, const char *key) {
+    for (size_t i = 0; i < facts->count; i++)
+        if (strcmp(facts->fact[i].key, key) == 0)
+            return facts->fact[i].value;
+    return NULL;
+}
+
+static int by_trial(const void *key, const void *row) {
+    return strcmp(key, ((const struct epoch_row *)row)->trial);
+}
+
+const struct epoch_row *run_data_epochs(const struct run_data *run, const char *trial, size_t *count) {
+    *count = 0;
+    if (run->epochs == 0 || !*trial)
+        return NULL;
+    const struct epoch_row *first = bsearch(trial, run->epoch, run->epochs, sizeof *first, by_trial);
+    if (!first)
+        return NULL;
+    while (first > run->epoch && strcmp(first[-1].trial, trial) == 0)
+        first--;
+    while (first + *count < run->epoch + run->epochs && strcmp(first[*count].trial, trial) == 0)
+        ++*count;
+    return first;
+}
+
+int run_data_planned_epochs(const struct run_data *run, const struct trial_row *trial) {
+    const char *text = run_fact(&run->base, "epochs");
+    for (int i = 0; i < run->swept.count; i++)
+        if (strcmp(run->swept.name[i], "epochs") == 0)
+            text = trial->swept[i];
+    long epochs = text ? strtol(text, NULL, 10) : 0;
+    return epochs > 0 && epochs < 1000000 ? (int)epochs : 0;
 }
 
 // Unfinished trials

@@ -5,31 +5,51 @@
 #include <stdbool.h>
 
 #include "model/base/file.h"
+#include "results/metric.h"
 #include "results/run_files.h"
 
 struct run_fact {
     char *key, *value;
+};
+struct run_facts {
+    struct run_fact *fact;
+    size_t count;
 };
 
 struct run_data {
     char folder[PATH_SIZE];
     char name[RUN_NAME_SIZE];                               // [sweep] name, else the folder's
     char baseline[RUN_NAME_SIZE], candidate[RUN_NAME_SIZE]; // [compare]; "": none
-    struct run_fact *fact;                                  // [sweep] and [folds] of sweep.ini, then manifest.ini
-    size_t facts;
+    struct metric metric;                                   // the one that decides
+    struct run_facts settings, base, manifest; // [sweep] and [folds]; [base]; manifest.ini (keys after their section)
+    struct run_facts config_folds;             // configuration and its own `folds = ...`
     struct swept_columns swept;
     struct trial_row *trial; // of a trial that stands several times in one grid the last row
     size_t trials;
-    struct epoch_row *epoch;
+    struct epoch_row *epoch; // by trial, then by epoch; of an epoch that stands twice the last row
     size_t epochs;
     struct csv_table events; // columns 0: no events.csv
     struct csv_table folds;  // columns 0: no folds.csv
+    bool external;           // one CSV file, not a folder
+    char **notice;           // what is wrong with the files, a sentence each
+    size_t notices;
 };
 
 // STATUS_NOT_FOUND when it is no folder or holds neither trials.csv, epochs.csv, folds.csv nor sweep.ini; STATUS_FORMAT
 // from their readers.
 NODISCARD enum status run_data_read(const char *folder, struct run_data *run, struct error *err);
+// One CSV file of results from elsewhere: fold and best_iou, and where there config, grid, status, error, trial,
+// best_epoch, best_f1, final_iou, train_val_gap, parameters, epochs_run; every other column is a hyperparameter.
+// `folder` is the file's, `name` its stem. STATUS_FORMAT names the line.
+NODISCARD enum status run_data_read_external(const char *csv, struct run_data *run, struct error *err);
 void run_data_free(struct run_data *run);
+
+// NULL: absent.
+const char *run_fact(const struct run_facts *facts, const char *key);
+// The epochs of a trial, in order; NULL and 0 where there are none.
+const struct epoch_row *run_data_epochs(const struct run_data *run, const char *trial, size_t *count);
+// How many epochs a trial was to train: the swept hyperparameter, [base] epochs, or 0 where nothing says.
+int run_data_planned_epochs(const struct run_data *run, const struct trial_row *trial);
 
 // How far a trial that has no row in trials.csv came.
 struct unfinished_trial {

@@ -4,128 +4,69 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/fold_series.h"
+#include "results/metric_cells.h"
+#include "results/observations.h"
+#include "results/statistics_tables.h"
 
-// A grid point: its first row and what its folds gave.
-struct point {
-    const struct trial_row *row;
-    struct fold_series series;
-    struct fold_summary iou, f1;
-};
-
-struct grid {
-    const char *name;
-    struct point *point;
-    size_t points;
-    bool several_folds; // of any point
-    bool varies[RUN_MAX_SWEPT];
-    int varying;
-    size_t winner; // points: none
-};
-
-static bool same_point(const struct trial_row *a, const struct trial_row *b) {
-    for (int i = 0; i < a->swept_count; i++)
-        if (strcmp(a->swept[i], b->swept[i]) != 0)
-            return false;
-    return a->swept_count > 0 || strcmp(a->config, b->config) == 0;
-}
-
-static bool point_is_done(const struct point *p) {
-    return p->iou.n == p->series.count && isfinite(p->iou.mean);
-}
-
-// The rows of the grid with first's values, as a fold series.
-static enum status read_point(const struct run_data *run, const struct trial_row *first, const struct trial_row **rows,
-                              struct point *p, struct error *err) {
-    size_t count = 0;
-    for (size_t i = 0; i < run->trials; i++)
-        if (strcmp(run->trial[i].grid, first->grid) == 0 && same_point(&run->trial[i], first))
-            rows[count++] = &run->trial[i];
-    p->row = first;
-    TRY(fold_series_of_trials(rows, count, first->config, &p->series, err));
-    TRY(fold_series_summary(&p->series, FOLD_BEST_IOU, &p->iou, err));
-    return fold_series_summary(&p->series, FOLD_BEST_F1, &p->f1, err);
-}
-
-static bool is_known(const struct grid *g, const struct trial_row *row) {
+// A program that is not the embedded trainer has none to count.
+static bool has_parameters(const struct grid *g) {
     for (size_t i = 0; i < g->points; i++)
-        if (same_point(g->point[i].row, row))
+        if (g->point[i].row[0]->parameters > 0)
             return true;
     return false;
 }
 
-static void judge(struct grid *g) {
-    g->winner = g->points;
-    for (size_t i = 0; i < g->points; i++) {
-        const struct point *p = &g->point[i];
-        g->several_folds = g->several_folds || p->series.count > 1;
-        if (point_is_done(p) && (g->winner == g->points || p->iou.mean > g->point[g->winner].iou.mean))
-            g->winner = i;
-        for (int c = 0; c < p->row->swept_count; c++)
-            g->varies[c] = g->varies[c] || strcmp(p->row->swept[c], g->point[0].row->swept[c]) != 0;
-    }
-    for (int c = 0; c < RUN_MAX_SWEPT; c++)
-        g->varying += g->varies[c];
-}
-
-static void grid_free(struct grid *g) {
+// Where all points have as many, one line says it.
+static bool parameters_vary(const struct grid *g) {
     for (size_t i = 0; i < g->points; i++)
-        fold_series_free(&g->point[i].series);
-    free(g->point);
+        if (g->point[i].row[0]->parameters != g->point[0].row[0]->parameters)
+            return true;
+    return false;
 }
-
-static enum status read_grid(const struct run_data *run, const char *name, struct grid *g, struct error *err) {
-    *g = (struct grid){.name = name, .point = calloc(run->trials + 1, sizeof *g->point)};
-    const struct trial_row **rows = malloc((run->trials + 1) * sizeof *rows);
-    enum status status = g->point && rows ? STATUS_OK : error_memory(err, name);
-    for (size_t i = 0; i < run->trials && status == STATUS_OK; i++)
-        if (strcmp(run->trial[i].grid, name) == 0 && !is_known(g, &run->trial[i]))
-            status = read_point(run, &run->trial[i], rows, &g->point[g->points++], err);
-    free(rows);
-    if (status == STATUS_OK)
-        judge(g);
-    else
-        grid_free(g);
-    return status;
-}
-
-// Columns and cells
 
 static void add_columns(table *t, const struct run_data *run, const struct grid *g) {
     if (g->varying == 0)
         table_column(t, TABLE_LEFT, "config", "Configuration");
     for (int c = 0; c < run->swept.count; c++) {
-        char header[sizeof run->swept.name[c]];
-        memcpy(header, run->swept.name[c], sizeof header);
-        for (char *underscore = header; (underscore = strchr(underscore, '_'));)
+        char name[sizeof run->swept.name[c]];
+        memcpy(name, run->swept.name[c], sizeof name);
+        for (char *underscore = name; (underscore = strchr(underscore, '_'));)
             *underscore = '-';
         if (g->varies[c])
-            table_column(t, TABLE_LEFT, run->swept.name[c], header);
+            table_column(t, TABLE_LEFT, run->swept.name[c], name);
     }
     if (g->several_folds)
         table_column(t, TABLE_RIGHT, "folds_done", "Folds");
-    table_column(t, TABLE_RIGHT, "best_iou", g->several_folds ? "Mean IoU" : "Best IoU");
+    char header[64];
+    snprintf(header, sizeof header, "%s %s", g->several_folds ? "Mean" : "Best", metric_name(&run->metric));
+    table_column(t, TABLE_RIGHT, "best_iou", header);
     if (!g->several_folds)
         table_column(t, TABLE_RIGHT, "best_epoch", "Best epoch");
-    table_column(t, TABLE_RIGHT, "best_f1", g->several_folds ? "Mean F1" : "Best F1");
+    if (metric_is_share(&run->metric))
+        table_column(t, TABLE_RIGHT, "best_f1", g->several_folds ? "Mean F1" : "Best F1");
     table_column(t, TABLE_RIGHT, "difference", "vs first");
-    table_column(t, TABLE_RIGHT, "parameters", "Parameters");
-    table_column(t, TABLE_LEFT, "status", "Status");
+    if (parameters_vary(g))
+        table_column(t, TABLE_RIGHT, "parameters", "Parameters");
+    table_column(t, TABLE_LEFT, "observation", "Observation");
+    table_column(t, TABLE_LEFT, "status", NULL);
+    if (!parameters_vary(g))
+        table_column(t, TABLE_RIGHT, "parameters", NULL);
     if (g->several_folds) {
         table_column(t, TABLE_RIGHT, "iou_sd_population", NULL);
         table_column(t, TABLE_RIGHT, "f1_sd_population", NULL);
     }
 }
 
-static void add_mean(table *t, const struct grid *g, const struct fold_summary *s, double single) {
-    if (!g->several_folds)
-        table_value(t, single, "%.2f %%", 100 * single);
+static void add_mean(table *t, const struct metric *m, const struct grid *g, const struct fold_summary *s,
+                     double single) {
+    if (g->several_folds)
+        metric_mean_cell(t, m, s->mean, s->sd_population);
     else
-        table_value(t, s->mean, "%.2f +- %.2f %%", 100 * s->mean, 100 * s->sd_population);
+        metric_cell(t, m, single);
 }
 
 // 54606337 -> "54.61M (54,606,337)"
-static void add_parameters(table *t, int64_t parameters) {
+static void format_parameters(int64_t parameters, char out[80]) {
     char digits[32], grouped[48];
     size_t length = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)parameters), used = 0;
     for (size_t i = 0; i < length; i++) {
@@ -134,54 +75,79 @@ static void add_parameters(table *t, int64_t parameters) {
         grouped[used++] = digits[i];
     }
     grouped[used] = 0;
-    double count = parameters > 0 ? (double)parameters : NAN;
     if (parameters >= 1000000)
-        table_value(t, count, "%.2fM (%s)", count / 1e6, grouped);
+        snprintf(out, 80, "%.2fM (%s)", (double)parameters / 1e6, grouped);
     else
-        table_value(t, count, "%s", grouped);
+        snprintf(out, 80, "%s", grouped);
 }
 
-// "done"; "failed: reason"; with several folds "1 of 5 failed: reason" for the first that is not done.
-static void add_status(table *t, const struct grid *g, const struct point *p) {
-    const struct fold_result *first = NULL;
-    for (size_t i = 0; i < p->series.count && !first; i++)
+static void add_parameters(table *t, int64_t parameters) {
+    char text[80];
+    format_parameters(parameters, text);
+    table_value(t, parameters > 0 ? (double)parameters : NAN, "%s", text);
+}
+
+// "done", or the first other status there is.
+static const char *status_of(const struct grid_point *p) {
+    for (size_t i = 0; i < p->series.count; i++)
         if (!fold_is_done(&p->series.fold[i]))
-            first = &p->series.fold[i];
-    if (!first) {
-        table_cell(t, "done");
-        return;
+            return *p->series.fold[i].status ? p->series.fold[i].status : "not done";
+    return "done";
+}
+
+// What is to be said of a point's folds: "fold 3: ..." for each where there are several.
+static void add_observation(table *t, const struct run_data *run, const struct grid *g, const struct grid_point *p) {
+    char text[1024] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < p->rows && used < sizeof text; i++) {
+        struct observation o;
+        observe_trial(run, p->row[i], &o);
+        if (!g->several_folds)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? "; " : "", o.text);
+        else if (o.findings)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%sfold %d: %s", used ? "; " : "",
+                                     p->row[i]->fold, o.text);
     }
-    char share[48] = "";
-    if (g->several_folds)
-        snprintf(share, sizeof share, "%zu of %zu not done; fold %d ", p->series.count - p->iou.n, p->series.count,
-                 first->fold);
-    table_cell(t, "%s%s%s%s", share, *first->status ? first->status : "not done", *first->reason ? ": " : "",
-               first->reason);
+    table_cell(t, "%s", text);
+}
+
+static void add_varying(table *t, const struct run_data *run, const struct grid *g, const struct trial_row *row) {
+    if (g->varying == 0)
+        table_cell(t, "%s", row->config);
+    for (int c = 0; c < run->swept.count; c++)
+        if (g->varies[c])
+            table_cell(t, "%s", row->swept[c]);
+}
+
+// Of finished points only: what a failed or stopped trial reached is no result to compare.
+static void add_difference(table *t, const struct metric *m, const struct grid *g, size_t index) {
+    double value = grid_value(g, index), first = grid_value(g, 0);
+    if (index == 0)
+        table_label(t, isnan(first) ? "" : "0", "-");
+    else
+        metric_difference_cell(t, m, value - first);
 }
 
 static void add_point(table *t, const struct run_data *run, const struct grid *g, size_t index) {
-    const struct point *p = &g->point[index];
+    const struct grid_point *p = &g->point[index];
     const struct fold_result *fold = &p->series.fold[0];
-    double mean = g->several_folds ? p->iou.mean : fold->best_iou;
-    double first = g->several_folds ? g->point[0].iou.mean : g->point[0].series.fold[0].best_iou;
     table_row(t, index == g->winner && g->points > 1 ? TABLE_BOLD : TABLE_PLAIN);
-    if (g->varying == 0)
-        table_cell(t, "%s", p->row->config);
-    for (int c = 0; c < run->swept.count; c++)
-        if (g->varies[c])
-            table_cell(t, "%s", p->row->swept[c]);
+    add_varying(t, run, g, p->row[0]);
     if (g->several_folds)
-        table_value(t, (double)p->iou.n, p->iou.n == p->series.count ? "%zu" : "%zu of %zu", p->iou.n, p->series.count);
-    add_mean(t, g, &p->iou, fold->best_iou);
+        table_value(t, (double)p->iou.n, p->iou.n == g->folds ? "%zu" : "%zu of %zu", p->iou.n, g->folds);
+    add_mean(t, &run->metric, g, &p->iou, fold->best_iou);
     if (!g->several_folds)
         table_value(t, fold->best_epoch < 0 ? (double)NAN : fold->best_epoch, "%d", fold->best_epoch);
-    add_mean(t, g, &p->f1, fold->best_f1);
-    if (index == 0)
-        table_label(t, isnan(mean) ? "" : "0", "-");
-    else
-        table_value(t, mean - first, "%+.2f pp", 100 * (mean - first));
-    add_parameters(t, p->row->parameters);
-    add_status(t, g, p);
+    if (metric_is_share(&run->metric))
+        add_mean(t, &run->metric, g, &p->f1, fold->best_f1);
+    add_difference(t, &run->metric, g, index);
+    bool vary = parameters_vary(g);
+    if (vary)
+        add_parameters(t, p->row[0]->parameters);
+    add_observation(t, run, g, p);
+    table_cell(t, "%s", status_of(p));
+    if (!vary)
+        add_parameters(t, p->row[0]->parameters);
     if (g->several_folds) {
         table_value(t, p->iou.sd_population, "-");
         table_value(t, p->f1.sd_population, "-");
@@ -199,26 +165,37 @@ static void add_grid(document *doc, const struct run_data *run, const struct gri
     add_columns(t, run, g);
     for (size_t i = 0; i < g->points; i++)
         add_point(t, run, g, i);
+    if (has_parameters(g) && !parameters_vary(g)) {
+        char text[80];
+        format_parameters(g->point[0].row[0]->parameters, text);
+        table_note(t, "Parameters of every row: %s.", text);
+    }
     if (g->several_folds)
-        table_note(t, "Mean +- population standard deviation over the folds that are done.");
+        table_note(
+            t, "Mean +- population standard deviation over the folds that are done; differences only where all are.");
     if (g->winner == g->points)
         table_note(t, "No point of this grid is done.");
+    else if (isnan(grid_value(g, 0)))
+        table_note(t, "The first row has no result: there are no differences to it.");
 }
 
-enum status search_tables_add(document *doc, const struct run_data *run, size_t *grids, struct error *err) {
-    *grids = 0;
-    for (size_t i = 0; i < run->trials; i++) {
-        const char *name = run->trial[i].grid;
-        bool seen = !*name;
-        for (size_t before = 0; before < i && !seen; before++)
-            seen = strcmp(run->trial[before].grid, name) == 0;
-        if (seen)
-            continue;
-        struct grid g;
-        TRY(read_grid(run, name, &g, err));
-        add_grid(doc, run, &g);
-        grid_free(&g);
-        ++*grids;
+// Several folds a point: every point against the first.
+static enum status add_holm(document *doc, const struct run_data *run, const struct grid *g, struct error *err) {
+    if (!g->several_folds || g->points < 3)
+        return STATUS_OK;
+    const struct fold_series **series = malloc(g->points * sizeof(const struct fold_series *));
+    if (!series)
+        return error_memory(err, g->name);
+    for (size_t i = 0; i < g->points; i++) {
+        series[i] = &g->point[i].series;
+        grid_label(run, g, i, g->point[i].series.name, sizeof g->point[i].series.name);
     }
-    return STATUS_OK;
+    enum status status = statistics_tables_add_multiple(doc, g->name, series, g->points, err);
+    free(series);
+    return status;
+}
+
+enum status search_tables_add(document *doc, const struct run_data *run, const struct grid *g, struct error *err) {
+    add_grid(doc, run, g);
+    return add_holm(doc, run, g, err);
 }

@@ -2,13 +2,14 @@
 #ifndef GRIDFOLD_RESULTS_SEARCH_TABLES_H
 #define GRIDFOLD_RESULTS_SEARCH_TABLES_H
 
-#include "results/run_data.h"
+#include "results/grid.h"
 #include "results/table.h"
 
-// "phase1_<grid>" for every grid of the run, in the order of trials.csv: a row a grid point, with the hyperparameters
-// that vary in the grid, IoU and F1 (mean +- population standard deviation where a point ran on several folds), the
-// difference to the first row, parameters and status. The point with the highest mean IoU of those whose folds are all
-// done is bold. *grids: how many tables there are.
-NODISCARD enum status search_tables_add(document *doc, const struct run_data *run, size_t *grids, struct error *err);
+// "phase1_<grid>": a row a grid point, with the hyperparameters that vary in the grid, IoU and F1 (mean +- population
+// standard deviation where a point ran on several folds), the difference to the first row, parameters and what is to be
+// observed. The point with the best mean of those whose folds are all done is bold. Where points ran on several folds
+// and are three or more, "multiple_<grid>" compares each with the first.
+NODISCARD enum status search_tables_add(document *doc, const struct run_data *run, const struct grid *g,
+                                        struct error *err);
 
 #endif

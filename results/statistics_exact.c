@@ -18,7 +18,7 @@ double exact_largest_magnitude(const double *x, size_t n) {
 
 // Pattern and opposite have the same |sum|, so that the last sign stays.
 double exact_sign_flips(const double *difference, size_t n) {
-    if (n > STATISTICS_MAX_EXACT)
+    if (n == 0 || n > STATISTICS_MAX_EXACT)
         return NAN;
     double observed = 0;
     for (size_t i = 0; i < n; i++)
@@ -73,7 +73,7 @@ static double share_of_sums(const size_t *twice_rank, size_t n, size_t limit, do
 
 enum status exact_signed_ranks(const double *difference, size_t n, struct signed_ranks *out, struct error *err) {
     double *sorted = malloc((n + 1) * sizeof *sorted), *ways = calloc(n * (n + 1) + 1, sizeof *ways);
-    size_t *twice_rank = malloc((n + 1) * sizeof *twice_rank);
+    size_t *twice_rank = calloc(n + 1, sizeof *twice_rank);
     double tolerance = rounding * exact_largest_magnitude(difference, n);
     *out = (struct signed_ranks){.p = NAN};
     bool room = sorted && ways && twice_rank;

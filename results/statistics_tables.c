@@ -3,8 +3,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void points(table *t, double fraction) {
-    table_value(t, fraction, "%+.2f pp", 100 * fraction);
+#include "results/metric_cells.h"
+
+// Of a length: no sign.
+static void spread_cell(table *t, const struct metric *m, double value) {
+    if (metric_is_share(m))
+        table_value(t, value, "%.2f pp", 100 * value);
+    else
+        table_value(t, value, "%.4g", value);
+}
+
+static void interval_cell(table *t, const struct metric *m, double low, double high) {
+    if (metric_is_share(m))
+        table_cell(t, "%.1f to %.1f pp", 100 * low, 100 * high);
+    else
+        table_cell(t, "%.4g to %.4g", low, high);
 }
 
 static void p_value(table *t, double p) {
@@ -34,10 +47,11 @@ static void begin(table *t, int flags, const char *key, const char *label) {
     table_label(t, key, label);
 }
 
-static void add_interval(table *t, const char *key, const char *label, double low, double high) {
+static void add_interval(table *t, const struct metric *m, const char *key, const char *label, double low,
+                         double high) {
     char name[64];
     begin(t, TABLE_READERS_ONLY, "", label);
-    table_cell(t, "%.1f to %.1f pp", 100 * low, 100 * high);
+    interval_cell(t, m, low, high);
     snprintf(name, sizeof name, "%s_low", key);
     begin(t, TABLE_CSV_ONLY, name, "");
     table_value(t, low, "-");
@@ -46,30 +60,30 @@ static void add_interval(table *t, const char *key, const char *label, double lo
     table_value(t, high, "-");
 }
 
-static void add_t_test(table *t, const struct paired_statistics *s) {
+static void add_t_test(table *t, const struct metric *m, const struct paired_statistics *s) {
     begin(t, TABLE_PLAIN, "pairs", "Pairs (folds)");
     table_cell(t, "%zu", s->n);
     begin(t, TABLE_PLAIN, "mean_difference", "Mean difference");
-    points(t, s->mean);
+    metric_difference_cell(t, m, s->mean);
     begin(t, TABLE_PLAIN, "sd_sample", "SD of the differences (sample)");
-    table_value(t, s->sd, "%.2f pp", 100 * s->sd);
+    spread_cell(t, m, s->sd);
     begin(t, TABLE_PLAIN, "standard_error", "Standard error (sample SD)");
-    table_value(t, s->standard_error, "%.2f pp", 100 * s->standard_error);
+    spread_cell(t, m, s->standard_error);
     begin(t, TABLE_PLAIN, "t", "Paired t-test: t");
     table_value(t, s->t, "%.3f", s->t);
     begin(t, TABLE_PLAIN, "df", "Paired t-test: degrees of freedom");
     table_cell(t, "%.0f", s->degrees);
     begin(t, TABLE_PLAIN, "p", "Paired t-test: p (two-sided)");
     p_value(t, s->p);
-    add_interval(t, "ci95", "95 % confidence interval of the mean difference", s->ci_low, s->ci_high);
+    add_interval(t, m, "ci95", "95 % confidence interval of the mean difference", s->ci_low, s->ci_high);
 }
 
-static void add_corrected(table *t, const struct corrected_t *c) {
+static void add_corrected(table *t, const struct metric *m, const struct corrected_t *c) {
     begin(t, TABLE_PLAIN, "corrected_t", "Corrected resampled t (Nadeau and Bengio): t");
     table_value(t, c->t, "%.3f", c->t);
     begin(t, TABLE_PLAIN, "corrected_p", "Corrected resampled t: p (two-sided)");
     p_value(t, c->p);
-    add_interval(t, "corrected_ci95", "95 % confidence interval, corrected", c->ci_low, c->ci_high);
+    add_interval(t, m, "corrected_ci95", "95 % confidence interval, corrected", c->ci_low, c->ci_high);
     begin(t, TABLE_CSV_ONLY, "corrected_ratio", "");
     table_value(t, c->ratio, "-");
 }
@@ -126,13 +140,14 @@ static void note_power(table *t, const struct paired_statistics *s, const struct
         table_note(t, "All differences are the same: t, p and d are not defined.");
 }
 
-void statistics_tables_add_pair(document *doc, const struct paired_statistics *s, double ratio) {
-    table *t = document_table(doc, "statistics", "Statistics of the paired differences in IoU");
+void statistics_tables_add_pair(document *doc, const struct metric *m, const struct paired_statistics *s,
+                                double ratio) {
+    table *t = document_table(doc, "statistics", "Statistics of the paired differences in %s", metric_name(m));
     struct corrected_t corrected = statistics_corrected(s, isnan(ratio) ? 1 / (double)(s->n - 1) : ratio);
     table_column(t, TABLE_LEFT, "statistic", "Statistic");
     table_column(t, TABLE_RIGHT, "value", "Value");
-    add_t_test(t, s);
-    add_corrected(t, &corrected);
+    add_t_test(t, m, s);
+    add_corrected(t, m, &corrected);
     add_exact(t, s);
     add_effect(t, s);
     note_power(t, s, &corrected);
@@ -188,7 +203,7 @@ static enum status family_fill(struct family *f, const struct fold_series *const
     return statistics_holm(f->exact, f->members, f->exact_holm, err);
 }
 
-static void add_member(table *t, const struct family *f, size_t i, const char *name) {
+static void add_member(table *t, const struct metric *m, const struct family *f, size_t i, const char *name) {
     table_row(t, TABLE_PLAIN);
     table_cell(t, "%s", name);
     if (*f->reason[i].message) {
@@ -199,12 +214,12 @@ static void add_member(table *t, const struct family *f, size_t i, const char *n
     }
     const struct paired_statistics *s = &f->pair[i];
     table_value(t, (double)s->n, "%zu", s->n);
-    points(t, s->mean);
+    metric_difference_cell(t, m, s->mean);
     p_value(t, f->p[i]);
     p_value(t, f->holm[i]);
     p_value(t, f->exact[i]);
     p_value(t, f->exact_holm[i]);
-    table_cell(t, "%.1f to %.1f pp", 100 * s->ci_low, 100 * s->ci_high);
+    interval_cell(t, m, s->ci_low, s->ci_high);
 }
 
 enum status statistics_tables_add_multiple(document *doc, const char *name, const struct fold_series *const *series,
@@ -228,7 +243,7 @@ enum status statistics_tables_add_multiple(document *doc, const char *name, cons
         table_column(t, TABLE_RIGHT, "permutation_p_holm", "Exact p (Holm)");
         table_column(t, TABLE_LEFT, "note", "95 % interval (of one comparison alone)");
         for (size_t i = 0; i < f.members; i++)
-            add_member(t, &f, i, series[i + 1]->name);
+            add_member(t, &series[0]->metric, &f, i, series[i + 1]->name);
         table_note(t, "Holm: p values corrected for the %zu comparisons of this table.", pairs);
     }
     family_free(&f);

@@ -12,7 +12,7 @@ NODISCARD enum status statistics_of_pair(const struct fold_series *baseline, con
 
 // "statistics", with what the number of folds can and cannot show. `ratio`: validation over training samples of a fold,
 // for the corrected t; NaN: as if these folds were all there are, 1 / (folds - 1).
-void statistics_tables_add_pair(document *doc, const struct paired_statistics *s, double ratio);
+void statistics_tables_add_pair(document *doc, const struct metric *m, const struct paired_statistics *s, double ratio);
 
 // "multiple_<name>": every series but the first against the first, with p values corrected for their number (Holm). A
 // series that cannot be paired has its reason in place of numbers. Nothing for fewer than three series, or none that

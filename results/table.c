@@ -69,6 +69,7 @@ void document_destroy(document *doc) {
         return;
     for (size_t i = 0; i < doc->blocks; i++) {
         free(doc->block[i].text);
+        free(doc->block[i].path);
         table_destroy(doc->block[i].table);
     }
     free(doc->block);
@@ -79,6 +80,7 @@ static void add_block(document *doc, struct block block) {
     struct block *larger = grown(doc->block, doc->blocks, sizeof *larger, &doc->failed);
     if (!larger) {
         free(block.text);
+        free(block.path);
         table_destroy(block.table);
         return;
     }
@@ -89,15 +91,34 @@ static void add_block(document *doc, struct block block) {
 void document_heading(document *doc, int level, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    add_block(doc, (struct block){BLOCK_HEADING, level, formatted(format, args, &doc->failed), NULL});
+    add_block(doc, (struct block){BLOCK_HEADING, level, formatted(format, args, &doc->failed), NULL, NULL});
     va_end(args);
 }
 
 void document_paragraph(document *doc, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    add_block(doc, (struct block){BLOCK_PARAGRAPH, 0, formatted(format, args, &doc->failed), NULL});
+    add_block(doc, (struct block){.kind = BLOCK_PARAGRAPH, .text = formatted(format, args, &doc->failed)});
     va_end(args);
+}
+
+void document_figure(document *doc, const char *path, const char *caption, ...) {
+    va_list args;
+    va_start(args, caption);
+    char *text = formatted(caption, args, &doc->failed);
+    va_end(args);
+    add_block(doc, (struct block){.kind = BLOCK_FIGURE, .text = text, .path = copied(path, &doc->failed)});
+}
+
+void document_details(document *doc, const char *summary, ...) {
+    va_list args;
+    va_start(args, summary);
+    add_block(doc, (struct block){.kind = BLOCK_DETAILS, .text = formatted(summary, args, &doc->failed)});
+    va_end(args);
+}
+
+void document_details_end(document *doc) {
+    add_block(doc, (struct block){.kind = BLOCK_DETAILS_END});
 }
 
 static bool name_is_taken(const document *doc, const char *name) {
@@ -130,7 +151,7 @@ table *document_table(document *doc, const char *name, const char *title, ...) {
     t->title = formatted(title, args, &t->failed);
     va_end(args);
     t->name = file_stem(doc, name);
-    add_block(doc, (struct block){BLOCK_TABLE, 0, NULL, t});
+    add_block(doc, (struct block){.kind = BLOCK_TABLE, .table = t});
     return doc->failed ? &doc->spare : t;
 }
 

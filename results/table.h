@@ -1,4 +1,5 @@
-// A document of headings, paragraphs and tables that is built once and written as text, Markdown or CSV files.
+// A document of headings, paragraphs, tables and pictures that is built once and written as text, Markdown, one HTML
+// page or CSV files.
 //
 // Building never fails visibly: an allocation that fails is remembered, and the writers report it. One thread a
 // document.
@@ -22,6 +23,12 @@ void document_destroy(document *doc);
 
 void document_heading(document *doc, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void document_paragraph(document *doc, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// A picture: `path` without its extension, relative to the report's folder. It is shown where PATH.png (Markdown) and
+// PATH.svg or PATH.png (HTML) are there when the document is written, else it is left out.
+void document_figure(document *doc, const char *path, const char *caption, ...) __attribute__((format(printf, 3, 4)));
+// What stands between the two is folded away in the HTML page until a reader opens it.
+void document_details(document *doc, const char *summary, ...) __attribute__((format(printf, 2, 3)));
+void document_details_end(document *doc);
 // A table at the end of the document, owned by it. `name` is the stem of its CSV file: what a file name may not hold
 // becomes '-', and a name that is taken gets a number.
 table *document_table(document *doc, const char *name, const char *title, ...) __attribute__((format(printf, 3, 4)));
@@ -44,7 +51,10 @@ void table_note(table *t, const char *format, ...) __attribute__((format(printf,
 // Aligned columns for a terminal of `width` characters: the last column wraps where it must. Plain ASCII but for what
 // the cells hold.
 NODISCARD enum status document_write_text(const document *doc, FILE *out, int width, struct error *err);
-NODISCARD enum status document_write_markdown(const document *doc, FILE *out, struct error *err);
+// `folder`: where the report's files are.
+NODISCARD enum status document_write_markdown(const document *doc, const char *folder, FILE *out, struct error *err);
+// One self-contained page: style, script and pictures stand in it, and its policy forbids the browser every request.
+NODISCARD enum status document_write_html(const document *doc, const char *folder, FILE *out, struct error *err);
 // FOLDER/<name>.csv for every table that has columns, by rename; one that has none leaves no file of an earlier report.
 NODISCARD enum status document_write_csv(const document *doc, const char *folder, struct error *err);
 

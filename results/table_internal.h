@@ -28,13 +28,14 @@ struct table {
     bool failed;   // an allocation failed
 };
 
-enum block_kind { BLOCK_HEADING, BLOCK_PARAGRAPH, BLOCK_TABLE };
+enum block_kind { BLOCK_HEADING, BLOCK_PARAGRAPH, BLOCK_TABLE, BLOCK_FIGURE, BLOCK_DETAILS, BLOCK_DETAILS_END };
 
 struct block {
     enum block_kind kind;
     int level;  // of a heading
-    char *text; // of a heading or paragraph
+    char *text; // of a heading or paragraph; caption or summary
     table *table;
+    char *path; // of a figure
 };
 
 struct document {
@@ -43,5 +44,12 @@ struct document {
     bool failed;
     table spare; // takes what is built where no table could be allocated
 };
+
+// STATUS_MEMORY when an allocation failed while the document was built.
+NODISCARD enum status document_check(const document *doc, struct error *err);
+// FOLDER/PATH.EXTENSION is there.
+bool document_has_picture(const char *folder, const char *path, const char *extension);
+// What readers see in a cell; "" where it is empty.
+const char *table_text(const table *t, size_t row, size_t column);
 
 #endif

@@ -8,16 +8,21 @@
 
 enum { GAP = 2, LEAST_WRAPPED = 16 };
 
-static const char *text_of(const table *t, size_t row, size_t column) {
+const char *table_text(const table *t, size_t row, size_t column) {
     const char *text = t->cell[row * t->columns + column].text;
     return text ? text : "";
 }
 
-static enum status check(const document *doc, struct error *err) {
+enum status document_check(const document *doc, struct error *err) {
     bool failed = doc->failed;
     for (size_t i = 0; i < doc->blocks; i++)
         failed = failed || (doc->block[i].table && doc->block[i].table->failed);
     return failed ? error_memory(err, "report") : STATUS_OK;
+}
+
+bool document_has_picture(const char *folder, const char *path, const char *extension) {
+    char file[PATH_SIZE];
+    return snprintf(file, sizeof file, "%s/%s.%s", folder, path, extension) < (int)sizeof file && file_exists(file);
 }
 
 // Text
@@ -73,7 +78,7 @@ static int *column_widths(const table *t) {
     for (size_t column = 0; column < t->shown; column++) {
         width[column] = width_of(t->column[column].header);
         for (size_t row = 0; row < t->rows; row++) {
-            int cell = t->flags[row] & TABLE_CSV_ONLY ? 0 : width_of(text_of(t, row, column));
+            int cell = t->flags[row] & TABLE_CSV_ONLY ? 0 : width_of(table_text(t, row, column));
             width[column] = cell > width[column] ? cell : width[column];
         }
     }
@@ -90,13 +95,22 @@ static void fit_last_column(const table *t, int *width, int total) {
     *last = *last > room ? room : *last;
 }
 
+// The columns up to the last one that has something in it: no line ends in spaces.
+static size_t filled_columns(const table *t, const char *(*cell)(const table *, size_t, size_t), size_t row) {
+    size_t columns = t->shown;
+    while (columns > 1 && !*cell(t, row, columns - 1))
+        columns--;
+    return columns;
+}
+
 static void write_text_row(const table *t, FILE *out, const int *width,
                            const char *(*cell)(const table *, size_t, size_t), size_t row, bool marked) {
     int indent = 2;
+    size_t columns = filled_columns(t, cell, row);
     fputs(marked ? "* " : "  ", out);
-    for (size_t column = 0; column < t->shown; column++) {
+    for (size_t column = 0; column < columns; column++) {
         const char *text = cell(t, row, column);
-        bool last = column + 1 == t->shown, right = t->column[column].alignment == TABLE_RIGHT;
+        bool last = column + 1 == columns, right = t->column[column].alignment == TABLE_RIGHT;
         int space = width[column] - width_of(text);
         if (right)
             pad(out, space);
@@ -134,7 +148,7 @@ static enum status write_text_table(const table *t, FILE *out, int total, struct
         putc('\n', out);
         for (size_t row = 0; row < t->rows; row++)
             if (!(t->flags[row] & TABLE_CSV_ONLY))
-                write_text_row(t, out, width, text_of, row, t->flags[row] & TABLE_BOLD);
+                write_text_row(t, out, width, table_text, row, t->flags[row] & TABLE_BOLD);
         free(width);
     }
     for (size_t i = 0; i < t->notes; i++) {
@@ -159,14 +173,18 @@ static void write_text_heading(const struct block *b, FILE *out, bool first) {
 }
 
 enum status document_write_text(const document *doc, FILE *out, int width, struct error *err) {
-    TRY(check(doc, err));
+    TRY(document_check(doc, err));
+    int folded = 0; // what a page folds away has no place in a terminal
     for (size_t i = 0; i < doc->blocks; i++) {
         const struct block *b = &doc->block[i];
+        folded += (b->kind == BLOCK_DETAILS) - (b->kind == BLOCK_DETAILS_END);
+        if (folded > 0)
+            continue;
         if (b->kind == BLOCK_HEADING)
             write_text_heading(b, out, i == 0);
         else if (b->kind == BLOCK_PARAGRAPH)
             write_wrapped(out, b->text, width, 0);
-        else
+        else if (b->kind == BLOCK_TABLE)
             TRY(write_text_table(b->table, out, width, err));
     }
     return finish(out, err);
@@ -209,7 +227,7 @@ static void write_markdown_table(const table *t, FILE *out) {
         if (t->flags[row] & TABLE_CSV_ONLY)
             continue;
         for (size_t column = 0; column < t->shown; column++) {
-            const char *text = text_of(t, row, column), *mark = t->flags[row] & TABLE_BOLD && *text ? "**" : "";
+            const char *text = table_text(t, row, column), *mark = t->flags[row] & TABLE_BOLD && *text ? "**" : "";
             fprintf(out, "%s%s", column ? " " : "| ", mark);
             write_escaped(out, text);
             fprintf(out, "%s |", mark);
@@ -224,20 +242,40 @@ static void write_markdown_table(const table *t, FILE *out) {
     }
 }
 
-enum status document_write_markdown(const document *doc, FILE *out, struct error *err) {
-    TRY(check(doc, err));
+static void write_markdown_figure(const struct block *b, FILE *out) {
+    fputs("![", out);
+    for (const char *c = b->text; *c; c++)
+        putc(strchr("[]\n", *c) ? ' ' : *c, out);
+    fprintf(out, "](%s.png)\n\n", b->path);
+    write_escaped(out, b->text);
+    putc('\n', out);
+}
+
+static void write_markdown_block(const struct block *b, FILE *out) {
+    if (b->kind == BLOCK_TABLE) {
+        write_markdown_table(b->table, out);
+        return;
+    }
+    if (b->kind == BLOCK_FIGURE) {
+        write_markdown_figure(b, out);
+        return;
+    }
+    for (int level = 0; b->kind == BLOCK_HEADING && level < b->level; level++)
+        fputs(level + 1 == b->level ? "# " : "#", out);
+    write_escaped(out, b->text);
+    putc('\n', out);
+}
+
+enum status document_write_markdown(const document *doc, const char *folder, FILE *out, struct error *err) {
+    TRY(document_check(doc, err));
     for (size_t i = 0; i < doc->blocks; i++) {
         const struct block *b = &doc->block[i];
+        if (b->kind == BLOCK_DETAILS || b->kind == BLOCK_DETAILS_END ||
+            (b->kind == BLOCK_FIGURE && !document_has_picture(folder, b->path, "png")))
+            continue;
         if (i > 0)
             putc('\n', out);
-        if (b->kind == BLOCK_TABLE) {
-            write_markdown_table(b->table, out);
-            continue;
-        }
-        for (int level = 0; b->kind == BLOCK_HEADING && level < b->level; level++)
-            fputs(level + 1 == b->level ? "# " : "#", out);
-        write_escaped(out, b->text);
-        putc('\n', out);
+        write_markdown_block(b, out);
     }
     return finish(out, err);
 }
@@ -273,7 +311,7 @@ static enum status write_csv_table(const table *t, const char *folder, struct er
 }
 
 enum status document_write_csv(const document *doc, const char *folder, struct error *err) {
-    TRY(check(doc, err));
+    TRY(document_check(doc, err));
     for (size_t i = 0; i < doc->blocks; i++)
         if (doc->block[i].table)
             TRY(write_csv_table(doc->block[i].table, folder, err));

@@ -14,7 +14,8 @@ static char *reported(const char *const *runs, int count) {
     char *text = NULL;
     size_t bytes;
     FILE *out = open_memstream(&text, &bytes);
-    enum status status = report_write(runs, count, temporary_path("out"), out, &err);
+    enum status status = report_write(
+        &(struct report_config){.run = runs, .runs = count, .out_dir = temporary_path("out"), .terminal = out}, &err);
     fclose(out);
     if (status == STATUS_OK)
         return text;
@@ -43,17 +44,20 @@ static void terminal_text(void **state) {
         "  0           2            1                     1               0\n",
         "  lstm_hidden_dim  512       256\n",
         "learning-rate (fold 3)\n"
-        "  lr      Best IoU  Best epoch  Best F1   vs first           Parameters  Status\n"
-        "  ------  --------  ----------  -------  ---------  -------------------  ------\n"
-        "  0.0001   22.38 %           0  36.57 %          -  94.98M (94,978,561)  done\n"
-        "  0.001    39.80 %         166  56.94 %  +17.42 pp  94.98M (94,978,561)  done\n"
-        "* 0.01     51.37 %          29  67.87 %  +28.99 pp  94.98M (94,978,561)  done\n",
-        "* 256               53.77 %          40  69.94 %         -    54.61M (54,606,337)  done\n",
-        "  1024              60.00 %           4  75.00 %  +6.23 pp  218.19M (218,190,337)  diverged: epoch\n",
-        "failed: tile 17 is\n",
+        "  lr      Best IoU  Best epoch  Best F1   vs first  Observation\n",
+        "  0.0001   22.38 %           0  36.57 %          -  did not learn: best at epoch 0\n"
+        "  0.001    39.80 %         166  56.94 %  +17.42 pp  converged slowly: best only at epoch 166 of 200\n"
+        "* 0.01     51.37 %          29  67.87 %  +28.99 pp  peaks early, at epoch 29 of 200 and falls by\n",
+        "  Parameters of every row: 94.98M (94,978,561).\n",
+        "* 256               53.77 %          40  69.94 %         -    54.61M (54,606,337)  peaks at epoch\n",
+        // Diverged: its best so far is no result to compare.
+        "  1024              60.00 %           4  75.00 %         -  218.19M (218,190,337)  diverged: epoch\n",
+        "failed: tile 17 is",
         "  No point of this grid is done.\n",
-        "* sgd             2  55.00 +- 5.00 %  70.83 +- 4.17 %          -  94.98M (94,978,561)  done\n",
-        "  adamw      1 of 2  70.00 +- 0.00 %",
+        "* sgd             2  55.00 +- 5.00 %  70.83 +- 4.17 %         -  fold 0: peaks early,",
+        // One of two folds: no mean to compare.
+        "  adamw      1 of 2  70.00 +- 0.00 %  82.35 +- 0.00 %         -  fold 0: peaks early,",
+        "Attention: epochs.csv: the last line has no end",
         "* Mean  57.62 +- 10.73 %           -  72.49 +- 9.11 %\n",
         "+32.01 pp (+125 %)",
         "Paired t-test: t                                               5.687\n",
@@ -74,10 +78,10 @@ static void markdown_text(void **state) {
     char *text = file_text("out/report.md");
     static const char *const parts[] = {
         "# Sweep report: small\n\n## Configuration and data\n\n### Run small\n\n| Property | Value |\n|---|---|\n",
-        "| **0.01** | **51.37 %** | **29** | **67.87 %** | **+28.99 pp** | **94.98M (94,978,561)** | **done** |\n",
-        "| image-size=128 | - | - | - | - | 94.98M (94,978,561) | failed: tile 17 is 65 x 66 pixels, smaller than "
-        "image-size 128 |\n",
-        "| **Mean** | **57.62 \xC2\xB1 10.73 %** | **-** | **72.49 \xC2\xB1 9.11 %** |\n",
+        "| **0.01** | **51.37 %** | **29** | **67.87 %** | **+28.99 pp** | **peaks early, at epoch 29 of 200 and falls",
+        " by 13.4 points; train-val gap +30.0 points (over 25)** |\n",
+        "| image-size=128 | - | - | - | - | failed: tile 17 is 65 x 66 pixels, smaller than image-size 128 |\n",
+        "| **Mean** | **57.62 \xC2\xB1 10.73 %** | **-** | **72.49 \xC2\xB1 9.11 %** |  |\n",
     };
     assert_all(text, parts, sizeof parts / sizeof *parts);
     free(text);
@@ -87,22 +91,17 @@ static void csv_files(void **state) {
     (void)state;
     free(reported(&run_folder, 1));
     assert_file_is(temporary_path("out/phase1_learning-rate.csv"),
-                   "lr,best_iou,best_epoch,best_f1,difference,parameters,status\n"
-                   "0.0001,0.2238,0,0.3657,0,94978561,done\n"
-                   "0.001,0.398,166,0.5694,0.17420000000000002,94978561,done\n"
-                   "0.01,0.5137,29,0.6787,0.28990000000000005,94978561,done\n");
-    static const char *const tables[] = {"phase1_lstm-dim",
-                                         "phase1_image-size",
-                                         "phase1_optimizer",
-                                         "phase2_baseline",
-                                         "phase2_optimized",
-                                         "comparison",
-                                         "improvement",
-                                         "statistics",
-                                         "overfitting",
-                                         "configurations",
-                                         "data",
-                                         "unfinished_small"};
+                   "lr,best_iou,best_epoch,best_f1,difference,observation,status,parameters\n"
+                   "0.0001,0.2238,0,0.3657,0,did not learn: best at epoch 0,done,94978561\n"
+                   "0.001,0.398,166,0.5694,0.17420000000000002,converged slowly: best only at epoch 166 of "
+                   "200,done,94978561\n"
+                   "0.01,0.5137,29,0.6787,0.28990000000000005,\"peaks early, at epoch 29 of 200 and falls by 13.4 "
+                   "points; train-val gap +30.0 points (over 25)\",done,94978561\n");
+    static const char *const tables[] = {
+        "phase1_lstm-dim",   "phase1_image-size", "phase1_optimizer", "phase2_baseline", "phase2_optimized",
+        "comparison",        "improvement",       "statistics",       "overfitting",     "health_small",
+        "observation_rules", "manifest_small",    "base_small",       "configurations",  "data",
+        "unfinished_small"};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         char name[64];
         snprintf(name, sizeof name, "out/%s.csv", tables[i]);

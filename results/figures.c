@@ -1,0 +1,318 @@
+#include "results/figures.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "model/base/file.h"
+
+extern char **environ;
+
+enum { NAME_SIZE = 96 };
+
+const char *const figure_colour[FIGURE_COLOURS] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"};
+
+struct figure {
+    char path[NAME_SIZE]; // plots/NAME
+    int width, height;
+    char *script;
+    size_t bytes;
+};
+
+struct figures {
+    struct figure **figure; // each on its own, so that paths stay where they are
+    size_t count;
+    FILE *open; // of the last figure
+    bool failed;
+};
+
+figures *figures_create(void) {
+    return calloc(1, sizeof(figures));
+}
+
+static void end_script(figures *f) {
+    if (f->open && fclose(f->open) != 0)
+        f->failed = true;
+    f->open = NULL;
+}
+
+void figures_destroy(figures *f) {
+    if (!f)
+        return;
+    end_script(f);
+    for (size_t i = 0; i < f->count; i++) {
+        free(f->figure[i]->script);
+        free(f->figure[i]);
+    }
+    free(f->figure);
+    free(f);
+}
+
+static bool is_taken(const figures *f, const char *path) {
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->figure[i]->path, path) == 0)
+            return true;
+    return false;
+}
+
+static void choose_path(const figures *f, const char *name, char path[NAME_SIZE]) {
+    char stem[NAME_SIZE - 24];
+    snprintf(stem, sizeof stem, "%s", name);
+    for (char *c = stem; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr("._-=+", *c))
+            *c = '-';
+    snprintf(path, NAME_SIZE, "plots/%s", stem);
+    for (int n = 2; is_taken(f, path); n++)
+        snprintf(path, NAME_SIZE, "plots/%s_%d", stem, n);
+}
+
+static void write_preamble(FILE *out) {
+    fputs("set encoding utf8\n"
+          "set datafile missing 'nan'\n"
+          "set border 3 lw 0.8 lc rgb '#808080'\n"
+          "set tics nomirror out scale 0.6 tc rgb 'black'\n"
+          "if (!exists('small')) small = ',8'\n"
+          "set grid ytics lt 1 lw 0.6 lc rgb '#b0808080'\n"
+          "unset key\n",
+          out);
+}
+
+FILE *figures_begin(figures *f, const char *name, int width, int height, const char **path) {
+    end_script(f);
+    struct figure **larger = realloc(f->figure, (f->count + 1) * sizeof(struct figure *));
+    struct figure *figure = calloc(1, sizeof *figure);
+    if (larger)
+        f->figure = larger;
+    if (larger && figure)
+        f->open = open_memstream(&figure->script, &figure->bytes);
+    if (!f->open) {
+        free(figure);
+        f->failed = true;
+        return NULL;
+    }
+    figure->width = width;
+    figure->height = height;
+    choose_path(f, name, figure->path);
+    f->figure[f->count++] = figure;
+    *path = figure->path;
+    write_preamble(f->open);
+    return f->open;
+}
+
+// Single quotes: nothing in them is special to gnuplot but the quote itself. Backquotes would run a command elsewhere.
+void figures_quote_short(FILE *out, const char *text, int characters) {
+    putc('\'', out);
+    for (int used = 0; *text; text++) {
+        if (((unsigned char)*text & 0xC0) != 0x80 && ++used > characters)
+            break;
+        if (*text == '\'')
+            fputs("''", out);
+        else
+            putc((unsigned char)*text < ' ' || *text == '`' ? ' ' : *text, out);
+    }
+    putc('\'', out);
+}
+
+void figures_quote(FILE *out, const char *text) {
+    figures_quote_short(out, text, 4096);
+}
+
+void figures_number(FILE *out, double value) {
+    if (isfinite(value))
+        fprintf(out, " %.9g", value);
+    else
+        fputs(" nan", out);
+}
+
+void figures_legend(FILE *out, int width, int height, const struct legend *entry, size_t entries) {
+    enum { SAMPLE = 28, GAP = 6, BETWEEN = 26, CHARACTER = 7 };
+    double total = 0, y = 1 - 13.0 / height;
+    for (size_t i = 0; i < entries; i++)
+        total += SAMPLE + GAP + CHARACTER * (double)strlen(entry[i].text) + (i ? BETWEEN : 0);
+    double x = (width - total) / 2;
+    for (size_t i = 0; i < entries; i++) {
+        const struct legend *e = &entry[i];
+        if (e->kind == LEGEND_POINT)
+            fprintf(out, "set label '' at screen %.4f, screen %.4f point pt 7 ps 0.8 lc rgb '%s'\n",
+                    (x + SAMPLE - 8) / width, y, e->colour);
+        else
+            fprintf(out,
+                    "set arrow from screen %.4f, screen %.4f to screen %.4f, screen %.4f nohead lw %s dt %s lc rgb "
+                    "'%s'\n",
+                    x / width, y, (x + SAMPLE) / width, y, e->kind == LEGEND_THICK ? "3" : "2",
+                    e->kind == LEGEND_DASHES ? "(8,5)" : "1", e->colour);
+        fputs("set label ", out);
+        figures_quote(out, e->text);
+        fprintf(out, " at screen %.4f, screen %.4f left\n", (x + SAMPLE + GAP) / width, y);
+        x += SAMPLE + GAP + CHARACTER * (double)strlen(e->text) + BETWEEN;
+    }
+}
+
+// Drawing
+
+static bool is_ours(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && (strcmp(dot, ".gp") == 0 || strcmp(dot, ".svg") == 0 || strcmp(dot, ".png") == 0);
+}
+
+// Pictures of an earlier report would pass for this one's.
+static void remove_old(const char *plots) {
+    DIR *folder = opendir(plots);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (is_ours(entry->d_name))
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    closedir(folder);
+}
+
+static enum status write_scripts(const figures *f, const char *folder, struct error *err) {
+    char file[PATH_SIZE];
+    for (size_t i = 0; i < f->count; i++) {
+        if (snprintf(file, sizeof file, "%s/%s.gp", folder, f->figure[i]->path) >= (int)sizeof file)
+            return error_set(err, STATUS_INVALID, "path too long: %s/%s.gp", folder, f->figure[i]->path);
+        TRY(file_write(file, f->figure[i]->script, f->figure[i]->bytes, err));
+    }
+    return STATUS_OK;
+}
+
+// What gnuplot reads: every script once a terminal.
+static void write_driver(const figures *f, FILE *out) {
+    for (size_t i = 0; i < f->count; i++) {
+        const struct figure *g = f->figure[i];
+        fprintf(
+            out,
+            "reset session\nset term svg size %d,%d dynamic noenhanced font 'sans-serif,12' name 'f%zu'\nsmall = ',10'\n"
+            "set output '%s.svg'\nload '%s.gp'\nunset output\n",
+            g->width, g->height, i, g->path, g->path);
+        fprintf(
+            out,
+            "reset session\nset term pngcairo size %d,%d noenhanced font 'sans,9' fontscale 1.0 background '#ffffff'\nsmall = ',7.5'\n"
+            "set output '%s.png'\nload '%s.gp'\nunset output\n",
+            g->width, g->height, g->path, g->path);
+    }
+}
+
+struct gnuplot {
+    pid_t pid;
+    int input, errors; // pipes to and from it
+};
+
+static int spawn_gnuplot(const char *folder, struct gnuplot *g) {
+    static char program[] = "gnuplot", no_settings[] = "-d";
+    char *argv[] = {program, no_settings, NULL};
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
+    if (pipe2(in, O_CLOEXEC) != 0)
+        return errno;
+    if (pipe2(out, O_CLOEXEC) != 0) {
+        close(in[0]);
+        close(in[1]);
+        return errno;
+    }
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addchdir_np(&actions, folder);
+    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
+    int failure = posix_spawnp(&g->pid, program, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+    g->input = in[1];
+    g->errors = out[0];
+    if (failure) {
+        close(g->input);
+        close(g->errors);
+    }
+    return failure;
+}
+
+// The first line of what it complains of; the rest is read away so that it never waits for a reader.
+static void read_complaint(int errors, char *line, size_t size) {
+    FILE *in = fdopen(errors, "r");
+    char text[512];
+    line[0] = 0;
+    if (!in) {
+        close(errors);
+        return;
+    }
+    while (fgets(text, sizeof text, in)) {
+        text[strcspn(text, "\n")] = 0;
+        if (!*line && text[strspn(text, " \t^")])
+            snprintf(line, size, "%.*s", (int)size - 1, text);
+    }
+    fclose(in);
+}
+
+// Feeds it from a child-safe stream: a gnuplot that dies must not kill this process with SIGPIPE.
+static void feed(const figures *f, int input) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    sigaction(SIGPIPE, &ignore, &before);
+    FILE *out = fdopen(input, "w");
+    if (out) {
+        write_driver(f, out);
+        fclose(out);
+    } else {
+        close(input);
+    }
+    sigaction(SIGPIPE, &before, NULL);
+}
+
+static char *line_of(const char *format, const char *a, const char *b) {
+    char *text = NULL;
+    return asprintf(&text, format, a, b) < 0 ? NULL : text;
+}
+
+static bool all_drawn(const figures *f, const char *folder) {
+    char file[PATH_SIZE];
+    for (size_t i = 0; i < f->count; i++)
+        if (snprintf(file, sizeof file, "%s/%s.png", folder, f->figure[i]->path) >= (int)sizeof file ||
+            !file_exists(file))
+            return false;
+    return true;
+}
+
+static char *run_gnuplot(const figures *f, const char *folder) {
+    struct gnuplot g = {.pid = -1, .input = -1, .errors = -1};
+    int failure = spawn_gnuplot(folder, &g);
+    if (failure == ENOENT)
+        return line_of("gnuplot is not installed (Debian: %s): the report has no plots%s.",
+                       "apt-get install gnuplot-nox", "");
+    if (failure)
+        return line_of("gnuplot cannot be started (%s): the report has no plots%s.", strerror(failure), "");
+    char complaint[256] = "";
+    int status = 0;
+    feed(f, g.input);
+    read_complaint(g.errors, complaint, sizeof complaint);
+    while (waitpid(g.pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && all_drawn(f, folder))
+        return NULL;
+    return line_of("gnuplot failed (%s): plots are missing%s.", *complaint ? complaint : "no reason given", "");
+}
+
+enum status figures_draw(figures *f, const char *folder, char **notice, struct error *err) {
+    char plots[PATH_SIZE] = "";
+    *notice = NULL;
+    end_script(f);
+    if (f->failed)
+        return error_memory(err, "plots");
+    TRY(path_join(plots, folder, "plots", err));
+    remove_old(plots);
+    if (f->count == 0)
+        return STATUS_OK;
+    TRY(file_make_directories(plots, err));
+    TRY(write_scripts(f, folder, err));
+    *notice = run_gnuplot(f, folder);
+    return STATUS_OK;
+}

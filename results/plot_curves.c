@@ -1,0 +1,256 @@
+// Curves by epoch: one trial a panel, folds over each other, learning-rate schedules.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/figures.h"
+#include "results/plots.h"
+
+enum { COLUMNS = 4, PANEL_WIDTH = 225, PANEL_HEIGHT = 165, LEFT = 74, RIGHT = 14, TOP = 50, BOTTOM = 52, LABEL = 34 };
+
+static double training(const struct epoch_row *e, enum curve_kind kind) {
+    return kind == CURVE_IOU ? 100 * e->train_iou : e->train_loss;
+}
+
+static double validation(const struct epoch_row *e, enum curve_kind kind) {
+    return kind == CURVE_IOU ? 100 * e->val_iou : e->val_loss;
+}
+
+static const char *axis_of(enum curve_kind kind) {
+    return kind == CURVE_IOU ? "IoU (%)" : "loss";
+}
+
+bool plot_curves_have(const struct curve *curve, size_t curves, enum curve_kind kind) {
+    for (size_t i = 0; i < curves; i++)
+        for (size_t e = 0; e < curve[i].count; e++)
+            if (isfinite(training(&curve[i].epoch[e], kind)) || isfinite(validation(&curve[i].epoch[e], kind)))
+                return true;
+    return false;
+}
+
+// $d<i>: epoch, training, validation.
+static void write_data(FILE *out, const struct curve *curve, size_t curves, enum curve_kind kind) {
+    for (size_t i = 0; i < curves; i++) {
+        fprintf(out, "$d%zu << EOD\n", i);
+        for (size_t e = 0; e < curve[i].count; e++) {
+            fprintf(out, "%d", curve[i].epoch[e].epoch);
+            figures_number(out, training(&curve[i].epoch[e], kind));
+            figures_number(out, validation(&curve[i].epoch[e], kind));
+            putc('\n', out);
+        }
+        fputs("EOD\n", out);
+    }
+}
+
+struct extent {
+    double least, most;
+    int last_epoch;
+};
+
+static void widen(struct extent *x, double value) {
+    if (!isfinite(value))
+        return;
+    x->least = fmin(x->least, value);
+    x->most = fmax(x->most, value);
+}
+
+static struct extent extent_of(const struct curve *curve, size_t curves, enum curve_kind kind) {
+    struct extent x = {INFINITY, -INFINITY, 1};
+    for (size_t i = 0; i < curves; i++) {
+        for (size_t e = 0; e < curve[i].count; e++) {
+            widen(&x, training(&curve[i].epoch[e], kind));
+            widen(&x, validation(&curve[i].epoch[e], kind));
+            x.last_epoch = curve[i].epoch[e].epoch > x.last_epoch ? curve[i].epoch[e].epoch : x.last_epoch;
+        }
+    }
+    return x;
+}
+
+// Losses that span more than a factor of 30 are drawn on a logarithmic scale.
+static void write_value_axis(FILE *out, const struct extent *x, enum curve_kind kind) {
+    if (kind == CURVE_IOU)
+        fprintf(out, "set yrange [0:%.9g]\n", fmax(1.05 * x->most, 1));
+    else if (x->least > 0 && x->most > 30 * x->least)
+        fprintf(out, "set logscale y\nset yrange [%.9g:%.9g]\n", 0.9 * x->least, 1.1 * x->most);
+    else
+        fprintf(out, "set yrange [%.9g:%.9g]\n", x->least > 0 ? 0 : x->least, x->most > 0 ? 1.05 * x->most : 1);
+    fprintf(out, "set xrange [0:%d]\n", x->last_epoch);
+}
+
+static size_t columns_for(size_t panels) {
+    if (panels == 0)
+        return 1;
+    return panels < COLUMNS ? panels : panels == 6 || panels == 5 || panels == 9 ? 3 : COLUMNS;
+}
+
+void plot_curves_size(size_t curves, int *width, int *height) {
+    size_t columns = columns_for(curves), rows = (curves + columns - 1) / columns;
+    int panel = columns < 3 ? 330 : columns == 3 ? 290 : PANEL_WIDTH;
+    *width = (int)columns * panel + LEFT + RIGHT;
+    *height = (int)rows * PANEL_HEIGHT + TOP + BOTTOM - 30;
+}
+
+static void write_layout(FILE *out, size_t panels) {
+    int width, height;
+    size_t columns = columns_for(panels), rows = (panels + columns - 1) / columns;
+    plot_curves_size(panels, &width, &height);
+    fprintf(out, "set multiplot layout %zu,%zu margins screen %.4f,%.4f,%.4f,%.4f spacing screen %.4f,%.4f\n", rows,
+            columns, (double)LEFT / width, 1 - (double)RIGHT / width, (double)BOTTOM / height, 1 - (double)TOP / height,
+            26.0 / width, 34.0 / height);
+}
+
+static void write_panel(FILE *out, const struct curve *curve, size_t i, size_t panels) {
+    size_t columns = columns_for(panels);
+    fputs("set title ", out);
+    figures_quote_short(out, curve->label, LABEL);
+    fprintf(out, " offset 0,-0.7\nset format x '%s'\nset xlabel '%s' offset 0,0.4\n", i + columns < panels ? "" : "%g",
+            i + columns < panels ? "" : "epoch");
+    fprintf(out, "plot $d%zu using 1:2 with lines dt (8,5) lw 1.6 lc rgb '#D55E00', \\\n", i);
+    fprintf(out, "     $d%zu using 1:3 with lines lw 2 lc rgb '#0072B2', \\\n", i);
+    fprintf(out, "     $d%zu using ($1 == %d ? $1 : NaN):3 with points pt 7 ps 0.7 lc rgb '#009E73'\n", i,
+            curve->best_epoch);
+}
+
+void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve_kind kind) {
+    struct extent x = extent_of(curve, curves, kind);
+    write_data(out, curve, curves, kind);
+    write_layout(out, curves);
+    write_value_axis(out, &x, kind);
+    int width, height;
+    plot_curves_size(curves, &width, &height);
+    static const struct legend legend[] = {{"training", "#D55E00", LEGEND_DASHES},
+                                           {"validation", "#0072B2", LEGEND_LINE},
+                                           {"best epoch", "#009E73", LEGEND_POINT}};
+    figures_legend(out, width, height, legend, 3);
+    for (size_t i = 0; i < curves; i++) {
+        bool first = i % columns_for(curves) == 0;
+        fprintf(out, "set ylabel '%s' offset 0,0\n", first ? axis_of(kind) : "");
+        if (!first)
+            fputs("set format y ''\n", out);
+        else
+            fputs("set format y '%g'\n", out);
+        write_panel(out, &curve[i], i, curves);
+        fputs("unset label\nunset arrow\n", out); // the legend stands in the first panel
+    }
+    fputs("unset multiplot\n", out);
+}
+
+// Folds over each other
+
+// The value of an epoch: NaN where the curve has none.
+static double value_at(const struct curve *curve, int epoch, bool of_training, enum curve_kind kind) {
+    for (size_t e = 0; e < curve->count; e++)
+        if (curve->epoch[e].epoch == epoch)
+            return of_training ? training(&curve->epoch[e], kind) : validation(&curve->epoch[e], kind);
+    return NAN;
+}
+
+// $m<name>: epoch, mean, mean - sd, mean + sd; of epochs that every fold has.
+// `floor`: of the band, where a logarithmic scale has no place for what is under it.
+static void write_mean(FILE *out, const char *name, const struct curve *fold, size_t folds, bool of_training,
+                       enum curve_kind kind, double floor) {
+    fprintf(out, "$m%s << EOD\n", name);
+    for (size_t e = 0; e < fold[0].count; e++) {
+        int epoch = fold[0].epoch[e].epoch;
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < folds; i++)
+            sum += value_at(&fold[i], epoch, of_training, kind);
+        double mean = sum / (double)folds;
+        for (size_t i = 0; i < folds; i++)
+            squares += pow(value_at(&fold[i], epoch, of_training, kind) - mean, 2);
+        double sd = sqrt(squares / (double)folds);
+        if (isfinite(sd))
+            fprintf(out, "%d %.9g %.9g %.9g\n", epoch, mean, fmax(mean - sd, floor), mean + sd);
+    }
+    fputs("EOD\n", out);
+}
+
+static void write_fold_panel(FILE *out, const char *name, const char *title, const struct curve *fold, size_t folds,
+                             int column) {
+    fprintf(out, "set title '%s' offset 0,-0.7\n", title);
+    fprintf(out,
+            "plot $m%s using 1:3:4 with filledcurves fs transparent solid 0.18 noborder lc rgb '#808080' title "
+            "'mean \302\261 SD', \\\n",
+            name);
+    for (size_t i = 0; i < folds; i++) {
+        fprintf(out, "     $%s%zu using 1:%d with lines lw 1.2 dt %s lc rgb '%s' title ", *name == 'i' ? "i" : "l", i,
+                column, i < FIGURE_COLOURS ? "1" : "(6,4)", figure_colour[i % FIGURE_COLOURS]);
+        figures_quote_short(out, fold[i].label, 16);
+        fputs(", \\\n", out);
+    }
+    fprintf(out, "     $m%s using 1:2 with lines lw 2.6 lc rgb 'black' title 'mean'\nunset key\n", name);
+}
+
+// $i<fold>, $l<fold>: epoch, training, validation.
+static void write_fold_data(FILE *out, const struct curve *fold, size_t folds) {
+    for (size_t i = 0; i < folds; i++) {
+        for (int kind = CURVE_IOU; kind <= CURVE_LOSS; kind++) {
+            fprintf(out, "$%c%zu << EOD\n", kind == CURVE_IOU ? 'i' : 'l', i);
+            for (size_t e = 0; e < fold[i].count; e++) {
+                fprintf(out, "%d", fold[i].epoch[e].epoch);
+                figures_number(out, training(&fold[i].epoch[e], (enum curve_kind)kind));
+                figures_number(out, validation(&fold[i].epoch[e], (enum curve_kind)kind));
+                putc('\n', out);
+            }
+            fputs("EOD\n", out);
+        }
+    }
+    struct extent loss = extent_of(fold, folds, CURVE_LOSS);
+    double floor = loss.least > 0 ? 0.9 * loss.least : -INFINITY;
+    write_mean(out, "iv", fold, folds, false, CURVE_IOU, 0);
+    write_mean(out, "it", fold, folds, true, CURVE_IOU, 0);
+    write_mean(out, "lv", fold, folds, false, CURVE_LOSS, floor);
+    write_mean(out, "lt", fold, folds, true, CURVE_LOSS, floor);
+}
+
+void plot_folds(FILE *out, const struct curve *fold, size_t folds) {
+    struct extent iou = extent_of(fold, folds, CURVE_IOU), loss = extent_of(fold, folds, CURVE_LOSS);
+    write_fold_data(out, fold, folds);
+    fprintf(out, "set multiplot layout 2,2 margins screen 0.075,0.985,0.085,0.88 spacing screen 0.07,0.075\n");
+    fputs("set key at screen 0.5, screen 0.99 center top horizontal samplen 2 maxrows 2 width 1\n", out);
+    write_value_axis(out, &iou, CURVE_IOU);
+    fputs("set ylabel 'IoU (%)' offset 0.3,0\nset format x ''\n", out);
+    write_fold_panel(out, "iv", "validation IoU", fold, folds, 3);
+    fputs("set ylabel ''\n", out);
+    write_fold_panel(out, "it", "training IoU", fold, folds, 2);
+    write_value_axis(out, &loss, CURVE_LOSS);
+    fputs("set ylabel 'loss' offset 1.3,0\nset format x '%g'\nset xlabel 'epoch' offset 0,0.4\n", out);
+    write_fold_panel(out, "lv", "validation loss", fold, folds, 3);
+    fputs("set ylabel ''\n", out);
+    write_fold_panel(out, "lt", "training loss", fold, folds, 2);
+    fputs("unset multiplot\n", out);
+}
+
+// Learning-rate schedules
+
+void plot_schedules(FILE *out, const struct curve *curve, size_t curves) {
+    double least = INFINITY, most = 0;
+    int last = 1;
+    for (size_t i = 0; i < curves; i++) {
+        fprintf(out, "$d%zu << EOD\n", i);
+        for (size_t e = 0; e < curve[i].count; e++) {
+            const struct epoch_row *row = &curve[i].epoch[e];
+            fprintf(out, "%d", row->epoch);
+            figures_number(out, row->lr);
+            putc('\n', out);
+            least = row->lr > 0 ? fmin(least, row->lr) : least;
+            most = isfinite(row->lr) ? fmax(most, row->lr) : most;
+            last = row->epoch > last ? row->epoch : last;
+        }
+        fputs("EOD\n", out);
+    }
+    bool logarithmic = most > 20 * least;
+    if (logarithmic)
+        fprintf(out, "set logscale y\nset yrange [%.9g:%.9g]\n", least / 1.3, most * 1.3);
+    else
+        fprintf(out, "set yrange [0:%.9g]\n", most > 0 ? 1.05 * most : 1);
+    fprintf(out, "set xrange [0:%d]\nset xlabel 'epoch'\nset ylabel 'learning rate%s'\n", last,
+            logarithmic ? " (log scale)" : "");
+    fputs("set key outside right center Left reverse samplen 3 spacing 1.15\nset format y '%g'\nplot ", out);
+    for (size_t i = 0; i < curves; i++) {
+        fprintf(out, "%s$d%zu using 1:2 with lines lw 2 dt %s lc rgb '%s' title ", i ? ", \\\n     " : "", i,
+                i < FIGURE_COLOURS ? "1" : "(8,4)", figure_colour[i % FIGURE_COLOURS]);
+        figures_quote_short(out, curve[i].label, 30);
+    }
+    putc('\n', out);
+}

@@ -1,0 +1,313 @@
+// A grid of hyperparameters: effect of each, heat map of two, parallel coordinates of more.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/figures.h"
+#include "results/plots.h"
+
+// The same hues for lines, without the ends that a dark and a light ground would swallow.
+static const char line_palette[] = "set palette defined (0 '#6a4c9c', 0.5 '#21918c', 1 '#8db61f') maxcolors 64\n";
+
+enum { EFFECT_COLUMNS = 3, EFFECT_WIDTH = 300, EFFECT_HEIGHT = 250 };
+static const char palette[] = "set palette defined (0 '#440154', 0.25 '#3b528b', 0.5 '#21918c', 0.75 '#5ec962', 1 "
+                              "'#fde725') maxcolors 64\n";
+
+// The values of one hyperparameter in a grid: numbers by size, words in the order in which they come.
+struct values {
+    const char **value;
+    size_t count;
+    bool numbers;
+};
+
+static int by_number(const void *a, const void *b) {
+    double x = strtod(*(const char *const *)a, NULL), y = strtod(*(const char *const *)b, NULL);
+    return (x > y) - (x < y);
+}
+
+static size_t index_of(const struct values *v, const char *value) {
+    size_t i = 0;
+    while (i < v->count && strcmp(v->value[i], value) != 0)
+        i++;
+    return i;
+}
+
+// Free v->value. Out of memory: no values.
+static struct values values_of(const struct grid *g, int column) {
+    struct values v = {.value = malloc((g->points + 1) * sizeof(const char *)), .numbers = true};
+    for (size_t i = 0; i < g->points && v.value; i++) {
+        const char *value = g->point[i].row[0]->swept[column];
+        char *end;
+        (void)strtod(value, &end);
+        v.numbers = v.numbers && *value && !*end;
+        if (index_of(&v, value) == v.count)
+            v.value[v.count++] = value;
+    }
+    if (v.value && v.numbers)
+        qsort(v.value, v.count, sizeof *v.value, by_number);
+    return v;
+}
+
+// "set xtics ('sgd' 0, 'adamw' 1)": characters for each so that none meets the next.
+static void write_tics(FILE *out, char axis, const struct values *v, int characters) {
+    fprintf(out, "set %ctics (", axis);
+    for (size_t i = 0; i < v->count; i++) {
+        fputs(i ? ", " : "", out);
+        figures_quote_short(out, v->value[i], characters);
+        fprintf(out, " %zu", i);
+    }
+    fputs(") scale 0\n", out);
+}
+
+static void write_metric_label(FILE *out, const char *command, const struct run_data *run) {
+    char text[96];
+    snprintf(text, sizeof text, "best %s%s", metric_name(&run->metric), metric_is_share(&run->metric) ? " (%)" : "");
+    fprintf(out, "%s ", command);
+    figures_quote(out, text);
+    putc('\n', out);
+}
+
+static double shown_value(const struct run_data *run, const struct grid *g, size_t point) {
+    return (metric_is_share(&run->metric) ? 100 : 1) * grid_value(g, point);
+}
+
+// Effect
+
+static size_t effect_columns(const struct grid *g) {
+    return g->varying < EFFECT_COLUMNS ? (size_t)g->varying : EFFECT_COLUMNS;
+}
+
+void plot_effect_size(const struct grid *g, int *width, int *height) {
+    size_t columns = effect_columns(g), rows = ((size_t)g->varying + columns - 1) / columns;
+    *width = (int)columns * (columns == 1 ? 480 : EFFECT_WIDTH) + 75;
+    *height = (int)rows * EFFECT_HEIGHT + 30;
+}
+
+// $p<panel>: place, value; $m<panel>: place, mean of the points there.
+static void write_effect_data(FILE *out, const struct run_data *run, const struct grid *g, const struct values *v,
+                              int column, int panel) {
+    fprintf(out, "$p%d << EOD\n", panel);
+    for (size_t i = 0; i < g->points; i++) {
+        double value = shown_value(run, g, i);
+        if (!isfinite(value))
+            continue;
+        double aside = g->varying > 1 ? 0.035 * ((double)(i % 7) - 3) : 0; // points of one value stand side by side
+        fprintf(out, "%.9g %.9g\n", (double)index_of(v, g->point[i].row[0]->swept[column]) + aside, value);
+    }
+    fprintf(out, "EOD\n$m%d << EOD\n", panel);
+    for (size_t k = 0; k < v->count; k++) {
+        double sum = 0;
+        int count = 0;
+        for (size_t i = 0; i < g->points; i++) {
+            double value = shown_value(run, g, i);
+            if (!isfinite(value) || strcmp(g->point[i].row[0]->swept[column], v->value[k]) != 0)
+                continue;
+            sum += value;
+            count++;
+        }
+        if (count > 0)
+            fprintf(out, "%zu %.9g\n", k, sum / count);
+    }
+    fputs("EOD\n", out);
+}
+
+static void write_effect_panel(FILE *out, const struct run_data *run, const struct values *v, int column, int panel,
+                               bool several) {
+    int room = (int)(36 / (v->count ? v->count : 1));
+    write_tics(out, 'x', v, room < 4 ? 4 : room);
+    fprintf(out, "set xrange [-0.5:%.1f]\nset xlabel ", (double)v->count - 0.5);
+    figures_quote_short(out, run->swept.name[column], 40);
+    putc('\n', out);
+    if (v->count > 6)
+        fputs("set xtics rotate by -40\n", out);
+    fprintf(out, "plot $m%d using 1:2 with lines lw 1.2 lc rgb '#808080', \\\n", panel);
+    if (several)
+        fprintf(out, "     $m%d using 1:2:(0.22) with xerrorbars pt 0 lw 3 lc rgb 'black', \\\n", panel);
+    fprintf(out, "     $p%d using 1:2 with points pt 7 ps 0.8 lc rgb '#0072B2'\n", panel);
+}
+
+void plot_effect(FILE *out, const struct run_data *run, const struct grid *g) {
+    int width, height, panel = 0;
+    double least = INFINITY, most = -INFINITY;
+    plot_effect_size(g, &width, &height);
+    size_t columns = effect_columns(g), rows = ((size_t)g->varying + columns - 1) / columns;
+    for (size_t i = 0; i < g->points; i++) {
+        double value = shown_value(run, g, i);
+        least = isfinite(value) ? fmin(least, value) : least;
+        most = isfinite(value) ? fmax(most, value) : most;
+    }
+    double margin = most > least ? 0.08 * (most - least) : 0.1 * fabs(most) + 1e-9;
+    double bottom = metric_is_share(&run->metric) ? fmax(0, least - margin) : least - margin;
+    fprintf(out, "set multiplot layout %zu,%zu margins screen %.4f,0.985,%.4f,%.4f spacing screen %.4f,%.4f\n", rows,
+            columns, 70.0 / width, 55.0 / height, 1 - 32.0 / height, 25.0 / width, 70.0 / height);
+    fprintf(out, "set yrange [%.9g:%.9g]\nset offsets 0,0,0,0\n", bottom, most + margin);
+    static const struct legend legend[] = {{"one grid point", "#0072B2", LEGEND_POINT},
+                                           {"mean", "black", LEGEND_THICK}};
+    figures_legend(out, width, height, legend, g->varying > 1 ? 2 : 1);
+    for (int c = 0; c < run->swept.count; c++) {
+        if (!g->varies[c])
+            continue;
+        struct values v = values_of(g, c);
+        if (v.value)
+            write_effect_data(out, run, g, &v, c, panel);
+        bool left = (size_t)panel % columns == 0;
+        write_metric_label(out, left ? "set ylabel" : "unset ylabel #", run);
+        fprintf(out, "set format y '%s'\n", left ? "%g" : "");
+        if (v.count > 0)
+            write_effect_panel(out, run, &v, c, panel, g->varying > 1);
+        fputs("unset label\nunset arrow\n", out); // the legend stands in the first panel
+        free(v.value);
+        panel++;
+    }
+    fputs("unset multiplot\n", out);
+}
+
+// Heat map
+
+static void varying_columns(const struct run_data *run, const struct grid *g, int *column, int most) {
+    int found = 0;
+    for (int c = 0; c < run->swept.count && found < most; c++)
+        if (g->varies[c])
+            column[found++] = c;
+}
+
+void plot_heat_size(const struct run_data *run, const struct grid *g, int *width, int *height) {
+    int column[2] = {0, 0};
+    varying_columns(run, g, column, 2);
+    struct values y = values_of(g, column[0]), x = values_of(g, column[1]);
+    *width = 260 + 90 * (int)(x.count < 3 ? 3 : x.count);
+    *height = 110 + 50 * (int)(y.count < 2 ? 2 : y.count);
+    free(x.value);
+    free(y.value);
+}
+
+// $d: x, y, value, text. Also the least and largest value.
+static void write_heat_data(FILE *out, const struct run_data *run, const struct grid *g, const struct values *x,
+                            const struct values *y, const int column[2], double *least, double *most) {
+    *least = INFINITY;
+    *most = -INFINITY;
+    fputs("$d << EOD\n", out);
+    for (size_t i = 0; i < g->points; i++) {
+        const struct trial_row *row = g->point[i].row[0];
+        double value = shown_value(run, g, i);
+        if (!isfinite(value))
+            continue;
+        fprintf(out, metric_is_share(&run->metric) ? "%zu %zu %.9g %.2f\n" : "%zu %zu %.9g %.4g\n",
+                index_of(x, row->swept[column[1]]), index_of(y, row->swept[column[0]]), value, value);
+        *least = fmin(*least, value);
+        *most = fmax(*most, value);
+    }
+    fputs("EOD\n", out);
+}
+
+void plot_heat(FILE *out, const struct run_data *run, const struct grid *g) {
+    int column[2] = {0, 0};
+    double least, most;
+    varying_columns(run, g, column, 2);
+    struct values y = values_of(g, column[0]), x = values_of(g, column[1]);
+    if (x.value && y.value) {
+        write_heat_data(out, run, g, &x, &y, column, &least, &most);
+        double range = most > least ? most - least : 1;
+        fputs(palette, out);
+        fprintf(out, "set cbrange [%.9g:%.9g]\nset xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n", least, least + range,
+                (double)x.count - 0.5, (double)y.count - 0.5);
+        write_metric_label(out, "set cblabel", run);
+        write_tics(out, 'x', &x, 12);
+        write_tics(out, 'y', &y, 16);
+        fputs("unset grid\nset xlabel ", out);
+        figures_quote(out, run->swept.name[column[1]]);
+        fputs("\nset ylabel ", out);
+        figures_quote(out, run->swept.name[column[0]]);
+        // Light text on dark cells, dark on light ones.
+        fprintf(
+            out,
+            "\nplot $d using 1:2:($1-0.48):($1+0.48):($2-0.46):($2+0.46):3 with boxxyerror fs solid noborder lc palette, "
+            "\\\n     $d using ($3 < %.9g ? $1 : NaN):2:(strcol(4)) with labels tc rgb '#fefefe', \\\n"
+            "     $d using ($3 < %.9g ? NaN : $1):2:(strcol(4)) with labels tc rgb '#010101'\n",
+            least + 0.55 * range, least + 0.55 * range);
+    }
+    free(x.value);
+    free(y.value);
+}
+
+// Parallel coordinates
+
+static void write_parallel_axis(FILE *out, const char *name, int place) {
+    fprintf(out, "set arrow from %d,0 to %d,1 nohead lw 1 lc rgb '#808080' back\nset label ", place, place);
+    figures_quote_short(out, name, 22);
+    fprintf(out, " at %d,1.17 center\n", place);
+}
+
+static double place_of(const struct values *v, const char *value) {
+    return v->count > 1 ? (double)index_of(v, value) / (double)(v->count - 1) : 0.5;
+}
+
+static void write_parallel_hyperparameter(FILE *out, const struct run_data *run, const struct grid *g, int column,
+                                          int place) {
+    struct values v = values_of(g, column);
+    write_parallel_axis(out, run->swept.name[column], place);
+    for (size_t i = 0; i < v.count; i++) {
+        fputs("set label ", out);
+        figures_quote_short(out, v.value[i], 14);
+        double at = place_of(&v, v.value[i]);
+        if (place > 0 && at > 0.99)
+            fprintf(out, " at %d,%.9g center\n", place, at + 0.085);
+        else if (place > 0 && at < 0.01)
+            fprintf(out, " at %d,%.9g center\n", place, at - 0.085);
+        else
+            fprintf(out, " at %.2f,%.9g right\n", place - 0.03, at);
+    }
+    free(v.value);
+}
+
+// A line a point: through the places of its values to its result. The best is drawn last, over the others.
+static void write_parallel_line(FILE *out, const struct run_data *run, const struct grid *g, size_t point, double least,
+                                double range) {
+    int axis = 0;
+    double value = shown_value(run, g, point);
+    if (!isfinite(value))
+        return;
+    double aside = 0.02 * ((double)(point % 5) - 2); // lines of one value run side by side
+    for (int c = 0; c < run->swept.count; c++) {
+        if (!g->varies[c])
+            continue;
+        struct values v = values_of(g, c);
+        fprintf(out, "%d %.9g %.9g\n", axis++, place_of(&v, g->point[point].row[0]->swept[c]) + aside, value);
+        free(v.value);
+    }
+    fprintf(out, "%d %.9g %.9g\n\n", axis, (value - least) / range, value);
+}
+
+void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g) {
+    double least = INFINITY, most = -INFINITY;
+    int axis = 0;
+    char name[64];
+    for (size_t i = 0; i < g->points; i++) {
+        double value = shown_value(run, g, i);
+        least = isfinite(value) ? fmin(least, value) : least;
+        most = isfinite(value) ? fmax(most, value) : most;
+    }
+    double range = most > least ? most - least : 1;
+    for (int c = 0; c < run->swept.count; c++)
+        if (g->varies[c])
+            write_parallel_hyperparameter(out, run, g, c, axis++);
+    snprintf(name, sizeof name, "best %s%s", metric_name(&run->metric), metric_is_share(&run->metric) ? " (%)" : "");
+    write_parallel_axis(out, name, axis);
+    for (int i = 0; i <= 4; i++)
+        fprintf(out, "set label '%.3g' at %.2f,%.9g left\n", least + range * i / 4, axis + 0.04, i / 4.0);
+    fputs("$d << EOD\n", out);
+    for (size_t i = 0; i < g->points; i++)
+        if (i != g->winner)
+            write_parallel_line(out, run, g, i, least, range);
+    fputs("EOD\n$best << EOD\n", out);
+    if (g->winner < g->points)
+        write_parallel_line(out, run, g, g->winner, least, range);
+    fputs("EOD\n", out);
+    fputs(line_palette, out);
+    fprintf(out, "set cbrange [%.9g:%.9g]\nset xrange [-0.55:%.2f]\nset yrange [-0.13:1.22]\n", least, least + range,
+            axis + 0.35);
+    fputs("unset border\nunset tics\nunset grid\nunset colorbox\n", out);
+    fputs("plot $d using 1:2:3 with lines lw 1.4 lc palette, $best using 1:2:3 with lines lw 3.5 lc rgb '#D55E00'\n",
+          out);
+}

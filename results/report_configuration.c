@@ -1,0 +1,221 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/base/file.h"
+#include "results/report_parts.h"
+
+static void property(table *t, const char *key, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void property(table *t, const char *key, const char *format, ...) {
+    char text[PATH_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    table_row(t, TABLE_PLAIN);
+    table_cell(t, "%s", key);
+    table_cell(t, "%s", text);
+}
+
+static table *property_table(document *doc, const char *kind, const struct run_data *run, const char *title) {
+    char name[RUN_NAME_SIZE + 32];
+    snprintf(name, sizeof name, "%s_%s", kind, run->name);
+    table *t = document_table(doc, name, "%s %s", title, run->name);
+    table_column(t, TABLE_LEFT, "property", "Property");
+    table_column(t, TABLE_LEFT, "value", "Value");
+    return t;
+}
+
+static void count_status(const struct run_data *run, const char *status, size_t *count) {
+    for (size_t i = 0; i < run->trials; i++)
+        *count += strcmp(run->trial[i].status, status) == 0;
+}
+
+static void add_run(document *doc, const struct run_data *run) {
+    size_t done = 0, failed = 0, stopped = 0;
+    count_status(run, "done", &done);
+    count_status(run, "failed", &failed);
+    count_status(run, "diverged", &failed);
+    count_status(run, "stopped", &stopped);
+    table *t = property_table(doc, "run", run, run->external ? "Results from" : "Run");
+    property(t, "folder", "%s", run->folder);
+    for (size_t i = 0; i < run->settings.count; i++)
+        property(t, run->settings.fact[i].key, "%s", run->settings.fact[i].value);
+    property(t, "table rows", "%zu: %zu done, %zu failed or diverged, %zu stopped%s", run->trials, done, failed,
+             stopped, done + failed + stopped < run->trials ? ", others unknown" : "");
+    for (size_t i = 0; i < run->notices; i++)
+        table_note(t, "Attention: %s", run->notice[i]);
+}
+
+// The hyperparameters that no grid and no configuration of the run varies, unless a value is empty.
+static void add_base(document *doc, const struct run_data *run) {
+    if (run->base.count == 0)
+        return;
+    document_details(doc, "Hyperparameters that all trials of run %s share unless a table says otherwise", run->name);
+    table *t = property_table(doc, "base", run, "Base of run");
+    for (size_t i = 0; i < run->base.count; i++)
+        if (*run->base.fact[i].value)
+            property(t, run->base.fact[i].key, "%s", run->base.fact[i].value);
+    document_details_end(doc);
+}
+
+enum { LEVELS = 3 };
+static const char *const level_names[LEVELS] = {"low", "moderate", "high"};
+
+static void add_fold_counts(table *t, const struct csv_table *folds, int fold, int level, const char *name) {
+    size_t samples = 0, of_level[LEVELS] = {0};
+    for (size_t i = 0; i < folds->rows; i++) {
+        if (strcmp(csv_table_cell(folds, i, fold), name) != 0)
+            continue;
+        samples++;
+        for (int l = 0; l < LEVELS; l++)
+            of_level[l] += strcmp(csv_table_cell(folds, i, level), level_names[l]) == 0;
+    }
+    if (samples == 0)
+        return;
+    table_row(t, TABLE_PLAIN);
+    table_cell(t, "%s", name);
+    table_cell(t, "%zu", samples);
+    for (int l = 0; l < LEVELS; l++)
+        table_cell(t, "%zu", of_level[l]);
+}
+
+// Validation samples of every fold by change level, and the held-out ones.
+static void add_data(document *doc, const struct run_data *run) {
+    int fold = csv_table_column(&run->folds, "fold"), level = csv_table_column(&run->folds, "change_level");
+    if (run->folds.columns == 0)
+        return;
+    table *t = document_table(doc, "data", "Validation samples of each fold, by change level (run %s)", run->name);
+    if (fold < 0 || level < 0) {
+        table_note(t, "%s/folds.csv has no columns fold and change_level.", run->folder);
+        return;
+    }
+    table_column(t, TABLE_LEFT, "fold", "Fold");
+    table_column(t, TABLE_RIGHT, "samples", "Samples");
+    table_column(t, TABLE_RIGHT, "low", "Low (< 5 %)");
+    table_column(t, TABLE_RIGHT, "moderate", "Moderate (5 to 30 %)");
+    table_column(t, TABLE_RIGHT, "high", "High (>= 30 %)");
+    int folds = 0;
+    for (size_t i = 0; i < run->folds.rows; i++) {
+        int number = atoi(csv_table_cell(&run->folds, i, fold));
+        folds = number + 1 > folds ? number + 1 : folds;
+    }
+    for (int i = 0; i < folds; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        add_fold_counts(t, &run->folds, fold, level, name);
+    }
+    add_fold_counts(t, &run->folds, fold, level, "test");
+}
+
+static const struct trial_row *first_row(const struct config *config) {
+    for (size_t i = 0; i < config->run->trials; i++)
+        if (!*config->run->trial[i].grid && strcmp(config->run->trial[i].config, config->name) == 0)
+            return &config->run->trial[i];
+    return NULL;
+}
+
+// The swept hyperparameters of the configurations of one run, side by side.
+static void add_configurations(const struct report *r, const struct run_data *run) {
+    table *t = NULL;
+    for (int c = 0; c < run->swept.count; c++) {
+        for (size_t i = 0; i < r->configs && !t; i++)
+            if (r->config[i].run == run)
+                t = document_table(r->doc, "configurations", "Configurations (run %s)", run->name);
+        if (!t)
+            return;
+        if (c == 0) {
+            table_column(t, TABLE_LEFT, "hyperparameter", "Hyperparameter");
+            for (size_t i = 0; i < r->configs; i++)
+                if (r->config[i].run == run)
+                    table_column(t, TABLE_LEFT, r->config[i].name, r->config[i].name);
+        }
+        table_row(t, TABLE_PLAIN);
+        table_cell(t, "%s", run->swept.name[c]);
+        for (size_t i = 0; i < r->configs; i++)
+            if (r->config[i].run == run)
+                table_cell(t, "%s", first_row(&r->config[i])->swept[c]);
+    }
+}
+
+static bool same_folds(const struct csv_table *a, const struct csv_table *b) {
+    if (a->columns != b->columns || a->rows != b->rows)
+        return false;
+    for (size_t i = 0; i < (a->rows + 1) * a->columns; i++)
+        if (strcmp(a->cells[i], b->cells[i]) != 0)
+            return false;
+    return true;
+}
+
+// The samples' own columns: the order of rows and columns is no difference of the data.
+static const char *fold_of(const struct csv_table *folds, const char *sample) {
+    int id = csv_table_column(folds, "sample"), fold = csv_table_column(folds, "fold");
+    for (size_t i = 0; i < folds->rows && id >= 0 && fold >= 0; i++)
+        if (strcmp(csv_table_cell(folds, i, id), sample) == 0)
+            return csv_table_cell(folds, i, fold);
+    return NULL;
+}
+
+static bool same_samples(const struct csv_table *a, const struct csv_table *b, char *why, size_t size) {
+    int id = csv_table_column(a, "sample"), fold = csv_table_column(a, "fold");
+    if (id < 0 || fold < 0)
+        return same_folds(a, b) || (snprintf(why, size, "their folds.csv differ"), false);
+    if (a->rows != b->rows) {
+        snprintf(why, size, "their folds.csv list %zu and %zu samples", a->rows, b->rows);
+        return false;
+    }
+    for (size_t i = 0; i < a->rows; i++) {
+        const char *sample = csv_table_cell(a, i, id), *there = fold_of(b, sample);
+        if (there && strcmp(there, csv_table_cell(a, i, fold)) == 0)
+            continue;
+        snprintf(why, size,
+                 there ? "sample '%.60s' is in fold %s of one and fold %s of the other"
+                       : "sample '%.60s' (fold %s) is not in the other's folds.csv",
+                 sample, csv_table_cell(a, i, fold), there ? there : "");
+        return false;
+    }
+    return true;
+}
+
+bool report_same_data(const struct run_data *a, const struct run_data *b, char *why, size_t size) {
+    static const char *const facts[] = {"dataset", "seed", "folds count"};
+    why[0] = 0;
+    if (a->folds.columns > 0 && b->folds.columns > 0)
+        return same_samples(&a->folds, &b->folds, why, size);
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        const char *x = run_fact(&a->settings, facts[i]), *y = run_fact(&b->settings, facts[i]);
+        if (!x || !y || strcmp(x, y) == 0)
+            continue;
+        snprintf(why, size, "%s is '%.80s' in one and '%.80s' in the other", facts[i], x, y);
+        return false;
+    }
+    return true;
+}
+
+// A reader must not take two tables for comparable that are not.
+static void note_other_data(struct report *r) {
+    char why[256];
+    for (size_t i = 1; i < r->runs; i++)
+        if (!report_same_data(&r->run[0], &r->run[i], why, sizeof why))
+            document_paragraph(
+                r->doc,
+                "Attention: runs %s and %s are not of the same data (%s): their figures cannot be compared "
+                "with each other.",
+                r->run[0].name, r->run[i].name, why);
+}
+
+enum status report_add_configuration(struct report *r, struct error *err) {
+    (void)err;
+    document_heading(r->doc, 2, "Configuration and data");
+    note_other_data(r);
+    for (size_t i = 0; i < r->runs; i++) {
+        add_run(r->doc, &r->run[i]);
+        add_base(r->doc, &r->run[i]);
+    }
+    for (size_t i = 0; i < r->runs; i++)
+        if (i == 0 || !same_folds(&r->run[i].folds, &r->run[0].folds))
+            add_data(r->doc, &r->run[i]);
+    for (size_t i = 0; i < r->runs; i++)
+        add_configurations(r, &r->run[i]);
+    return STATUS_OK;
+}
