@@ -1,5 +1,6 @@
 // Every operation of every backend against the reference backend, case by case, with one and with two threads, and
-// twice: the second run must give the same bits. Then the arithmetic over arenas, the loss and the layouts.
+// twice: the second run must give the same bits. Then the arithmetic over arenas, the loss and the layouts. With
+// GRIDFOLD_TEST_PRECISION the cases alone, on tf32 or bf16.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,9 +182,23 @@ enum { CASES = sizeof cases / sizeof *cases };
 static backend *open_backend(const char *name, int threads) {
     struct error err;
     backend *b;
-    if (backend_create(name, &(struct backend_config){.threads = threads}, &b, &err) != STATUS_OK)
+    const struct backend_config config = {.threads = threads, .precision = test_precision()};
+    if (backend_create(name, &config, &b, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     return b;
+}
+
+// TF32 rounds a product's operands to 10 bits of mantissa, bf16 every value to 7.
+static double tolerance_of(const struct op_case *c) {
+    bool convolution = c->desc.kind == OP_CONV2D || c->desc.kind == OP_CONV_TRANSPOSE2D;
+    switch (test_precision()) {
+    case PRECISION_TF32:
+        return convolution ? 2e-3 : c->tolerance;
+    case PRECISION_BF16:
+        return 1e-2;
+    default:
+        return c->tolerance;
+    }
 }
 
 static void compare(const char *what, const char *slot, size_t count, const float *actual, const float *expected,
@@ -221,16 +236,18 @@ struct backend_test {
 
 static void test_case(void **state) {
     const struct backend_test *t = *state;
+    struct op_case c = *t->c;
+    c.bf16 = test_precision() == PRECISION_BF16;
     backend *reference = open_backend("reference", 1);
     struct op_result expected;
-    op_case_run(reference, t->c, &expected);
-    for (int threads = 1; threads <= 2; threads++) {
+    op_case_run(reference, &c, &expected);
+    for (int threads = 1; threads <= (test_precision() == PRECISION_FP32 ? 2 : 1); threads++) {
         backend *b = open_backend(t->backend, threads);
         struct op_result first, second;
-        op_case_run(b, t->c, &first);
-        op_case_run(b, t->c, &second);
-        compare_results(t->c, &first, &expected, t->c->tolerance);
-        compare_results(t->c, &second, &first, 0);
+        op_case_run(b, &c, &first);
+        op_case_run(b, &c, &second);
+        compare_results(&c, &first, &expected, tolerance_of(&c));
+        compare_results(&c, &second, &first, 0);
         op_result_free(&first);
         op_result_free(&second);
         backend_destroy(b);
@@ -538,11 +555,8 @@ int main(void) {
     for (const char *name = strtok(names, ", "); name; name = strtok(NULL, ", ")) {
         for (size_t i = 0; i < CASES; i++)
             count = add_test(count, name, cases[i].name, &cases[i], test_case);
-        for (size_t i = 0; i < sizeof plain_tests / sizeof *plain_tests; i++)
+        for (size_t i = 0; test_precision() == PRECISION_FP32 && i < sizeof plain_tests / sizeof *plain_tests; i++)
             count = add_test(count, name, plain_tests[i].name, NULL, plain_tests[i].run);
     }
-    const char *skip = getenv("GRIDFOLD_TEST_SKIP");
-    if (skip)
-        cmocka_set_skip_filter(skip);
     return _cmocka_run_group_tests("operations", units, (size_t)count, NULL, NULL);
 }

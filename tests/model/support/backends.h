@@ -8,6 +8,19 @@
 
 #include "model/backend.h"
 
+// What a GPU is to compute with: GRIDFOLD_TEST_PRECISION = fp32 (also when it is not set), tf32 or bf16.
+static inline enum precision test_precision(void) {
+    const char *wanted = getenv("GRIDFOLD_TEST_PRECISION");
+    if (!wanted || strcmp(wanted, "fp32") == 0)
+        return PRECISION_FP32;
+    if (strcmp(wanted, "tf32") == 0)
+        return PRECISION_TF32;
+    if (strcmp(wanted, "bf16") == 0)
+        return PRECISION_BF16;
+    fprintf(stderr, "GRIDFOLD_TEST_PRECISION is fp32, tf32 or bf16, not %s\n", wanted);
+    exit(2);
+}
+
 // Those of GRIDFOLD_TEST_BACKENDS, or all of the build, separated by commas; those that this machine cannot run (no
 // GPU) are left out, and said to be skipped.
 static inline void test_backends(char *names, size_t size) {

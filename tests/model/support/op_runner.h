@@ -18,6 +18,7 @@ struct op_case {
     int layout_frames; // the weight's layout comes from another operation, of so many frames and the weight gradient
                        // alone
     float poison;      // put into input 0 at its middle, unless 0
+    bool bf16;         // values are held in bf16: what is given is rounded to it beforehand
 };
 
 enum op_slot {
