@@ -194,7 +194,10 @@ for file in $best $last; do
     find_damage "empty $file" "$file: "
     cp "$other/$(basename "$file")" "$file"
     find_damage "another trial's $file" "$file: its metadata say trial = [0-9a-f]*, not $id"
-    printf '\001' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 4000)) conv=notrunc status=none
+    at=$(($(stat -c %s "$file") - 4000))
+    byte=$(od -An -tu1 -j $at -N 1 "$file")
+    # shellcheck disable=SC2059
+    printf "\\$(printf '%03o' $((byte ^ 1)))" | dd of="$file" bs=1 seek=$at conv=notrunc status=none
     find_damage "another byte in $file" "$file.*checksum"
     printf '\377\377\377\377\377\377\377\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 4000)) conv=notrunc status=none
     find_damage "not a number in $file" "$file: tensor .* not finite"

@@ -317,9 +317,11 @@ static void a_checkpoint_evaluates_to_its_own_numbers(void **state) {
     assert_int_equal(evaluate_checkpoint(&config, &result, &err), STATUS_OK);
     assert_int_equal(result.samples, 2);
     assert_true(fabs(pooled_iou(&result.all) - trained.best_iou) < 1e-12);
+    evaluate_result_free(&result);
     config.split = SPLIT_TEST;
     assert_int_equal(evaluate_checkpoint(&config, &result, &err), STATUS_OK);
     assert_int_equal(result.samples, SMALL_TEST_SAMPLES);
+    evaluate_result_free(&result);
 }
 
 static void checkpoints_carry_what_pytorch_needs(void **state) {
