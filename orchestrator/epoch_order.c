@@ -1,7 +1,7 @@
 #include "orchestrator/epoch_order.h"
 
+#include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "results/run_files.h"
 
@@ -11,56 +11,77 @@ struct ordered_epoch {
     size_t index;
 };
 
-static int compare_epochs(const void *a, const void *b) {
-    const struct ordered_epoch *x = a, *y = b;
+static int compare_places(const struct ordered_epoch *x, const struct ordered_epoch *y) {
     if (x->trial_order != y->trial_order)
         return x->trial_order < y->trial_order ? -1 : 1;
-    if (x->row->epoch != y->row->epoch)
-        return x->row->epoch < y->row->epoch ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
+    return (x->row->epoch > y->row->epoch) - (x->row->epoch < y->row->epoch);
 }
 
-// The place of the trial's first row in the plan; -1: it is not of this plan.
-static int trial_order(const struct plan *plan, const char *id) {
-    for (int i = 0; i < plan->row_count; i++)
-        if (strcmp(plan->trials[plan->rows[i].trial].id, id) == 0)
-            return i;
-    return -1;
+static int compare_epochs(const void *a, const void *b) {
+    const struct ordered_epoch *x = a, *y = b;
+    int places = compare_places(x, y);
+    return places != 0 ? places : x->index < y->index ? -1 : 1;
 }
 
-static enum status write_in_order(const char *path, const struct plan *plan, const struct epoch_row *rows, size_t count,
-                                  struct error *err) {
-    struct ordered_epoch *order = malloc((count + 1) * sizeof *order);
-    struct epoch_row *sorted = malloc((count + 1) * sizeof *sorted);
-    enum status status = order && sorted ? STATUS_OK : error_memory(err, path);
-    size_t kept = 0, written = 0;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        bool repeated = i > 0 && strcmp(rows[i].trial, rows[i - 1].trial) == 0;
-        int place = repeated ? order[i - 1].trial_order : trial_order(plan, rows[i].trial);
-        order[i] = (struct ordered_epoch){&rows[i], place, i};
+// Marks the rows that count: a row takes the place of what stood before it of its trial from its epoch on (only a
+// program that was started anew has told such).
+static enum status mark_superseded(const struct plan *plan, struct ordered_epoch *order, size_t count,
+                                   struct error *err) {
+    int *lowest = malloc(((size_t)plan->trial_count + 1) * sizeof *lowest);
+    if (!lowest)
+        return error_memory(err, "the order of epochs");
+    for (int i = 0; i < plan->trial_count; i++)
+        lowest[i] = INT_MAX;
+    for (size_t i = count; i-- > 0;) {
+        int trial = order[i].trial_order;
+        if (trial < 0)
+            continue;
+        if (order[i].row->epoch >= lowest[trial])
+            order[i].trial_order = -1;
+        else
+            lowest[trial] = order[i].row->epoch;
     }
+    free(lowest);
+    return STATUS_OK;
+}
+
+static enum status write_rows(const char *path, const struct metric_columns *own, const struct ordered_epoch *order,
+                              size_t count, struct error *err) {
+    csv_writer *w = NULL;
+    enum status status = epochs_rewrite(path, own, &w, err);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        if (order[i].trial_order >= 0 && !(i > 0 && compare_places(&order[i], &order[i - 1]) == 0))
+            status = epochs_rewrite_row(w, own, order[i].row, err);
+    if (status == STATUS_OK)
+        return csv_writer_commit(w, err);
+    csv_writer_abandon(w);
+    return status;
+}
+
+static enum status write_in_order(const char *path, const struct plan *plan, const struct metric_columns *own,
+                                  const struct epoch_row *rows, size_t count, struct error *err) {
+    struct ordered_epoch *order = malloc((count + 1) * sizeof *order);
+    if (!order)
+        return error_memory(err, path);
+    for (size_t i = 0; i < count; i++) // trials stand in the order of their first rows; -1: not of this plan
+        order[i] = (struct ordered_epoch){&rows[i], plan_find_trial(plan, rows[i].trial), i};
+    enum status status = STATUS_OK;
+    if (plan->sweep->program.kind != TRAINER_EMBEDDED)
+        status = mark_superseded(plan, order, count, err);
     if (status == STATUS_OK) {
         qsort(order, count, sizeof *order, compare_epochs);
-        kept = count;
+        status = write_rows(path, own, order, count, err);
     }
-    for (size_t i = 0; i < kept; i++) {
-        bool again =
-            i > 0 && order[i].trial_order == order[i - 1].trial_order && order[i].row->epoch == order[i - 1].row->epoch;
-        if (order[i].trial_order >= 0 && !again)
-            sorted[written++] = *order[i].row;
-    }
-    if (status == STATUS_OK)
-        status = epochs_write(path, sorted, written, err);
     free(order);
-    free(sorted);
     return status;
 }
 
 enum status epoch_order_rewrite(const char *path, const struct plan *plan, struct error *err) {
+    struct metric_columns own;
     struct epoch_row *rows;
     size_t count;
-    TRY(epochs_read(path, &rows, &count, err));
-    enum status status = write_in_order(path, plan, rows, count, err);
+    TRY(epochs_read(path, &own, &rows, &count, err));
+    enum status status = write_in_order(path, plan, &own, rows, count, err);
     free(rows);
     return status;
 }

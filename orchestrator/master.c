@@ -9,14 +9,31 @@
 #include "orchestrator/master_workers.h"
 
 static const double PING_SECONDS = 2, TICK_SECONDS = 0.1;
+// Rows that come within this time share one fdatasync.
+static const double COMMIT_SECONDS = 0.005;
+// Seeing whether a grid is decided takes longer the larger the plan is: at most this share of the time goes there.
+static const double GROW_SHARE = 0.02;
+
+// A result that counts once it is on disk.
+struct verdict {
+    int worker, trial, attempt;
+    double seconds;
+};
 
 struct master {
     struct master_config config;
     scheduler *scheduler;
     struct workers *workers;
-    bool plan_dirty; // an outcome is new: grids may be decided
-    bool plan_told;  // the scheduler knows that the plan is complete
-    bool open;       // workers get trials
+    bool plan_dirty;          // an outcome is new: grids may be decided
+    double grown, grow_cost;  // when that was last seen to, and how long it took
+    struct verdict *verdicts; // not on disk yet
+    int verdict_count, verdict_capacity;
+    double uncommitted; // since when there are rows in memory; 0: there are none
+    struct progress_totals totals;
+    double *left; // by trial: its share of totals.work_left
+    int left_count;
+    bool plan_told; // the scheduler knows that the plan is complete
+    bool open;      // workers get trials
     bool finished;
     bool stopping; // running trials have been asked to stop
     int threads;
@@ -28,6 +45,7 @@ struct master {
 };
 
 static void apply(struct master *m, struct scheduler_event event, const struct message *message);
+static void commit(struct master *m);
 
 static void fail(struct master *m, const struct error *err) {
     if (m->failure != STATUS_OK)
@@ -39,13 +57,6 @@ static void fail(struct master *m, const struct error *err) {
 static void check(struct master *m, enum status status, const struct error *err) {
     if (status != STATUS_OK)
         fail(m, err);
-}
-
-static int find_trial(const struct master *m, const char *id) {
-    for (int i = 0; id[0] && i < m->config.plan->trial_count; i++)
-        if (strcmp(m->config.plan->trials[i].id, id) == 0)
-            return i;
-    return -1;
 }
 
 // ---- events.csv and progress ----
@@ -67,19 +78,45 @@ static void log_event(struct master *m, const char *event, int worker, int trial
     check(m, run_folder_add_event(m->config.folder, &row, &err), &err);
 }
 
-static void update_totals(struct master *m) {
+static double work_left(struct master *m, int trial) {
+    const struct plan_trial *t = &m->config.plan->trials[trial];
+    if (run_folder_result(m->config.folder, m->config.plan, trial))
+        return 0;
+    if (t->hp.epochs <= 0 || m->config.sweep->program.kind != TRAINER_EMBEDDED)
+        return t->work; // how many epochs there will be is not known
+    int done = run_folder_epochs(m->config.folder, m->config.plan, trial);
+    return t->work * (1 - (double)(done < t->hp.epochs ? done : t->hp.epochs) / t->hp.epochs);
+}
+
+// One trial has an epoch or a result more.
+static void update_totals(struct master *m, int trial) {
+    double left = work_left(m, trial);
+    m->totals.work_left = fmax(m->totals.work_left + left - m->left[trial], 0);
+    m->left[trial] = left;
+    progress_set_totals(m->config.progress, &m->totals);
+}
+
+static void count_result(struct master *m, const struct trial_result *result) {
+    m->totals.finished++;
+    m->totals.failed += result->status != TRIAL_DONE;
+}
+
+// The plan has grown: takes in the trials from m->left_count on.
+static enum status add_totals(struct master *m, struct error *err) {
     const struct plan *plan = m->config.plan;
-    struct progress_totals totals = {.trials = plan->trial_count};
-    for (int i = 0; i < plan->trial_count; i++) {
-        const struct trial_result *r = run_folder_result(m->config.folder, plan, i);
-        const struct plan_trial *t = &plan->trials[i];
-        totals.finished += r != NULL;
-        totals.failed += r && r->status != TRIAL_DONE;
-        int done = run_folder_epochs(m->config.folder, plan, i);
-        if (!r && t->hp.epochs > 0)
-            totals.work_left += t->work * (1 - (double)(done < t->hp.epochs ? done : t->hp.epochs) / t->hp.epochs);
+    double *left = realloc(m->left, ((size_t)plan->trial_count + 1) * sizeof *left);
+    if (!left)
+        return error_memory(err, "the master");
+    m->left = left;
+    m->totals.trials = plan->trial_count;
+    for (; m->left_count < plan->trial_count; m->left_count++) {
+        const struct trial_result *r = run_folder_result(m->config.folder, plan, m->left_count);
+        if (r)
+            count_result(m, r);
+        m->totals.work_left += left[m->left_count] = work_left(m, m->left_count);
     }
-    progress_set_totals(m->config.progress, &totals);
+    progress_set_totals(m->config.progress, &m->totals);
+    return STATUS_OK;
 }
 
 // ---- the plan ----
@@ -106,7 +143,7 @@ static enum status resolve_once(struct master *m, int *added, struct error *err)
     for (int i = 0; i < plan->trial_count; i++) {
         const struct trial_result *r = run_folder_result(m->config.folder, plan, i);
         outcomes[i].finished = r != NULL;
-        outcomes[i].best_iou = r && r->status == TRIAL_DONE ? r->best_iou : NAN;
+        outcomes[i].score = r && r->status == TRIAL_DONE ? program_score(&m->config.sweep->program, r->best_iou) : NAN;
     }
     enum status status = plan_resolve(plan, m->config.ds, outcomes, added, err);
     free(outcomes);
@@ -127,20 +164,33 @@ static enum status grow_plan(struct master *m, struct error *err) {
     }
     if (!plan_is_complete(plan) && scheduler_finished_count(m->scheduler) == plan->trial_count)
         return error_set(err, STATUS_INTERNAL, "every trial has its result, but the plan is not complete");
-    update_totals(m);
-    return STATUS_OK;
+    return add_totals(m, err);
+}
+
+// A large plan is not looked through after every result, but when all trials have theirs in any case.
+static bool grow_is_due(const struct master *m) {
+    if (!m->plan_dirty || m->failure != STATUS_OK)
+        return false;
+    return scheduler_finished_count(m->scheduler) == m->config.plan->trial_count ||
+           (clock_seconds() - m->grown) * GROW_SHARE >= m->grow_cost;
 }
 
 static void grow_when_due(struct master *m) {
     struct error err;
-    if (!m->plan_dirty || m->failure != STATUS_OK)
+    if (!grow_is_due(m))
         return;
-    enum status status = grow_plan(m, &err);
+    commit(m); // what decides a grid is on disk
+    double began = clock_seconds();
+    enum status status = m->failure == STATUS_OK ? grow_plan(m, &err) : STATUS_OK;
+    m->grown = clock_seconds();
+    m->grow_cost = m->grown - began;
     check(m, status, &err);
-    if (status == STATUS_OK && !m->plan_told && plan_is_complete(m->config.plan)) {
+    if (m->failure != STATUS_OK)
+        return;
+    if (!m->plan_told && plan_is_complete(m->config.plan)) {
         m->plan_told = true;
         apply(m, (struct scheduler_event){.kind = SCHEDULER_PLAN_COMPLETE, .trial = -1}, NULL);
-    } else if (status == STATUS_OK) {
+    } else {
         apply(m, (struct scheduler_event){.kind = SCHEDULER_TICK, .trial = -1}, NULL);
     }
 }
@@ -164,7 +214,8 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
                               .threads = m->threads,
                               .checkpoint_seconds = sweep->checkpoint_seconds};
     snprintf(a->trial.id, sizeof a->trial.id, "%s", p->id);
-    snprintf(a->trial.dataset, sizeof a->trial.dataset, "%s", dataset_path(m->config.ds));
+    if (m->config.ds)
+        snprintf(a->trial.dataset, sizeof a->trial.dataset, "%s", dataset_path(m->config.ds));
     snprintf(a->trial.backend, sizeof a->trial.backend, "%s", sweep->backend);
     struct error err;
     char name[64];
@@ -174,6 +225,8 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
     check(m, path_join(a->log, root, name, &err), &err);
     a->hang_seconds = sweep->hang_seconds;
     a->crowded = workers_are_crowded(m->workers, worker, m->threads);
+    struct program_place place = {a->trial.id, a->trial.folder, p->fold, sweep->folds, m->threads, sweep->seed};
+    check(m, program_fill(&sweep->program, &p->hp, &place, &a->trial.program, &err), &err);
 }
 
 static void assign(struct master *m, const struct scheduler_action *a) {
@@ -185,21 +238,67 @@ static void assign(struct master *m, const struct scheduler_action *a) {
     int epochs = run_folder_epochs(m->config.folder, m->config.plan, a->trial);
     workers_begin_trial(m->workers, a->worker);
     log_event(m, resumed ? "resumed" : "assigned", a->worker, a->trial, -1, a->attempt, 0, p->config);
-    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, p->hp.epochs, resumed ? epochs : 0,
-                          a->attempt);
+    bool embedded = m->config.sweep->program.kind == TRAINER_EMBEDDED;
+    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, embedded ? p->hp.epochs : 0,
+                          resumed ? epochs : 0, a->attempt);
 }
 
-// A trial has its result.
+static bool remember(struct master *m, const struct verdict *v) {
+    if (m->verdict_count == m->verdict_capacity) {
+        int capacity = 2 * m->verdict_capacity + 64;
+        struct verdict *grown = realloc(m->verdicts, (size_t)capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        m->verdicts = grown;
+        m->verdict_capacity = capacity;
+    }
+    m->verdicts[m->verdict_count++] = *v;
+    return true;
+}
+
+// A trial has its result; it is announced when it is on disk.
 static void conclude(struct master *m, int worker, int trial, int attempt, const struct trial_result *result) {
     struct error err;
     check(m, run_folder_add_result(m->config.folder, m->config.plan, trial, result, &err), &err);
-    update_totals(m);
-    double seconds = worker >= 0 ? workers_trial_seconds(m->workers, worker) : 0;
-    log_event(m, trial_status_name(result->status), worker, trial, -1, attempt, seconds, result->error);
+    struct verdict v = {worker, trial, attempt, worker >= 0 ? workers_trial_seconds(m->workers, worker) : 0};
+    if (!remember(m, &v))
+        check(m, error_memory(&err, "results"), &err);
+    count_result(m, result);
+    update_totals(m, trial);
     if (worker >= 0)
-        progress_trial_ends(m->config.progress, worker, trial_status_name(result->status), result->best_iou,
-                            result->error);
-    m->plan_dirty = true;
+        progress_trial_leaves(m->config.progress, worker);
+    m->plan_dirty = m->plan_dirty || !plan_is_complete(m->config.plan);
+}
+
+static void announce(struct master *m, const struct verdict *v) {
+    const struct plan_trial *p = &m->config.plan->trials[v->trial];
+    const struct trial_result *r = run_folder_result(m->config.folder, m->config.plan, v->trial);
+    if (!r)
+        return;
+    log_event(m, trial_status_name(r->status), v->worker, v->trial, -1, v->attempt, v->seconds, r->error);
+    if (v->worker >= 0)
+        progress_trial_done(m->config.progress, trial_status_name(r->status), p->config, p->fold, r->best_iou,
+                            r->error);
+}
+
+// Puts what is in memory on disk. Results count from here on.
+static void commit(struct master *m) {
+    struct error err;
+    check(m, run_folder_commit(m->config.folder, &err), &err);
+    for (int i = 0; i < m->verdict_count && m->failure == STATUS_OK; i++)
+        announce(m, &m->verdicts[i]);
+    m->verdict_count = 0;
+    m->uncommitted = 0;
+}
+
+static void commit_when_due(struct master *m) {
+    if (!run_folder_has_uncommitted(m->config.folder))
+        return;
+    double now = clock_seconds();
+    if (m->uncommitted <= 0)
+        m->uncommitted = now;
+    else if (now - m->uncommitted > COMMIT_SECONDS)
+        commit(m);
 }
 
 static void give_up(struct master *m, int trial, int attempt) {
@@ -242,7 +341,7 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
                  loss_cause_name(LOSS_WORKER), a->worker + m->config.transport->first_rank,
                  workers_hello(m->workers, a->worker)->host, m->config.worker_timeout);
         log_event(m, "lost", a->worker, a->trial, -1, 0, 0, m->lost_reason);
-        progress_trial_ends(m->config.progress, a->worker, "lost", NAN, m->lost_reason);
+        progress_trial_ends(m->config.progress, a->worker, "lost", m->lost_reason);
         break;
     case SCHEDULER_FINISH:
         m->finished = true;
@@ -273,7 +372,7 @@ static void epoch(struct master *m, int worker, int trial, const struct message 
     if (!e->replayed)
         log_event(m, "epoch", worker, trial, e->metrics.epoch, message->attempt, e->seconds, fresh ? "" : "again");
     if (fresh)
-        update_totals(m);
+        update_totals(m, trial);
     apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_EPOCH, .worker = worker, .trial = trial, .fresh = fresh},
           message);
     if (scheduler_worker_trial(m->scheduler, worker) == trial)
@@ -306,7 +405,7 @@ static void ended(struct master *m, int worker, int trial, const struct message 
     if (event.kind != SCHEDULER_TRIAL_FINISHED) {
         const char *detail = message->kind == MESSAGE_LOST ? m->lost_reason : message->reason;
         log_event(m, word, worker, trial, -1, message->attempt, workers_trial_seconds(m->workers, worker), detail);
-        progress_trial_ends(m->config.progress, worker, word, NAN, detail);
+        progress_trial_ends(m->config.progress, worker, word, detail);
     }
     apply(m, event, message);
 }
@@ -327,7 +426,7 @@ static void bye(struct master *m, int worker, const struct message *message) {
 }
 
 static void handle(struct master *m, int worker, const struct message *message) {
-    int trial = find_trial(m, message->trial);
+    int trial = message->trial[0] ? plan_find_trial(m->config.plan, message->trial) : -1;
     switch (message->kind) {
     case MESSAGE_HELLO:
         hello(m, worker, message);
@@ -420,6 +519,7 @@ static void loop(struct master *m) {
         if (any)
             handle(m, from, message);
         open_when_ready(m);
+        commit_when_due(m);
         grow_when_due(m);
         watch_signals(m);
         // What has come during a stall is heard before anyone is taken for silent.
@@ -433,6 +533,7 @@ static void loop(struct master *m) {
             t->rest(t->self, &idle);
     }
     free(message);
+    commit(m);
 }
 
 static void note_absent(struct master *m) {
@@ -449,7 +550,7 @@ static enum status prepare(struct master *m, struct error *err) {
     TRY(scheduler_create(&config, &m->scheduler, err));
     TRY(run_folder_load(m->config.folder, m->config.plan, err));
     TRY(add_trials(m, 0, err));
-    update_totals(m);
+    TRY(add_totals(m, err));
     m->plan_dirty = true;
     return STATUS_OK;
 }
@@ -479,6 +580,8 @@ enum status master_run(const struct master_config *config, enum scheduler_ending
     }
     scheduler_destroy(m->scheduler);
     workers_destroy(m->workers);
+    free(m->verdicts);
+    free(m->left);
     free(m);
     return status;
 }

@@ -21,9 +21,14 @@ void plan_destroy(struct plan *plan) {
     if (!plan)
         return;
     plan_costs_destroy(plan->costs);
+    id_index_free(&plan->index);
     free(plan->trials);
     free(plan->rows);
     free(plan);
+}
+
+int plan_find_trial(const struct plan *plan, const char *id) {
+    return plan->trial_count > 0 ? id_index_find(&plan->index, plan->trials[0].id, sizeof *plan->trials, id) : -1;
 }
 
 bool plan_is_complete(const struct plan *plan) {
@@ -64,10 +69,11 @@ static enum status add_trial(struct expansion *x, const struct hyperparameters *
                              int *trial) {
     struct plan *p = x->plan;
     char id[TRIAL_ID_SIZE];
-    trial_id(hp, p->sweep->folds, row->fold, p->sweep->seed, id);
-    for (*trial = 0; *trial < p->trial_count; (*trial)++)
-        if (strcmp(p->trials[*trial].id, id) == 0)
-            return STATUS_OK;
+    program_trial_id(&p->sweep->program, hp, p->sweep->folds, row->fold, p->sweep->seed, id);
+    *trial = plan_find_trial(p, id);
+    if (*trial >= 0)
+        return STATUS_OK;
+    *trial = p->trial_count;
     void *trials = p->trials;
     if (!reserve(&trials, p->trial_count, &p->trial_capacity, sizeof *p->trials))
         return error_memory(x->err, "the plan's trials");
@@ -78,8 +84,8 @@ static enum status add_trial(struct expansion *x, const struct hyperparameters *
     memcpy(t->config, row->label, sizeof t->config);
     t->hp = *hp;
     t->fold = row->fold;
-    plan_costs_estimate(p->costs, x->ds, t);
-    return STATUS_OK;
+    TRY(id_index_add(&p->index, p->trials[0].id, sizeof *p->trials, *trial, x->err));
+    return plan_costs_estimate(p->costs, x->ds, t, x->err);
 }
 
 // A row on each fold; `row` has everything but fold and trial.
@@ -130,7 +136,7 @@ static enum status grid_winner(const struct expansion *x, int grid, const struct
             int t = p->rows[i].trial;
             point[rows] = p->rows[i].point;
             trial[rows] = t;
-            iou[rows++] = !*p->trials[t].refused && t < x->known ? x->outcomes[t].best_iou : NAN;
+            iou[rows++] = !*p->trials[t].refused && t < x->known ? x->outcomes[t].score : NAN;
         }
         winner = winner_point(grid_points(&p->sweep->grids[grid]), rows, point, iou);
         for (size_t i = 0; winner >= 0 && i < rows; i++)
@@ -171,15 +177,15 @@ static enum status set_axis(const struct expansion *x, const struct sweep_axis *
 
 // "optimizer=adamw scheduler=cosine"; what is too long ends in the point's number, so that no two points have one
 // label.
-static void label_point(const struct sweep_grid *grid, const struct hyperparameters *hp, int point,
-                        char label[PLAN_LABEL_SIZE]) {
+static void label_point(const struct sweep *sweep, const struct sweep_grid *grid, const struct hyperparameters *hp,
+                        int point, char label[PLAN_LABEL_SIZE]) {
     char text[SWEEP_MAX_AXES * (HYPER_VALUE_SIZE + 64)];
     size_t used = 0;
     for (int i = 0; i < grid->axis_count; i++) {
         char value[HYPER_VALUE_SIZE];
         hyper_format(hp, grid->axes[i].hyper, value);
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s=%s", i > 0 ? " " : "",
-                                 hyper_key(grid->axes[i].hyper), value);
+                                 program_hyper_key(&sweep->program, grid->axes[i].hyper), value);
     }
     if (used < PLAN_LABEL_SIZE)
         memcpy(label, text, used + 1);
@@ -197,7 +203,7 @@ static enum status expand_grid(struct expansion *x, int index) {
             rest /= axis_values(&grid->axes[i]);
         }
         struct plan_row row = {.grid = index, .config = -1, .point = point};
-        label_point(grid, &hp, point, row.label);
+        label_point(x->plan->sweep, grid, &hp, point, row.label);
         TRY(add_rows(x, &hp, row, grid->run_folds, grid->run_count));
     }
     x->plan->grids_expanded++;

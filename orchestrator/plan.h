@@ -8,6 +8,7 @@
 #define GRIDFOLD_ORCHESTRATOR_PLAN_H
 
 #include "model/network.h"
+#include "orchestrator/id_index.h"
 #include "orchestrator/sweep_file.h"
 #include "worker/dataset/dataset.h"
 
@@ -17,11 +18,11 @@ struct plan_trial {
     char id[TRIAL_ID_SIZE];
     struct hyperparameters hp;
     int fold;
-    char config[PLAN_LABEL_SIZE];     // [config NAME], or "lr=0.01" for a grid point: the first row that uses the trial
-    struct network_cost cost;         // zeros when the model cannot be built
-    double work;                      // floating-point operations of the whole trial
-    char refused[ERROR_MESSAGE_SIZE]; // why it cannot run ("image-size 128: ..."); "" when it can. Such a trial is a
-                                      // failed row, not run
+    char config[PLAN_LABEL_SIZE]; // [config NAME], or "lr=0.01" for a grid point: the first row that uses the trial
+    struct network_cost cost;     // zeros when the model cannot be built
+    double work;                  // floating-point operations of the whole trial
+    const char *refused;          // why it cannot run ("image-size 128: ..."); "" when it can. Such a trial is a
+                                  // failed row, not run. The plan's
 };
 
 // One row of the tables: a grid point or a config on a fold, and the trial that stands behind it.
@@ -47,19 +48,21 @@ struct plan {
     int configs_expanded; // of sweep->config_count; those without references first, then the others in file order
     bool config_expanded[SWEEP_MAX_CONFIGS];
     int trial_capacity, row_capacity;
+    struct id_index index; // of trials
     struct plan_costs *costs;
 };
 
 // A trial's outcome as far as planning cares.
 struct plan_outcome {
-    bool finished;   // done, failed or diverged
-    double best_iou; // NaN unless done
+    bool finished; // done, failed or diverged
+    double score;  // higher is better (program_score of the best metric); NaN unless done
 };
 
-// Expands what does not depend on results. Reads the dataset for bands, steps and tile sizes (tiles smaller than the
-// crop are a `refused`).
+// Expands what does not depend on results. `ds` is NULL where the program is not the embedded trainer. Reads the
+// dataset for bands, steps and tile sizes (tiles smaller than the crop are a `refused`).
 NODISCARD enum status plan_create(const struct sweep *sweep, const dataset *ds, struct plan **plan, struct error *err);
 void plan_destroy(struct plan *plan);
+int plan_find_trial(const struct plan *plan, const char *id); // -1: no trial of the plan
 // Expands grids whose references are now decided; *added is the number of new trials. outcomes[trial_count]. A grid
 // whose winner cannot be told (all failed) is an error that names it; refused trials count as finished without a
 // result.

@@ -15,7 +15,13 @@ struct estimate {
     char message[ERROR_MESSAGE_SIZE];
 };
 
+struct reason {
+    struct reason *next;
+    char text[];
+};
+
 struct plan_costs {
+    struct reason *reasons;
     int training[SWEEP_MAX_FOLDS], validation[SWEEP_MAX_FOLDS]; // samples
     int count;
     struct estimate *estimates;
@@ -24,6 +30,11 @@ struct plan_costs {
 void plan_costs_destroy(struct plan_costs *costs) {
     if (!costs)
         return;
+    while (costs->reasons) {
+        struct reason *r = costs->reasons;
+        costs->reasons = r->next;
+        free(r);
+    }
     free(costs->estimates);
     free(costs);
 }
@@ -32,9 +43,10 @@ enum status plan_costs_create(const struct sweep *sweep, const dataset *ds, stru
                               struct error *err) {
     *out = NULL;
     struct plan_costs *costs = calloc(1, sizeof *costs);
-    int samples = dataset_count(ds), *fold = calloc((size_t)samples + 1, sizeof *fold);
-    enum status status =
-        costs && fold ? folds_assign(ds, sweep->folds, sweep->seed, fold, err) : error_memory(err, "the plan's folds");
+    int samples = ds ? dataset_count(ds) : 0, *fold = calloc((size_t)samples + 1, sizeof *fold);
+    enum status status = costs && fold ? STATUS_OK : error_memory(err, "the plan's folds");
+    if (status == STATUS_OK && ds)
+        status = folds_assign(ds, sweep->folds, sweep->seed, fold, err);
     if (status != STATUS_OK) {
         free(fold);
         plan_costs_destroy(costs);
@@ -125,11 +137,31 @@ static enum status estimate_trial(struct plan_costs *costs, const dataset *ds, s
     return check_tiles(ds, t->hp.image_size, err);
 }
 
-void plan_costs_estimate(struct plan_costs *costs, const dataset *ds, struct plan_trial *t) {
+// Trials are refused for few reasons: each is kept once.
+static const char *keep_reason(struct plan_costs *costs, const char *text) {
+    for (struct reason *r = costs->reasons; r; r = r->next)
+        if (strcmp(r->text, text) == 0)
+            return r->text;
+    size_t bytes = strlen(text) + 1;
+    struct reason *r = malloc(sizeof *r + bytes);
+    if (!r)
+        return NULL;
+    memcpy(r->text, text, bytes);
+    r->next = costs->reasons;
+    costs->reasons = r;
+    return r->text;
+}
+
+enum status plan_costs_estimate(struct plan_costs *costs, const dataset *ds, struct plan_trial *t, struct error *err) {
     struct error why;
-    t->refused[0] = '\0';
+    t->refused = "";
+    if (!ds) {
+        t->work = 1;
+        return STATUS_OK;
+    }
     if (estimate_trial(costs, ds, t, &why) == STATUS_OK)
-        return;
-    snprintf(t->refused, sizeof t->refused, "%s", why.message);
+        return STATUS_OK;
     t->work = 0;
+    t->refused = keep_reason(costs, why.message);
+    return t->refused ? STATUS_OK : error_memory(err, "the plan's refusals");
 }

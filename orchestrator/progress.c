@@ -13,6 +13,8 @@
 
 enum { LABEL_SIZE = 160, DURATION_SIZE = 32, MAX_SHOWN = 16, DEFAULT_COLUMNS = 100 };
 static const double REDRAW_SECONDS = 0.25, LINE_SECONDS = 10;
+// Trials of milliseconds are not told one by one: after so many lines only so many a second, and a sum now and then.
+static const double LINES_AT_ONCE = 200, LINES_A_SECOND = 5, SUM_SECONDS = 5;
 
 struct shown {
     bool active;
@@ -30,12 +32,15 @@ struct progress {
     struct shown *workers;
     struct progress_totals totals;
     double began, began_work; // when work_left was first known, and what it was
+    const struct sweep_program *program;
+    double lines_left, lines_time; // how many may still be written, as of when
+    double summed;                 // when the last sum was written
     double drawn;
     int drawn_lines; // that stand on the terminal and will be overwritten
 };
 
-enum status progress_create(FILE *out, int terminal, int workers, int first_rank, progress **result,
-                            struct error *err) {
+enum status progress_create(FILE *out, int terminal, int workers, int first_rank, const struct sweep_program *program,
+                            progress **result, struct error *err) {
     progress *p = calloc(1, sizeof *p);
     struct shown *shown = calloc((size_t)workers + 1, sizeof *shown);
     if (!p || !shown) {
@@ -49,6 +54,9 @@ enum status progress_create(FILE *out, int terminal, int workers, int first_rank
                            .worker_count = workers,
                            .first_rank = first_rank,
                            .workers = shown,
+                           .program = program,
+                           .lines_left = LINES_AT_ONCE,
+                           .lines_time = clock_seconds(),
                            .began = -1};
     *result = p;
     return STATUS_OK;
@@ -135,15 +143,32 @@ static int terminal_columns(int terminal) {
     return DEFAULT_COLUMNS;
 }
 
+// "  val IoU 61.66 %", "  best accuracy 0.9"; "" for NaN.
+static void format_metric(const progress *p, const char *word, double value, char out[96]) {
+    char number[32];
+    out[0] = 0;
+    if (isnan(value))
+        return;
+    program_format_metric(p->program, value, number);
+    snprintf(out, 96, "  %s%s %s", word, program_metric_label(p->program), number);
+}
+
+// "7/200"; "7" where it is not known how many there will be.
+static void format_epochs(int done, int of, char out[32]) {
+    if (of > 0)
+        snprintf(out, 32, "%d/%d", done, of);
+    else
+        snprintf(out, 32, "%d", done);
+}
+
 static void draw_worker(const progress *p, int index, int columns) {
     const struct shown *w = &p->workers[index];
     int rank = index + p->first_rank;
-    char line[LABEL_SIZE + 128], iou[32] = "";
-    if (w->active && !isnan(w->val_iou))
-        snprintf(iou, sizeof iou, "  val IoU %.2f %%", 100 * w->val_iou);
+    char line[LABEL_SIZE + 256], metric[96], epochs[32];
+    format_metric(p, "", w->val_iou, metric);
+    format_epochs(w->epochs_done, w->epochs, epochs);
     if (w->active)
-        snprintf(line, sizeof line, "  %2d  %s  fold %d  epoch %d/%d%s", rank, w->label, w->fold, w->epochs_done,
-                 w->epochs, iou);
+        snprintf(line, sizeof line, "  %2d  %s  fold %d  epoch %s%s", rank, w->label, w->fold, epochs, metric);
     else
         snprintf(line, sizeof line, "  %2d  idle", rank);
     fprintf(p->out, "%.*s\n", columns - 1, line);
@@ -191,6 +216,23 @@ void progress_note(progress *p, const char *format, ...) {
     fflush(p->out);
 }
 
+// Whether one more line about a trial may be written; in place of many comes a sum.
+static bool may_tell(progress *p) {
+    double now = clock_seconds();
+    p->lines_left = fmin(p->lines_left + (now - p->lines_time) * LINES_A_SECOND, LINES_AT_ONCE);
+    p->lines_time = now;
+    if (p->lines_left >= 1) {
+        p->lines_left--;
+        return true;
+    }
+    if (now - p->summed > SUM_SECONDS && !p->redraw) {
+        p->summed = now;
+        progress_note(p, "%d of %d trials, %d failed; not every trial is shown", p->totals.finished, p->totals.trials,
+                      p->totals.failed);
+    }
+    return false;
+}
+
 void progress_trial_begins(progress *p, int worker, const char *label, int fold, int epochs, int epoch, int attempt) {
     struct shown *w = &p->workers[worker];
     *w = (struct shown){.active = true,
@@ -201,7 +243,7 @@ void progress_trial_begins(progress *p, int worker, const char *label, int fold,
                         .best_iou = NAN,
                         .line_time = clock_seconds()};
     snprintf(w->label, sizeof w->label, "%s", label);
-    if (p->redraw)
+    if (p->redraw || !may_tell(p))
         return;
     char from[32] = "", again[32] = "";
     if (epoch > 0)
@@ -219,18 +261,28 @@ void progress_trial_epoch(progress *p, int worker, int epochs_done, double val_i
     if (p->redraw || replayed || now - w->line_time < LINE_SECONDS)
         return;
     w->line_time = now;
-    char left[DURATION_SIZE];
+    char left[DURATION_SIZE], metric[96], epochs[32];
     bool known = time_left(p, left);
-    progress_note(p, "epoch  %s  fold %d  %d/%d  val IoU %.2f %%%s%s%s", w->label, w->fold, epochs_done, w->epochs,
-                  100 * val_iou, known ? "  (about " : "", known ? left : "", known ? " left)" : "");
+    format_metric(p, "", val_iou, metric);
+    format_epochs(epochs_done, w->epochs, epochs);
+    progress_note(p, "epoch  %s  fold %d  %s%s%s%s%s", w->label, w->fold, epochs, metric, known ? "  (about " : "",
+                  known ? left : "", known ? " left)" : "");
 }
 
-void progress_trial_ends(progress *p, int worker, const char *word, double best_iou, const char *reason) {
-    struct shown *w = &p->workers[worker];
-    w->active = false;
-    char iou[32] = "";
-    if (!isnan(best_iou))
-        snprintf(iou, sizeof iou, "  best IoU %.2f %%", 100 * best_iou);
-    progress_note(p, "%-6s %s  fold %d%s%s%s  [%d of %d]", word, w->label, w->fold, iou, reason[0] ? "  " : "", reason,
+void progress_trial_leaves(progress *p, int worker) {
+    p->workers[worker].active = false;
+}
+
+void progress_trial_done(progress *p, const char *word, const char *label, int fold, double best, const char *reason) {
+    char metric[96];
+    if (!may_tell(p))
+        return;
+    format_metric(p, "best ", best, metric);
+    progress_note(p, "%-6s %s  fold %d%s%s%s  [%d of %d]", word, label, fold, metric, reason[0] ? "  " : "", reason,
                   p->totals.finished, p->totals.trials);
+}
+
+void progress_trial_ends(progress *p, int worker, const char *word, const char *reason) {
+    progress_trial_leaves(p, worker);
+    progress_trial_done(p, word, p->workers[worker].label, p->workers[worker].fold, NAN, reason);
 }

@@ -7,14 +7,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "model/base/status.h"
+#include "orchestrator/sweep_program.h"
 
 typedef struct progress progress;
 
 // `terminal`: a descriptor of the terminal that `out` ends at, for its width; -1: it ends in a file or pipe, and
 // nothing is redrawn. Workers are shown as ranks from `first_rank` on.
-NODISCARD enum status progress_create(FILE *out, int terminal, int workers, int first_rank, progress **p,
-                                      struct error *err);
+// `program` says what the metric is called.
+NODISCARD enum status progress_create(FILE *out, int terminal, int workers, int first_rank,
+                                      const struct sweep_program *program, progress **p, struct error *err);
 // A descriptor of the terminal that stdout ends at, to be closed; -1: none. Under mpirun a rank's stdout is always a
 // terminal of mpirun's making, so that mpirun itself is asked.
 int progress_find_terminal(bool under_mpi);
@@ -30,8 +31,11 @@ void progress_set_totals(progress *p, const struct progress_totals *totals);
 // `epoch`: where the trial goes on from; 0 for a fresh one.
 void progress_trial_begins(progress *p, int worker, const char *label, int fold, int epochs, int epoch, int attempt);
 void progress_trial_epoch(progress *p, int worker, int epochs_done, double val_iou, bool replayed);
-// `word`: done, failed, diverged, stopped, lost.
-void progress_trial_ends(progress *p, int worker, const char *word, double best_iou, const char *reason);
+// The worker's trial has ended without a result (`word`: stopped, lost).
+void progress_trial_ends(progress *p, int worker, const char *word, const char *reason);
+// It has one, which is told (`word`: done, failed, diverged) when it counts.
+void progress_trial_leaves(progress *p, int worker);
+void progress_trial_done(progress *p, const char *word, const char *label, int fold, double best, const char *reason);
 void progress_note(progress *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Redraws when it is due.
 void progress_tick(progress *p);

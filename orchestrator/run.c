@@ -97,6 +97,8 @@ static void job_free(struct job *j) {
 
 // Trainers may run elsewhere: they get the whole path.
 static enum status open_dataset(const struct sweep *sweep, dataset **ds, struct error *err) {
+    if (sweep->program.kind != TRAINER_EMBEDDED)
+        return STATUS_OK;
     char *absolute = realpath(sweep->dataset, NULL);
     enum status status = dataset_open(absolute ? absolute : sweep->dataset, ds, err);
     free(absolute);
@@ -122,7 +124,8 @@ static enum status job_open(struct job *j, struct error *err) {
     TRY(open_plan(j->sweep, &j->ds, &j->plan, err));
     TRY(run_folder_open(j->sweep, j->ds, &j->folder, err));
     j->terminal = progress_find_terminal(j->transport->first_rank > 0);
-    return progress_create(stdout, j->terminal, j->transport->workers, j->transport->first_rank, &j->progress, err);
+    return progress_create(stdout, j->terminal, j->transport->workers, j->transport->first_rank, &j->sweep->program,
+                           &j->progress, err);
 }
 
 static enum status job_run(struct job *j, enum scheduler_ending *ending, struct error *err) {
@@ -185,7 +188,9 @@ static void conclude(struct job *j, enum scheduler_ending ending, struct verdict
     const char *path = run_folder_path(j->folder);
     struct error err;
     tell(j, VERDICT_FINISHING, 0, v->message);
-    if (report_write(&(struct report_config){.run = &path, .runs = 1, .terminal = stdout}, &err) != STATUS_OK) {
+    bool report = j->sweep->program.kind != TRAINER_NONE; // there is nothing to be learnt from such results
+    struct report_config config = {.run = &path, .runs = 1, .terminal = stdout};
+    if (report && report_write(&config, &err) != STATUS_OK) {
         error_prefix(&err, "the sweep is complete, but its report cannot be written");
         complain(&err);
     }

@@ -71,7 +71,8 @@ enum status run_best(const struct run_data *run, const char *grid, const char *c
         if (!is_wanted(&run->trial[i], grid, config) || !is_first_of_point(run, i))
             continue;
         struct best_point p = point_of(run, i);
-        if (p.count > best->count || (p.count == best->count && p.count > 0 && p.mean_iou > best->mean_iou))
+        if (p.count > best->count ||
+            (p.count == best->count && p.count > 0 && metric_better(&run->metric, p.mean_iou, best->mean_iou)))
             *best = p;
     }
     if (best->count > 0)
@@ -83,10 +84,10 @@ enum status run_best(const struct run_data *run, const char *grid, const char *c
                      grid ? grid : "", *labels ? labels : "none");
 }
 
-const struct trial_row *best_point_fold(const struct best_point *best) {
+const struct trial_row *best_point_fold(const struct run_data *run, const struct best_point *best) {
     const struct trial_row *highest = best->fold[0];
     for (int i = 1; i < best->count; i++)
-        if (best->fold[i]->best_iou > highest->best_iou)
+        if (metric_better(&run->metric, best->fold[i]->best_iou, highest->best_iou))
             highest = best->fold[i];
     return highest;
 }
@@ -95,7 +96,7 @@ enum status run_row_hyperparameters(const struct run_data *run, const struct swe
                                     struct hyperparameters *hp, struct error *err) {
     *hp = sweep->base;
     for (int i = 0; i < run->swept.count; i++) {
-        int index = hyper_find(run->swept.name[i]);
+        int index = program_hyper_find(&sweep->program, run->swept.name[i]);
         if (index >= 0 && hyper_set(hp, index, row->swept[i], err) != STATUS_OK)
             return error_prefix(err, "%s/trials.csv: trial %s", run->folder, row->trial);
     }

@@ -20,8 +20,8 @@ struct best_point {
 NODISCARD enum status run_best(const struct run_data *run, const char *grid, const char *config,
                                struct best_point *best, struct error *err);
 
-// The row of the fold with the highest best IoU.
-const struct trial_row *best_point_fold(const struct best_point *best);
+// The row of the fold with the best best_iou.
+const struct trial_row *best_point_fold(const struct run_data *run, const struct best_point *best);
 
 // All hyperparameters of a row: those of sweep.ini's [base], with the row's swept values over them. Swept columns that
 // are no hyperparameters of the embedded trainer are passed over.

@@ -12,13 +12,25 @@
 #include "orchestrator/epoch_order.h"
 #include "orchestrator/run_manifest.h"
 
-// What is known of one trial.
+// What is known of one trial. There may be a hundred thousand of them.
 struct record {
     char id[TRIAL_ID_SIZE];
     bool finished;
-    struct trial_result result;
+    enum trial_status status;
+    double best_iou, best_f1, final_iou, train_val_gap;
+    int best_epoch, epochs_run;
+    int64_t parameters;
+    char *error;       // NULL: ""
     bool *epoch_there; // by epoch
     int epoch_capacity, epochs;
+    int old_row; // its last row in old_rows; -1: none
+};
+
+// A row of trials.csv that was there when the file was opened.
+struct old_row {
+    char *grid, *config;
+    int fold;
+    int next; // of the same trial; -1: none
 };
 
 struct run_folder {
@@ -29,12 +41,23 @@ struct run_folder {
     struct manifest manifest;
     struct swept_columns swept;
     csv_log *epochs, *trials, *events;
+    struct metric_columns own; // of epochs.csv
     struct record *records;
     int record_count, record_capacity;
-    struct trial_row *old_rows; // of trials.csv when it was opened
-    size_t old_row_count;
-    bool *row_written; // by plan row
-    int row_capacity;
+    struct id_index index;     // of records
+    struct trial_result shown; // what run_folder_result last returned
+    struct old_row *old_rows;
+    int old_row_count;
+    struct row_link *links; // by plan row
+    int *first_row;         // of a trial of the plan, in links; -1: none
+    int linked_rows, linked_trials, link_capacity, trial_capacity;
+    bool rows_wait, results_wait; // rows that are not in the files yet; results among them
+};
+
+// The rows of one trial, in plan order.
+struct row_link {
+    int next; // -1: none
+    bool written;
 };
 
 // ---- opening ----
@@ -112,6 +135,8 @@ static enum status write_folds(const run_folder *f, const dataset *ds, struct er
     char path[PATH_SIZE], fresh[PATH_SIZE];
     TRY(path_join(path, f->path, "folds.csv", err));
     TRY(path_join(fresh, f->path, "folds.csv.new", err));
+    if (!ds) // a program that knows of no dataset
+        return STATUS_OK;
     if (!file_exists(path))
         return write_fold_rows(path, f->sweep, ds, err);
     TRY(write_fold_rows(fresh, f->sweep, ds, err));
@@ -132,7 +157,10 @@ enum status run_folder_open(const struct sweep *sweep, const dataset *ds, run_fo
     f->sweep = sweep;
     f->lock = -1;
     for (int i = 0; i < sweep->swept_count && i < RUN_MAX_SWEPT; i++)
-        hyper_column(sweep->swept[i], f->swept.name[f->swept.count++], sizeof f->swept.name[0]);
+        program_hyper_column(&sweep->program, sweep->swept[i], f->swept.name[f->swept.count++],
+                             sizeof f->swept.name[0]);
+    swept_set_metric(&f->swept, sweep->program.metric);
+    program_metric_columns(&sweep->program, &f->own);
     enum status status;
     TRY_OR_FAIL(make_folders(f, err));
     TRY_OR_FAIL(take_lock(f, err));
@@ -152,6 +180,16 @@ static void close_logs(run_folder *f) {
     f->epochs = f->trials = NULL;
 }
 
+static void forget_old_rows(run_folder *f) {
+    for (int i = 0; i < f->old_row_count; i++) {
+        free(f->old_rows[i].grid);
+        free(f->old_rows[i].config);
+    }
+    free(f->old_rows);
+    f->old_rows = NULL;
+    f->old_row_count = 0;
+}
+
 void run_folder_close(run_folder *f) {
     if (!f)
         return;
@@ -161,11 +199,15 @@ void run_folder_close(run_folder *f) {
         (void)!ftruncate(f->lock, 0);
         close(f->lock);
     }
-    for (int i = 0; i < f->record_count; i++)
+    for (int i = 0; i < f->record_count; i++) {
         free(f->records[i].epoch_there);
+        free(f->records[i].error);
+    }
     free(f->records);
-    free(f->old_rows);
-    free(f->row_written);
+    id_index_free(&f->index);
+    forget_old_rows(f);
+    free(f->links);
+    free(f->first_row);
     free(f);
 }
 
@@ -190,17 +232,15 @@ enum status run_folder_add_start(run_folder *f, const struct run_folder_start *s
 // ---- records ----
 
 static struct record *find_record(const run_folder *f, const char *id) {
-    for (int i = 0; i < f->record_count; i++)
-        if (strcmp(f->records[i].id, id) == 0)
-            return &f->records[i];
-    return NULL;
+    int at = f->record_count > 0 ? id_index_find(&f->index, f->records[0].id, sizeof *f->records, id) : -1;
+    return at >= 0 ? &f->records[at] : NULL;
 }
 
 static struct record *need_record(run_folder *f, const char *id, struct error *err) {
     struct record *r = find_record(f, id);
     if (r)
         return r;
-    if (f->record_count == f->record_capacity) {
+    if (!f->records || f->record_count == f->record_capacity) {
         int capacity = 2 * f->record_capacity + 16;
         struct record *grown = realloc(f->records, (size_t)capacity * sizeof *grown);
         if (!grown) {
@@ -210,9 +250,12 @@ static struct record *need_record(run_folder *f, const char *id, struct error *e
         f->records = grown;
         f->record_capacity = capacity;
     }
-    r = &f->records[f->record_count++];
-    *r = (struct record){0};
+    r = &f->records[f->record_count];
+    *r = (struct record){.old_row = -1};
     snprintf(r->id, sizeof r->id, "%s", id);
+    if (id_index_add(&f->index, f->records[0].id, sizeof *f->records, f->record_count, err) != STATUS_OK)
+        return NULL;
+    f->record_count++;
     return r;
 }
 
@@ -234,6 +277,23 @@ static enum status note_epoch(struct record *r, int epoch, bool *fresh, struct e
     return STATUS_OK;
 }
 
+static enum status set_result(struct record *r, const struct trial_result *result, struct error *err) {
+    free(r->error);
+    r->error = *result->error ? strdup(result->error) : NULL;
+    if (*result->error && !r->error)
+        return error_memory(err, "trial records");
+    r->status = result->status;
+    r->best_iou = result->best_iou;
+    r->best_f1 = result->best_f1;
+    r->final_iou = result->final_iou;
+    r->train_val_gap = result->train_val_gap;
+    r->best_epoch = result->best_epoch;
+    r->epochs_run = result->epochs_run;
+    r->parameters = result->parameters;
+    r->finished = result->status != TRIAL_STOPPED;
+    return STATUS_OK;
+}
+
 static void result_of_row(const struct trial_row *row, struct trial_result *result) {
     *result = (struct trial_result){
         .best_iou = row->best_iou,
@@ -250,8 +310,13 @@ static void result_of_row(const struct trial_row *row, struct trial_result *resu
     snprintf(result->error, sizeof result->error, "%s", row->error);
 }
 
+// The texts that a row points to.
+struct row_texts {
+    char swept[RUN_MAX_SWEPT][HYPER_VALUE_SIZE], error[RUN_TEXT_SIZE];
+};
+
 static void row_of_result(const run_folder *f, const struct plan *plan, int row_index,
-                          const struct trial_result *result, struct trial_row *row) {
+                          const struct trial_result *result, struct row_texts *texts, struct trial_row *row) {
     const struct plan_row *p = &plan->rows[row_index];
     const struct plan_trial *t = &plan->trials[p->trial];
     *row = (struct trial_row){
@@ -264,18 +329,18 @@ static void row_of_result(const run_folder *f, const struct plan *plan, int row_
         .best_epoch = result->best_epoch,
         .epochs_run = result->epochs_run,
         .parameters = result->parameters,
+        .error = texts->error,
     };
     snprintf(row->trial, sizeof row->trial, "%s", t->id);
     snprintf(row->grid, sizeof row->grid, "%s", p->grid >= 0 ? f->sweep->grids[p->grid].name : "");
     snprintf(row->config, sizeof row->config, "%s", p->label);
     for (int i = 0; i < f->swept.count; i++) {
-        char value[HYPER_VALUE_SIZE];
-        hyper_format(&t->hp, f->sweep->swept[i], value);
-        snprintf(row->swept[i], sizeof row->swept[i], "%.*s", (int)sizeof row->swept[i] - 1, value);
+        hyper_format(&t->hp, f->sweep->swept[i], texts->swept[i]);
+        row->swept[i] = texts->swept[i];
     }
     snprintf(row->status, sizeof row->status, "%s", trial_status_name(result->status));
-    snprintf(row->error, sizeof row->error, "%s", result->error);
-    for (char *c = row->error; *c; c++) // one line, so that a reader of lines is not misled
+    snprintf(texts->error, sizeof texts->error, "%s", result->error);
+    for (char *c = texts->error; *c; c++) // one line, so that a reader of lines is not misled
         if (*c == '\n' || *c == '\r')
             *c = ' ';
 }
@@ -285,7 +350,7 @@ static void row_of_result(const run_folder *f, const struct plan *plan, int row_
 static enum status load_epochs(run_folder *f, const char *path, struct error *err) {
     struct epoch_row *rows;
     size_t count;
-    TRY(epochs_read(path, &rows, &count, err));
+    TRY(epochs_read(path, NULL, &rows, &count, err));
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         bool fresh;
@@ -296,17 +361,37 @@ static enum status load_epochs(run_folder *f, const char *path, struct error *er
     return status;
 }
 
-static enum status load_trials(run_folder *f, const char *path, struct error *err) {
-    struct swept_columns swept;
-    TRY(trials_read(path, &swept, &f->old_rows, &f->old_row_count, err));
-    for (size_t i = 0; i < f->old_row_count; i++) {
-        struct record *r = need_record(f, f->old_rows[i].trial, err);
+static enum status keep_old_row(run_folder *f, struct record *r, const struct trial_row *row, struct error *err) {
+    struct old_row *old = &f->old_rows[f->old_row_count];
+    *old = (struct old_row){strdup(row->grid), strdup(row->config), row->fold, r->old_row};
+    r->old_row = f->old_row_count++;
+    return old->grid && old->config ? STATUS_OK : error_memory(err, "trials.csv");
+}
+
+static enum status load_rows(run_folder *f, const struct trial_row *rows, size_t count, struct error *err) {
+    struct trial_result result;
+    f->old_rows = calloc(count + 1, sizeof *f->old_rows);
+    if (!f->old_rows)
+        return error_memory(err, "trials.csv");
+    for (size_t i = 0; i < count; i++) {
+        struct record *r = need_record(f, rows[i].trial, err);
         if (!r)
             return STATUS_MEMORY;
-        result_of_row(&f->old_rows[i], &r->result);
-        r->finished = r->result.status != TRIAL_STOPPED;
+        result_of_row(&rows[i], &result);
+        TRY(set_result(r, &result, err));
+        TRY(keep_old_row(f, r, &rows[i], err));
     }
     return STATUS_OK;
+}
+
+static enum status load_trials(run_folder *f, const char *path, struct error *err) {
+    struct swept_columns swept;
+    struct trial_row *rows;
+    size_t count;
+    TRY(trials_read(path, &swept, &rows, &count, err));
+    enum status status = load_rows(f, rows, count, err);
+    free(rows);
+    return status;
 }
 
 enum status run_folder_load(run_folder *f, const struct plan *plan, struct error *err) {
@@ -314,21 +399,22 @@ enum status run_folder_load(run_folder *f, const struct plan *plan, struct error
     TRY(path_join(epochs, f->path, "epochs.csv", err));
     TRY(path_join(trials, f->path, "trials.csv", err));
     TRY(path_join(events, f->path, "events.csv", err));
-    TRY(epochs_open(epochs, &f->epochs, err)); // cuts torn last lines off
+    TRY(epochs_open(epochs, &f->own, &f->epochs, err)); // cuts torn last lines off
     TRY(trials_open(trials, &f->swept, &f->trials, err));
     TRY(events_open(events, &f->events, err));
     TRY(load_epochs(f, epochs, err));
     TRY(load_trials(f, trials, err));
-    return run_folder_write_rows(f, plan, err);
+    TRY(run_folder_write_rows(f, plan, err));
+    return run_folder_commit(f, err);
 }
 
 static bool row_is_old(const run_folder *f, const struct plan *plan, int row) {
     const struct plan_row *p = &plan->rows[row];
     const char *grid = p->grid >= 0 ? f->sweep->grids[p->grid].name : "";
-    for (size_t i = 0; i < f->old_row_count; i++) {
-        const struct trial_row *old = &f->old_rows[i];
-        if (old->fold == p->fold && strcmp(old->trial, plan->trials[p->trial].id) == 0 &&
-            strcmp(old->config, p->label) == 0 && strcmp(old->grid, grid) == 0)
+    const struct record *r = find_record(f, plan->trials[p->trial].id);
+    for (int i = r ? r->old_row : -1; i >= 0; i = f->old_rows[i].next) {
+        const struct old_row *old = &f->old_rows[i];
+        if (old->fold == p->fold && strcmp(old->config, p->label) == 0 && strcmp(old->grid, grid) == 0)
             return true;
     }
     return false;
@@ -346,51 +432,105 @@ static struct trial_result refusal(const struct plan_trial *t) {
     return r;
 }
 
-static enum status refuse_trials(run_folder *f, const struct plan *plan, struct error *err) {
-    for (int i = 0; i < plan->trial_count; i++) {
-        const struct plan_trial *t = &plan->trials[i];
-        if (!t->refused[0])
+static enum status refuse_trial(run_folder *f, const struct plan_trial *t, struct error *err) {
+    if (!t->refused[0])
+        return STATUS_OK;
+    struct record *r = need_record(f, t->id, err);
+    if (!r)
+        return STATUS_MEMORY;
+    struct trial_result result = refusal(t);
+    return r->finished ? STATUS_OK : set_result(r, &result, err);
+}
+
+static bool reserve(void **array, int needed, int *capacity, size_t size) {
+    if (needed <= *capacity)
+        return true;
+    void *grown = realloc(*array, (size_t)needed * 2 * size);
+    if (!grown)
+        return false;
+    *array = grown;
+    *capacity = needed * 2;
+    return true;
+}
+
+// The plan has grown: which rows belong to which trial.
+static enum status link_rows(run_folder *f, const struct plan *plan, struct error *err) {
+    void *links = f->links, *first = f->first_row;
+    bool fits = reserve(&links, plan->row_count + 1, &f->link_capacity, sizeof *f->links);
+    f->links = links;
+    fits = fits && reserve(&first, plan->trial_count + 1, &f->trial_capacity, sizeof *f->first_row);
+    f->first_row = first;
+    if (!fits)
+        return error_memory(err, "trial rows");
+    for (; f->linked_trials < plan->trial_count; f->linked_trials++) {
+        f->first_row[f->linked_trials] = -1;
+        TRY(refuse_trial(f, &plan->trials[f->linked_trials], err));
+    }
+    for (; f->linked_rows < plan->row_count; f->linked_rows++) {
+        int trial = plan->rows[f->linked_rows].trial, *end = &f->first_row[trial];
+        while (*end >= 0)
+            end = &f->links[*end].next;
+        *end = f->linked_rows;
+        f->links[f->linked_rows] = (struct row_link){.next = -1};
+    }
+    return STATUS_OK;
+}
+
+// Appends the rows of a finished trial that are not there yet.
+static enum status write_rows_of(run_folder *f, const struct plan *plan, int trial, struct error *err) {
+    const struct trial_result *result = run_folder_result(f, plan, trial);
+    for (int i = f->first_row[trial]; i >= 0 && result; i = f->links[i].next) {
+        if (f->links[i].written)
             continue;
-        struct record *r = need_record(f, t->id, err);
-        if (!r)
-            return STATUS_MEMORY;
-        if (!r->finished)
-            r->result = refusal(t);
-        r->finished = true;
+        f->links[i].written = true;
+        if (row_is_old(f, plan, i))
+            continue;
+        struct trial_row row;
+        struct row_texts texts;
+        row_of_result(f, plan, i, result, &texts, &row);
+        TRY(trials_append(f->trials, &row, err));
+        f->results_wait = true;
     }
     return STATUS_OK;
 }
 
 enum status run_folder_write_rows(run_folder *f, const struct plan *plan, struct error *err) {
-    TRY(refuse_trials(f, plan, err));
-    if (plan->row_count > f->row_capacity) {
-        int capacity = 2 * plan->row_count;
-        bool *grown = realloc(f->row_written, (size_t)capacity * sizeof *grown);
-        if (!grown)
-            return error_memory(err, "trial rows");
-        memset(grown + f->row_capacity, 0, (size_t)(capacity - f->row_capacity) * sizeof *grown);
-        f->row_written = grown;
-        f->row_capacity = capacity;
-    }
-    bool any = false;
-    for (int i = 0; i < plan->row_count; i++) {
-        const struct trial_result *result = run_folder_result(f, plan, plan->rows[i].trial);
-        if (!result || f->row_written[i])
-            continue;
-        f->row_written[i] = true;
-        if (row_is_old(f, plan, i))
-            continue;
-        struct trial_row row;
-        row_of_result(f, plan, i, result, &row);
-        TRY(trials_append(f->trials, &row, err));
-        any = true;
-    }
-    return any ? csv_log_sync(f->trials, err) : STATUS_OK;
+    TRY(link_rows(f, plan, err));
+    for (int i = 0; i < plan->trial_count; i++)
+        TRY(write_rows_of(f, plan, i, err));
+    return STATUS_OK;
 }
 
-const struct trial_result *run_folder_result(const run_folder *f, const struct plan *plan, int trial) {
+bool run_folder_has_uncommitted(const run_folder *f) {
+    return f->rows_wait || f->results_wait;
+}
+
+enum status run_folder_commit(run_folder *f, struct error *err) {
+    bool results = f->results_wait;
+    f->rows_wait = f->results_wait = false;
+    if (!results) {
+        TRY(csv_log_flush(f->epochs, err));
+    } else { // the epochs of a result are on disk before its rows
+        TRY(csv_log_sync(f->epochs, err));
+        TRY(csv_log_sync(f->trials, err));
+    }
+    return csv_log_flush(f->events, err);
+}
+
+const struct trial_result *run_folder_result(run_folder *f, const struct plan *plan, int trial) {
     const struct record *r = find_record(f, plan->trials[trial].id);
-    return r && r->finished ? &r->result : NULL;
+    if (!r || !r->finished)
+        return NULL;
+    f->shown = (struct trial_result){.status = r->status,
+                                     .best_iou = r->best_iou,
+                                     .best_f1 = r->best_f1,
+                                     .final_iou = r->final_iou,
+                                     .train_val_gap = r->train_val_gap,
+                                     .best_epoch = r->best_epoch,
+                                     .epochs_run = r->epochs_run,
+                                     .parameters = r->parameters};
+    snprintf(f->shown.error, sizeof f->shown.error, "%s", r->error ? r->error : "");
+    return &f->shown;
 }
 
 int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial) {
@@ -399,12 +539,34 @@ int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial) {
 }
 
 bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int trial) {
+    static const char *const names[] = {
+        [TRAINER_EMBEDDED] = "last.safetensors", [TRAINER_COMMAND] = "epochs.csv", [TRAINER_NONE] = NULL};
+    const char *name = names[f->sweep->program.kind];
     char path[PATH_SIZE];
-    int length = snprintf(path, sizeof path, "%s/trials/%s/last.safetensors", f->path, plan->trials[trial].id);
+    if (!name)
+        return false;
+    int length = snprintf(path, sizeof path, "%s/trials/%s/%s", f->path, plan->trials[trial].id, name);
     return length < (int)sizeof path && file_exists(path);
 }
 
 // ---- adding ----
+
+// The metrics of another program in place of the embedded trainer's.
+static void take_values(const run_folder *f, const struct epoch_metrics *m, struct epoch_row *row) {
+    const struct sweep_program *p = &f->sweep->program;
+    struct epoch_row whole;
+    epoch_row_empty(&whole);
+    memcpy(whole.trial, row->trial, sizeof whole.trial);
+    memcpy(whole.config, row->config, sizeof whole.config);
+    whole.fold = row->fold;
+    whole.epoch = row->epoch;
+    for (int i = 0; i < p->metric_count && i < m->value_count; i++) {
+        double *value = epoch_row_value(&whole, &f->own, p->metrics[i]);
+        if (value)
+            *value = m->values[i];
+    }
+    *row = whole;
+}
 
 enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int trial, const struct epoch_metrics *m,
                                  bool *fresh, struct error *err) {
@@ -416,7 +578,8 @@ enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int tri
     TRY(note_epoch(r, m->epoch, &is_fresh, err));
     if (fresh)
         *fresh = is_fresh;
-    if (!is_fresh)
+    // Another program that was started anew tells its epochs anew; they take the place of the old ones.
+    if (!is_fresh && m->value_count == 0)
         return STATUS_OK;
     struct epoch_row row = {
         .fold = t->fold,
@@ -434,6 +597,9 @@ enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int tri
     };
     snprintf(row.trial, sizeof row.trial, "%s", t->id);
     snprintf(row.config, sizeof row.config, "%s", t->config);
+    if (m->value_count > 0)
+        take_values(f, m, &row);
+    f->rows_wait = true;
     return epochs_append(f->epochs, &row, err);
 }
 
@@ -442,38 +608,47 @@ enum status run_folder_add_result(run_folder *f, const struct plan *plan, int tr
     struct record *r = need_record(f, plan->trials[trial].id, err);
     if (!r)
         return STATUS_MEMORY;
-    TRY(csv_log_sync(f->epochs, err));
-    r->result = *result;
-    r->finished = true;
-    return run_folder_write_rows(f, plan, err);
+    TRY(set_result(r, result, err));
+    return write_rows_of(f, plan, trial, err);
 }
 
 enum status run_folder_add_event(run_folder *f, struct event_row *row, struct error *err) {
     manifest_time(row->time);
+    f->rows_wait = true;
     return events_append(f->events, row, err);
 }
 
 // ---- final order ----
 
-static enum status rewrite_trials(const run_folder *f, const struct plan *plan, struct error *err) {
-    char path[PATH_SIZE];
-    TRY(path_join(path, f->path, "trials.csv", err));
-    struct trial_row *rows = malloc(((size_t)plan->row_count + 1) * sizeof *rows);
-    if (!rows)
-        return error_memory(err, path);
-    size_t count = 0;
+static enum status add_rows(run_folder *f, const struct plan *plan, csv_writer *w, struct error *err) {
     for (int i = 0; i < plan->row_count; i++) {
         const struct trial_result *result = run_folder_result(f, plan, plan->rows[i].trial);
-        if (result)
-            row_of_result(f, plan, i, result, &rows[count++]);
+        struct trial_row row;
+        struct row_texts texts;
+        if (!result)
+            continue;
+        row_of_result(f, plan, i, result, &texts, &row);
+        TRY(trials_rewrite_row(w, &f->swept, &row, err));
     }
-    enum status status = trials_write(path, &f->swept, rows, count, err);
-    free(rows);
+    return STATUS_OK;
+}
+
+static enum status rewrite_trials(run_folder *f, const struct plan *plan, struct error *err) {
+    char path[PATH_SIZE];
+    csv_writer *w = NULL;
+    TRY(path_join(path, f->path, "trials.csv", err));
+    enum status status = trials_rewrite(path, &f->swept, &w, err);
+    if (status == STATUS_OK)
+        status = add_rows(f, plan, w, err);
+    if (status == STATUS_OK)
+        return csv_writer_commit(w, err);
+    csv_writer_abandon(w);
     return status;
 }
 
 enum status run_folder_finalize(run_folder *f, const struct plan *plan, struct error *err) {
     char path[PATH_SIZE];
+    TRY(run_folder_commit(f, err));
     close_logs(f);
     TRY(path_join(path, f->path, "epochs.csv", err));
     TRY(epoch_order_rewrite(path, plan, err));

@@ -37,25 +37,31 @@ NODISCARD enum status run_folder_add_start(run_folder *f, const struct run_folde
 // Takes in what earlier runs have left; the plan may grow afterwards. Trials that cannot run (plan_trial.refused) get
 // their rows.
 NODISCARD enum status run_folder_load(run_folder *f, const struct plan *plan, struct error *err);
-// Writes the rows that are due: those of finished and refused trials that have none yet. To be called when the plan has
-// grown.
+// The plan has grown: adds the rows that are due, those of finished and refused trials that have none yet.
 NODISCARD enum status run_folder_write_rows(run_folder *f, const struct plan *plan, struct error *err);
 
-// The result of a trial of the plan; NULL: it has none yet.
-const struct trial_result *run_folder_result(const run_folder *f, const struct plan *plan, int trial);
+// The result of a trial of the plan, until the next call; NULL: it has none yet.
+const struct trial_result *run_folder_result(run_folder *f, const struct plan *plan, int trial);
 int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial);          // how many are recorded
 bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int trial); // last.safetensors is there
 
-// Appends an epoch unless it is there already; *fresh (may be NULL) tells.
+// Adds an epoch unless it is there already; *fresh (may be NULL) tells. An epoch that another program tells again is
+// added again: the last one counts, and none that stood before it from that epoch on.
 NODISCARD enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int trial,
                                            const struct epoch_metrics *metrics, bool *fresh, struct error *err);
-// Records a trial's end: its epochs are on disk before its rows, and all is on disk when this returns.
+// Records a trial's end. It counts when run_folder_commit has returned.
 NODISCARD enum status run_folder_add_result(run_folder *f, const struct plan *plan, int trial,
                                             const struct trial_result *result, struct error *err);
 // Appends to events.csv; `time` is filled in.
 NODISCARD enum status run_folder_add_event(run_folder *f, struct event_row *row, struct error *err);
 
-// Rewrites epochs.csv and trials.csv in plan order; nothing can be added afterwards.
+// What has been added is in memory until it is committed: one fdatasync for everything that came together, which costs
+// as much as for one row. Epochs are on disk before the rows of a result, and both when this returns; epochs and events
+// alone are written, not synced.
+bool run_folder_has_uncommitted(const run_folder *f);
+NODISCARD enum status run_folder_commit(run_folder *f, struct error *err);
+
+// Commits, and rewrites epochs.csv and trials.csv in plan order; nothing can be added afterwards.
 NODISCARD enum status run_folder_finalize(run_folder *f, const struct plan *plan, struct error *err);
 
 #endif

@@ -11,10 +11,8 @@
 #include "results/run_files.h"
 
 static struct trial_standing *trial_of(const struct run_status *r, const char *id) {
-    for (int i = 0; i < r->count; i++)
-        if (strcmp(r->trials[i].trial, id) == 0)
-            return &r->trials[i];
-    return NULL;
+    int at = r->count > 0 ? id_index_find(&r->index, r->trials[0].trial, sizeof *r->trials, id) : -1;
+    return at >= 0 ? &r->trials[at] : NULL;
 }
 
 // The trial's standing, made when there is none; NULL: out of memory.
@@ -23,7 +21,7 @@ static struct trial_standing *need_trial(struct run_status *r, const char *id, c
     struct trial_standing *t = trial_of(r, id);
     if (t)
         return t;
-    if (r->count == r->capacity) {
+    if (!r->trials || r->count == r->capacity) {
         int capacity = 2 * r->capacity + 16;
         struct trial_standing *larger = realloc(r->trials, (size_t)capacity * sizeof *larger);
         if (!larger) {
@@ -33,10 +31,13 @@ static struct trial_standing *need_trial(struct run_status *r, const char *id, c
         r->trials = larger;
         r->capacity = capacity;
     }
-    t = &r->trials[r->count++];
+    t = &r->trials[r->count];
     *t = (struct trial_standing){.fold = fold, .last_iou = NAN, .best_iou = NAN, .worker = -1};
     snprintf(t->trial, sizeof t->trial, "%s", id);
-    snprintf(t->config, sizeof t->config, "%s", config);
+    snprintf(t->config, sizeof t->config, "%.*s", RUN_NAME_SIZE - 1, config);
+    if (id_index_add(&r->index, r->trials[0].trial, sizeof *r->trials, r->count, err) != STATUS_OK)
+        return NULL;
+    r->count++;
     return t;
 }
 
@@ -82,15 +83,22 @@ static enum status read_trials(struct run_status *r, struct error *err) {
     return status;
 }
 
+// NaN is never better, and everything is better than it.
+static bool is_better(const struct run_status *r, double a, double b) {
+    const struct sweep_program *p = &r->sweep->program;
+    return !isnan(a) && (isnan(b) || program_score(p, a) > program_score(p, b));
+}
+
 static enum status read_epochs(struct run_status *r, struct error *err) {
     char path[PATH_SIZE];
     bool there;
     struct epoch_row *rows = NULL;
+    struct metric_columns own;
     size_t count = 0;
     TRY(run_path(r, "epochs.csv", path, &there, err));
     if (!there)
         return STATUS_OK;
-    TRY(epochs_read(path, &rows, &count, err));
+    TRY(epochs_read(path, &own, &rows, &count, err));
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count; i++) {
         struct trial_standing *t = need_trial(r, rows[i].trial, rows[i].config, rows[i].fold, err);
@@ -102,8 +110,10 @@ static enum status read_epochs(struct run_status *r, struct error *err) {
             continue;
         t->state = STANDING_PAUSED;
         t->epochs = rows[i].epoch + 1;
-        t->last_iou = rows[i].val_iou;
-        t->best_iou = fmax(t->best_iou, rows[i].val_iou); // fmax passes over NaN
+        const double *metric = epoch_row_value(&rows[i], &own, r->sweep->program.metric);
+        t->last_iou = metric ? *metric : NAN;
+        if (is_better(r, t->last_iou, t->best_iou))
+            t->best_iou = t->last_iou;
     }
     free(rows);
     return status;
@@ -177,7 +187,7 @@ static enum status resolve(const struct run_status *r, struct plan *plan, const 
         for (int i = 0; i < plan->trial_count; i++) {
             const struct trial_standing *t = trial_of(r, plan->trials[i].id);
             outcomes[i].finished = t && t->state >= STANDING_DONE;
-            outcomes[i].best_iou = t && t->state == STANDING_DONE ? t->best_iou : NAN;
+            outcomes[i].score = t && t->state == STANDING_DONE ? program_score(&r->sweep->program, t->best_iou) : NAN;
         }
         int added;
         enum status status = plan_resolve(plan, ds, outcomes, &added, err);
@@ -205,8 +215,9 @@ static enum status take_plan(struct run_status *r, const dataset *ds, struct err
             status = err->status;
             break;
         }
-        t->of = p->hp.epochs;
+        t->of = ds ? p->hp.epochs : 0; // how many another program has is not known
         t->fold = p->fold;
+        t->planned = true;
         snprintf(t->config, sizeof t->config, "%s", p->config);
     }
     count_waiting_rows(r, plan);
@@ -218,7 +229,9 @@ static enum status take_plan(struct run_status *r, const dataset *ds, struct err
 static void read_plan(struct run_status *r) {
     struct error why;
     dataset *ds = NULL;
-    enum status status = dataset_open(r->sweep->dataset, &ds, &why);
+    enum status status = STATUS_OK;
+    if (r->sweep->program.kind == TRAINER_EMBEDDED)
+        status = dataset_open(r->sweep->dataset, &ds, &why);
     if (status == STATUS_OK)
         status = take_plan(r, ds, &why);
     if (status != STATUS_OK)
@@ -252,6 +265,7 @@ enum status run_status_read(const char *folder, struct run_status *r, struct err
 
 void run_status_free(struct run_status *r) {
     sweep_destroy(r->sweep);
+    id_index_free(&r->index);
     free(r->trials);
     *r = (struct run_status){0};
 }
@@ -278,7 +292,7 @@ const struct trial_standing *run_status_best(const struct run_status *r) {
     const struct trial_standing *best = NULL;
     for (int i = 0; i < r->count; i++) {
         const struct trial_standing *t = &r->trials[i];
-        if (!isnan(t->best_iou) && (!best || t->best_iou > best->best_iou))
+        if (is_better(r, t->best_iou, best ? best->best_iou : NAN))
             best = t;
     }
     return best;

@@ -23,7 +23,8 @@ struct trial_standing {
     int fold; // -1: not known
     enum standing state;
     int epochs, of;            // ended, and how many there will be; 0: not known
-    double last_iou, best_iou; // validation, fractions; NaN: none yet
+    double last_iou, best_iou; // of the metric that decides; NaN: none yet
+    bool planned;              // a trial of the sweep's plan
     char host[64];             // where it runs
     int worker;                // rank, -1: none
 };
@@ -33,6 +34,7 @@ struct run_status {
     struct sweep *sweep;
     struct trial_standing *trials;
     int count, capacity;
+    struct id_index index;                 // of trials
     int waiting_rows;                      // rows of grids and configs that wait for winners
     char last_event[32];                   // ISO 8601 UTC, "": none
     bool alive;                            // a process holds the run's lock
@@ -45,6 +47,6 @@ void run_status_free(struct run_status *r);
 
 void run_status_count(const struct run_status *r, int counts[STANDING_STATES]);
 bool run_status_is_complete(const struct run_status *r);
-const struct trial_standing *run_status_best(const struct run_status *r); // highest best_iou so far; NULL: none
+const struct trial_standing *run_status_best(const struct run_status *r); // best best_iou so far; NULL: none
 
 #endif

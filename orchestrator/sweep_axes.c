@@ -16,13 +16,6 @@ bool sweep_axis_add(struct sweep_axis *axis, const char *canonical) {
     return true;
 }
 
-// Unknown hyperparameter: names the nearest; `extra` is a key that the section has besides.
-static enum status unknown_hyper(struct sweep_reader *r, const struct sweep_ini_entry *e) {
-    const struct sweep_ini_section *s = &r->ini->sections[e->section];
-    return sweep_ini_error(r->ini, e->line, r->err, "unknown key '%s' in [%s%s%s]; the nearest is '%s'", e->key,
-                           s->kind, *s->name ? " " : "", s->name, hyper_nearest(e->key));
-}
-
 static bool is_file(int hyper) {
     return hyper == HYPER_pretrained_encoder || hyper == HYPER_init_checkpoint;
 }
@@ -30,6 +23,8 @@ static bool is_file(int hyper) {
 // Sets a value in *hp and checks it with those already there.
 static enum status set_checked(struct sweep_reader *r, const struct sweep_ini_entry *e, struct hyperparameters *hp,
                                int hyper, const char *value) {
+    if (hyper >= HYPER_COUNT && !*value)
+        return sweep_ini_error(r->ini, e->line, r->err, "%s is empty; give it a value", e->key);
     if (hyper_set(hp, hyper, value, r->err) != STATUS_OK || hyperparameters_check(hp, r->err) != STATUS_OK)
         return sweep_ini_error_prefix(r->ini, e->line, r->err);
     if (is_file(hyper) && *value && !r->stored && !file_exists(value)) {
@@ -44,9 +39,8 @@ enum status sweep_read_base(struct sweep_reader *r, int section) {
         const struct sweep_ini_entry *e = &r->ini->entries[i];
         if (e->section != section)
             continue;
-        int hyper = hyper_find(e->key);
-        if (hyper < 0)
-            return unknown_hyper(r, e);
+        int hyper;
+        TRY(sweep_find_hyper(r, e, &hyper));
         TRY(set_checked(r, e, &r->sweep->base, hyper, e->value));
     }
     return STATUS_OK;
@@ -61,11 +55,12 @@ static bool grid_has(const struct sweep_grid *grid, int hyper) {
     return false;
 }
 
-static void list_axes(const struct sweep_grid *grid, char *out, size_t size) {
+static void list_axes(const struct sweep *s, const struct sweep_grid *grid, char *out, size_t size) {
     size_t used = 0;
     *out = '\0';
     for (int i = 0; i < grid->axis_count && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "", hyper_key(grid->axes[i].hyper));
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "",
+                                 program_hyper_key(&s->program, grid->axes[i].hyper));
 }
 
 // Why "@name" is no grid that stands before: it stands later, or is none.
@@ -98,7 +93,7 @@ static enum status read_reference(struct sweep_reader *r, const struct sweep_ini
         if (strcmp(s->grids[i].name, name) != 0)
             continue;
         char swept[512];
-        list_axes(&s->grids[i], swept, sizeof swept);
+        list_axes(s, &s->grids[i], swept, sizeof swept);
         if (!grid_has(&s->grids[i], axis->hyper))
             return sweep_ini_error(r->ini, e->line, r->err, "%s = @%s: [grid %s] does not sweep %s, but %s", e->key,
                                    name, name, e->key, swept);
@@ -187,9 +182,8 @@ enum status sweep_read_grid(struct sweep_reader *r, int section) {
             TRY(sweep_read_fold_list(r, e, &g->run_count, g->run_folds));
             continue;
         }
-        int hyper = hyper_find(e->key);
-        if (hyper < 0)
-            return unknown_hyper(r, e);
+        int hyper;
+        TRY(sweep_find_hyper(r, e, &hyper));
         if (g->axis_count == SWEEP_MAX_AXES)
             return sweep_ini_error(r->ini, e->line, r->err, "[grid %s] has more than %d keys; split it", g->name,
                                    SWEEP_MAX_AXES);
@@ -229,9 +223,8 @@ static enum status read_config_entry(struct sweep_reader *r, const struct sweep_
         return read_from(r, e, c);
     if (strcmp(e->key, "folds") == 0)
         return sweep_read_fold_list(r, e, &c->run_count, c->run_folds);
-    int hyper = hyper_find(e->key);
-    if (hyper < 0)
-        return unknown_hyper(r, e);
+    int hyper;
+    TRY(sweep_find_hyper(r, e, &hyper));
     struct sweep_axis *axis = &c->settings[c->setting_count++];
     *axis = (struct sweep_axis){.hyper = hyper, .reference = -1, .line = e->line};
     return e->value[0] == '@' ? read_reference(r, e, axis) : add_value(r, e, axis, e->value);
@@ -254,7 +247,7 @@ enum status sweep_read_config(struct sweep_reader *r, int section) {
             TRY(read_config_entry(r, &r->ini->entries[i], c));
     if (!*c->from || strcmp(c->from, "@this") == 0 || r->stored)
         return STATUS_OK;
-    enum status status = sweep_read_winners(c->from, c, r->err);
+    enum status status = sweep_read_winners(&sweep->program, c->from, c, r->err);
     return status == STATUS_OK ? status
                                : sweep_ini_error_prefix(r->ini, sweep_ini_find(r->ini, section, "from")->line, r->err);
 }

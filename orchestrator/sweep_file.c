@@ -56,6 +56,15 @@ static enum status find_override_section(const struct sweep_ini *ini, const char
     return err->status;
 }
 
+static bool is_base_key(const struct sweep_ini *ini, const char *key) {
+    char hyphens[SWEEP_INI_KEY];
+    snprintf(hyphens, sizeof hyphens, "%.*s", SWEEP_INI_KEY - 1, key);
+    for (char *c = hyphens; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    int base = sweep_ini_section_find(ini, "base", "");
+    return base >= 0 && sweep_ini_find(ini, base, hyphens);
+}
+
 static enum status apply_override(struct sweep_ini *ini, const char *word, struct error *err) {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word)
@@ -73,7 +82,7 @@ static enum status apply_override(struct sweep_ini *ini, const char *word, struc
     } else {
         key = target;
         bool of_sweep = sweep_is_sweep_key(key);
-        if (!of_sweep && hyper_find(key) < 0)
+        if (!of_sweep && hyper_find(key) < 0 && !is_base_key(ini, key))
             return sweep_ini_error(ini, SWEEP_INI_COMMAND_LINE, err,
                                    "unknown key '%.64s'; the nearest is '%s' (other sections: SECTION.KEY=VALUE)", key,
                                    hyper_nearest(key));
@@ -114,14 +123,14 @@ static enum status read_all(struct sweep_reader *r, const char *kind,
 }
 
 static void list_swept(struct sweep *s) {
-    bool swept[HYPER_COUNT] = {false};
+    bool swept[HYPER_ALL] = {false};
     for (int i = 0; i < s->grid_count; i++)
         for (int j = 0; j < s->grids[i].axis_count; j++)
             swept[s->grids[i].axes[j].hyper] = true;
     for (int i = 0; i < s->config_count; i++)
         for (int j = 0; j < s->configs[i].setting_count; j++)
             swept[s->configs[i].settings[j].hyper] = true;
-    for (int i = 0; i < HYPER_COUNT; i++)
+    for (int i = 0; i < HYPER_ALL; i++)
         if (swept[i])
             s->swept[s->swept_count++] = i;
 }
@@ -135,6 +144,7 @@ static enum status read_sections(struct sweep_reader *r) {
     TRY(read_all(r, "grid", sweep_read_grid));
     TRY(read_all(r, "config", sweep_read_config));
     TRY(sweep_read_compare(r));
+    TRY(sweep_check_own(r));
     if (s->grid_count + s->config_count == 0)
         return sweep_ini_error(r->ini, 1, r->err, "nothing to run; add a [grid NAME] or a [config NAME]");
     list_swept(s);

@@ -12,10 +12,10 @@
 #define GRIDFOLD_ORCHESTRATOR_SWEEP_FILE_H
 
 #include "model/base/file.h"
-#include "worker/hyperparameters.h"
+#include "orchestrator/sweep_program.h"
 
 enum {
-    SWEEP_MAX_POINTS = 10000,
+    SWEEP_MAX_POINTS = 100000,
     SWEEP_NAME_SIZE = 64,
     SWEEP_MAX_FOLDS = 64,
     SWEEP_MAX_AXES = 16,
@@ -48,7 +48,7 @@ struct sweep_config {
     // `from` then.
     char from[PATH_SIZE];
     int setting_count; // settings over `from`, each with one value or a reference
-    struct sweep_axis settings[HYPER_COUNT];
+    struct sweep_axis settings[HYPER_ALL];
     int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds that this config runs on, ascending
     int line;
 };
@@ -56,7 +56,9 @@ struct sweep_config {
 struct sweep {
     char path[PATH_SIZE]; // of the sweep file; "" for `gridfold train`
     char name[SWEEP_NAME_SIZE];
-    char dataset[PATH_SIZE], output[PATH_SIZE];
+    struct sweep_program program;
+    char dataset[PATH_SIZE]; // "" when the program is not the embedded trainer
+    char output[PATH_SIZE];
     uint64_t seed;                             // 42
     char backend[32];                          // "auto"
     int threads;                               // per trainer; 0: the host's cores shared among its trainers
@@ -72,7 +74,7 @@ struct sweep {
     struct sweep_grid *grids; // in file order
     struct sweep_config *configs;
     int compare_baseline, compare_candidate; // config indices, -1: none
-    int swept_count, swept[HYPER_COUNT];     // hyperparameters that any grid or config sets, in table order
+    int swept_count, swept[HYPER_ALL];       // hyperparameters that any grid or config sets, in table order
     char *text; // canonical text of the whole sweep, overrides applied: written to the run's sweep.ini
 };
 
@@ -86,5 +88,6 @@ NODISCARD enum status sweep_parse_text(const char *text, const char *path, const
 // The sweep.ini of a run folder: dataset and other files need not be there any more.
 NODISCARD enum status sweep_parse_stored(const char *path, struct sweep **sweep, struct error *err);
 void sweep_destroy(struct sweep *sweep);
+const char *sweep_trainer_name(enum trainer_kind kind); // "embedded", "command", "none"
 
 #endif

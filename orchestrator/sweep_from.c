@@ -10,12 +10,13 @@
 
 struct source {
     const char *folder;
-    struct sweep *sweep; // its sweep.ini; NULL: it has none
+    const struct sweep_program *program; // of the sweep that asks
+    struct sweep *sweep;                 // its sweep.ini; NULL: it has none
     struct swept_columns columns;
     struct trial_row *rows;
     size_t count;
-    char winner[HYPER_COUNT][HYPER_VALUE_SIZE];
-    bool known[HYPER_COUNT];
+    char winner[HYPER_ALL][HYPER_VALUE_SIZE];
+    bool known[HYPER_ALL];
 };
 
 static enum status open_source(const char *folder, struct source *s, struct error *err) {
@@ -44,6 +45,10 @@ static bool same_point(const struct source *s, const struct trial_row *a, const 
     return true;
 }
 
+static double score(const struct source *s, double metric) {
+    return s->sweep ? program_score(&s->sweep->program, metric) : metric;
+}
+
 // The row of the grid's winner, NULL when no row of the grid is done; *finished: how many of its rows say how they
 // ended.
 static const struct trial_row *find_winner(const struct source *s, const char *grid, size_t *finished,
@@ -66,7 +71,7 @@ static const struct trial_row *find_winner(const struct source *s, const char *g
             if (p == points)
                 first[points++] = row;
             point[rows] = p;
-            iou[rows++] = is_done(row) ? row->best_iou : NAN;
+            iou[rows++] = is_done(row) ? score(s, row->best_iou) : NAN;
         }
         int best = winner_point(points, rows, point, iou);
         winner = best >= 0 ? first[best] : NULL;
@@ -118,7 +123,7 @@ static enum status take_grid(struct source *s, const char *name, const struct sw
                              name, finished, expected);
     }
     for (int i = 0; i < s->columns.count; i++) {
-        int hyper = hyper_find(s->columns.name[i]);
+        int hyper = program_hyper_find(s->program, s->columns.name[i]);
         if (hyper < 0 || !(definition ? has_axis(definition, hyper) : varies(s, name, i)))
             continue;
         snprintf(s->winner[hyper], sizeof s->winner[hyper], "%s", winner->swept[i]);
@@ -155,7 +160,7 @@ static bool is_set(const struct sweep_config *config, int hyper) {
 
 static enum status add_settings(const struct source *s, struct sweep_config *config, struct error *err) {
     struct hyperparameters hp = hyperparameters_default();
-    for (int hyper = 0; hyper < HYPER_COUNT; hyper++) {
+    for (int hyper = 0; hyper < HYPER_ALL; hyper++) {
         if (!s->known[hyper] || is_set(config, hyper))
             continue;
         char canonical[HYPER_VALUE_SIZE];
@@ -170,10 +175,12 @@ static enum status add_settings(const struct source *s, struct sweep_config *con
     return STATUS_OK;
 }
 
-enum status sweep_read_winners(const char *run, struct sweep_config *config, struct error *err) {
+enum status sweep_read_winners(const struct sweep_program *program, const char *run, struct sweep_config *config,
+                               struct error *err) {
     struct source *s = calloc(1, sizeof *s);
     if (!s)
         return error_memory(err, "winners");
+    s->program = program;
     enum status status = open_source(run, s, err);
     if (status == STATUS_OK)
         status = take_grids(s, err);

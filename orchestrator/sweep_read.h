@@ -19,6 +19,20 @@ enum status sweep_read_compare(struct sweep_reader *r);
 // "all" or "0, 2": ascending.
 enum status sweep_read_fold_list(struct sweep_reader *r, const struct sweep_ini_entry *e, int *count, int *folds);
 
+// What trains: the entries, and whether they go together once all are read.
+enum status sweep_read_trainer(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_command(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_metric(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_metrics(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_direction(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_resume(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_check_trainer(struct sweep_reader *r);
+
+// The hyperparameter of an entry's key; [base] and grids of a sweep with another program declare it.
+enum status sweep_find_hyper(struct sweep_reader *r, const struct sweep_ini_entry *e, int *hyper);
+// When all sections are read: every trial has a value for every declared hyperparameter, and the command can be made.
+enum status sweep_check_own(struct sweep_reader *r);
+
 bool sweep_is_sweep_key(const char *key);
 
 // [base], [grid NAME], [config NAME].
@@ -27,7 +41,8 @@ enum status sweep_read_grid(struct sweep_reader *r, int section);
 enum status sweep_read_config(struct sweep_reader *r, int section);
 
 // Winners of the grids of a finished run, added to the config's settings where these do not have the key.
-enum status sweep_read_winners(const char *run, struct sweep_config *config, struct error *err);
+enum status sweep_read_winners(const struct sweep_program *program, const char *run, struct sweep_config *config,
+                               struct error *err);
 
 // One value in canonical form as an axis; false: out of memory.
 bool sweep_axis_add(struct sweep_axis *axis, const char *canonical);

@@ -15,7 +15,7 @@ enum status sweep_unknown_key(struct sweep_reader *r, const struct sweep_ini_ent
     const struct sweep_ini_section *s = &r->ini->sections[e->section];
     const char *gap = *s->name ? " " : "";
     int hyper = hyper_find(e->key);
-    if (hyper >= 0)
+    if (hyper >= 0 && r->sweep->program.kind == TRAINER_EMBEDDED)
         return sweep_ini_error(r->ini, e->line, r->err, "'%s' does not belong in [%s%s%s]; put it in [base]", e->key,
                                s->kind, gap, s->name);
     return sweep_ini_error(r->ini, e->line, r->err, "unknown key '%s' in [%s%s%s]; the nearest is '%s'", e->key,
@@ -61,12 +61,6 @@ static enum status read_seed(struct sweep_reader *r, const struct sweep_ini_entr
     TRY(read_whole(r, e, 0, UINT64_MAX, &seed));
     r->sweep->seed = seed;
     return STATUS_OK;
-}
-
-static enum status read_metric(struct sweep_reader *r, const struct sweep_ini_entry *e) {
-    if (strcmp(e->value, "val_iou") == 0 || strcmp(e->value, "val-iou") == 0)
-        return STATUS_OK;
-    return sweep_ini_error(r->ini, e->line, r->err, "metric = %.80s: the only metric is val_iou; take that", e->value);
 }
 
 static enum status read_backend(struct sweep_reader *r, const struct sweep_ini_entry *e) {
@@ -144,7 +138,12 @@ static const struct {
                   {"dataset", read_dataset},
                   {"output", read_output},
                   {"seed", read_seed},
-                  {"metric", read_metric},
+                  {"trainer", sweep_read_trainer},
+                  {"command", sweep_read_command},
+                  {"metrics", sweep_read_metrics},
+                  {"metric", sweep_read_metric},
+                  {"direction", sweep_read_direction},
+                  {"resume", sweep_read_resume},
                   {"backend", read_backend},
                   {"threads", read_threads},
                   {"checkpoint-seconds", read_checkpoint_seconds},
@@ -186,7 +185,8 @@ enum status sweep_read_sweep(struct sweep_reader *r) {
     for (int i = 0; i < r->ini->entry_count; i++)
         if (section >= 0 && r->ini->entries[i].section == section)
             TRY(read_sweep_entry(r, &r->ini->entries[i]));
-    if (!*s->dataset)
+    TRY(sweep_check_trainer(r));
+    if (!*s->dataset && s->program.kind == TRAINER_EMBEDDED)
         return sweep_ini_error(r->ini, section >= 0 ? r->ini->sections[section].line : 1, r->err,
                                "no dataset; add dataset = FILE.safetensors to [sweep]");
     if (!*s->name)
@@ -234,9 +234,11 @@ enum status sweep_read_folds(struct sweep_reader *r) {
     struct sweep *s = r->sweep;
     int section = sweep_ini_section_find(r->ini, "folds", "");
     const struct sweep_ini_entry *count = section < 0 ? NULL : sweep_ini_find(r->ini, section, "count");
+    bool whole = s->program.kind != TRAINER_EMBEDDED; // another program need not know of folds
+    s->folds = whole ? 1 : s->folds;
     if (count) {
         unsigned long long folds = 0;
-        TRY(read_whole(r, count, 2, SWEEP_MAX_FOLDS, &folds));
+        TRY(read_whole(r, count, whole ? 1 : 2, SWEEP_MAX_FOLDS, &folds));
         s->folds = (int)folds;
     }
     for (s->run_count = 0; s->run_count < s->folds; s->run_count++)

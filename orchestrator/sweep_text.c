@@ -20,7 +20,7 @@ static void write_own_folds(FILE *f, const struct sweep *s, int count, const int
 
 static void write_axis(FILE *f, const struct sweep *s, const struct sweep_axis *axis) {
     const char *separator = hyper_is_list(axis->hyper) ? " | " : ", ";
-    fprintf(f, "%s = ", hyper_key(axis->hyper));
+    fprintf(f, "%s = ", program_hyper_key(&s->program, axis->hyper));
     if (axis->reference >= 0)
         fprintf(f, "@%s", s->grids[axis->reference].name);
     for (int i = 0; i < axis->value_count; i++)
@@ -28,11 +28,27 @@ static void write_axis(FILE *f, const struct sweep *s, const struct sweep_axis *
     fputc('\n', f);
 }
 
+static void write_embedded(FILE *f, const struct sweep *s) {
+    fprintf(f, "dataset = %s\nmetric = val_iou\nbackend = %s\n", s->dataset, s->backend);
+}
+
+static void write_command(FILE *f, const struct sweep_program *p) {
+    fprintf(f, "command = %s\nmetrics = ", p->command);
+    for (int i = 0; i < p->metric_count; i++)
+        fprintf(f, "%s%s", i > 0 ? ", " : "", p->metrics[i]);
+    fprintf(f, "\nmetric = %s\ndirection = %s\nresume = %s\n", p->metric, p->minimize ? "min" : "max",
+            p->resume ? "yes" : "no");
+}
+
 static void write_head(FILE *f, const struct sweep *s) {
     char number[32];
     text_of_real(s->checkpoint_seconds, number, sizeof number);
-    fprintf(f, "[sweep]\nname = %s\ndataset = %s\noutput = %s\nseed = %llu\nmetric = val_iou\nbackend = %s\n", s->name,
-            s->dataset, s->output, (unsigned long long)s->seed, s->backend);
+    fprintf(f, "[sweep]\nname = %s\noutput = %s\nseed = %llu\ntrainer = %s\n", s->name, s->output,
+            (unsigned long long)s->seed, sweep_trainer_name(s->program.kind));
+    if (s->program.kind == TRAINER_EMBEDDED)
+        write_embedded(f, s);
+    else if (s->program.kind == TRAINER_COMMAND)
+        write_command(f, &s->program);
     if (s->threads > 0)
         fprintf(f, "threads = %d\n", s->threads);
     else
@@ -47,10 +63,12 @@ static void write_head(FILE *f, const struct sweep *s) {
     fprintf(f, "\n[folds]\ncount = %d\n", s->folds);
     write_folds(f, "run", s->run_count, s->run_folds);
     fprintf(f, "\n[base]\n");
-    for (int i = 0; i < HYPER_COUNT; i++) {
+    for (int i = 0; i < program_hyper_count(&s->program); i++) {
         char value[HYPER_VALUE_SIZE];
-        hyper_format(&s->base, i, value);
-        fprintf(f, "%s =%s%s\n", hyper_key(i), *value ? " " : "", value);
+        int hyper = program_hyper_first(&s->program) + i;
+        hyper_format(&s->base, hyper, value);
+        if (*value || hyper < HYPER_COUNT)
+            fprintf(f, "%s =%s%s\n", program_hyper_key(&s->program, hyper), *value ? " " : "", value);
     }
 }
 

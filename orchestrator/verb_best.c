@@ -31,19 +31,26 @@ static enum status find(const struct options *o, struct winner *w, struct error 
     return run_row_hyperparameters(&w->run, w->sweep, w->best.fold[0], &w->hp, err);
 }
 
+// Another program keeps what it likes in its trial's folder.
+static const char *checkpoint_name(const struct winner *w) {
+    return w->sweep->program.kind == TRAINER_EMBEDDED ? "best.safetensors" : "";
+}
+
 // Calls `each` for every hyperparameter: the table's, then swept ones that the table does not have.
 static void for_each(const struct winner *w,
                      void (*each)(void *context, const char *key, const char *value, bool swept), void *context) {
-    for (int i = 0; i < HYPER_COUNT; i++) {
+    const struct sweep_program *p = &w->sweep->program;
+    for (int i = 0; i < program_hyper_count(p); i++) {
         char value[HYPER_VALUE_SIZE];
+        int hyper = program_hyper_first(p) + i;
         bool swept = false;
         for (int s = 0; s < w->run.swept.count; s++)
-            swept = swept || hyper_find(w->run.swept.name[s]) == i;
-        hyper_format(&w->hp, i, value);
-        each(context, hyper_key(i), value, swept);
+            swept = swept || program_hyper_find(p, w->run.swept.name[s]) == hyper;
+        hyper_format(&w->hp, hyper, value);
+        each(context, program_hyper_key(p, hyper), value, swept);
     }
     for (int s = 0; s < w->run.swept.count; s++)
-        if (hyper_find(w->run.swept.name[s]) < 0)
+        if (program_hyper_find(p, w->run.swept.name[s]) < 0)
             each(context, w->run.swept.name[s], w->best.fold[0]->swept[s], true);
 }
 
@@ -54,14 +61,18 @@ static void print_setting(void *context, const char *key, const char *value, boo
 
 static enum status print_ini(const struct winner *w, struct error *err) {
     const struct trial_row *first = w->best.fold[0];
-    char path[PATH_SIZE];
-    printf("; %s: %s%s%s, mean best validation IoU %.2f %% over %d fold%s\n", w->run.name, first->config,
-           *first->grid ? " of grid " : "", first->grid, 100 * w->best.mean_iou, w->best.count,
+    const struct sweep_program *p = &w->sweep->program;
+    char path[PATH_SIZE], number[32];
+    program_format_metric(p, w->best.mean_iou, number);
+    printf("; %s: %s%s%s, mean best %s %s over %d fold%s\n", w->run.name, first->config,
+           *first->grid ? " of grid " : "", first->grid,
+           p->kind == TRAINER_EMBEDDED ? "validation IoU" : program_metric_label(p), number, w->best.count,
            w->best.count == 1 ? "" : "s");
     for (int i = 0; i < w->best.count; i++) {
         const struct trial_row *row = w->best.fold[i];
-        TRY(run_trial_path(&w->run, row->trial, "best.safetensors", path, err));
-        printf("; fold %d: %.2f %% at epoch %d, %s%s\n", row->fold, 100 * row->best_iou, row->best_epoch, path,
+        TRY(run_trial_path(&w->run, row->trial, checkpoint_name(w), path, err));
+        program_format_metric(p, row->best_iou, number);
+        printf("; fold %d: %s at epoch %d, %s%s\n", row->fold, number, row->best_epoch, path,
                file_exists(path) ? "" : " (missing)");
     }
     printf("[base]\n");
@@ -80,7 +91,7 @@ static enum status print_json(const struct winner *w, struct error *err) {
     for (int i = 0; i < w->best.count; i++) {
         const struct trial_row *row = w->best.fold[i];
         char path[PATH_SIZE];
-        TRY(run_trial_path(&w->run, row->trial, "best.safetensors", path, err));
+        TRY(run_trial_path(&w->run, row->trial, checkpoint_name(w), path, err));
         json_array_append_new(folds,
                               json_pack("{s:i, s:s, s:f, s:i, s:s}", "fold", row->fold, "trial", row->trial, "best_iou",
                                         row->best_iou, "best_epoch", row->best_epoch, "checkpoint", path));
@@ -97,12 +108,12 @@ static enum status print_json(const struct winner *w, struct error *err) {
 }
 
 static enum status print_paths(const struct winner *w, bool all, struct error *err) {
-    const struct trial_row *only = best_point_fold(&w->best);
+    const struct trial_row *only = best_point_fold(&w->run, &w->best);
     for (int i = 0; i < w->best.count; i++) {
         char path[PATH_SIZE];
         if (!all && w->best.fold[i] != only)
             continue;
-        TRY(run_trial_path(&w->run, w->best.fold[i]->trial, "best.safetensors", path, err));
+        TRY(run_trial_path(&w->run, w->best.fold[i]->trial, checkpoint_name(w), path, err));
         if (!file_exists(path))
             return error_set(err, STATUS_NOT_FOUND, "%s is missing", path);
         printf("%s\n", path);

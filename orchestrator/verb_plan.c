@@ -113,7 +113,8 @@ static void print_grid(const struct plan *p, int index, int width, double gflops
     printf(": %d row%s, when it is known who wins", plan_grid_rows(g), plan_grid_rows(g) > 1 ? "s" : "");
     for (int i = 0; i < g->axis_count; i++)
         if (g->axes[i].reference >= 0)
-            printf(" %s (%s)", p->sweep->grids[g->axes[i].reference].name, hyper_key(g->axes[i].hyper));
+            printf(" %s (%s)", p->sweep->grids[g->axes[i].reference].name,
+                   program_hyper_key(&p->sweep->program, g->axes[i].hyper));
     printf("\n");
 }
 
@@ -155,32 +156,66 @@ static void print_totals(const struct plan *p, int refused, double gflops) {
         flop += p->trials[i].work;
     char work[64];
     format_work(flop, gflops, work);
+    bool known = p->sweep->program.kind == TRAINER_EMBEDDED;
     printf("\n%d rows, %d trials: %d shared, %d refused", p->row_count, p->trial_count, p->row_count - p->trial_count,
            refused);
     if (waiting_rows(p) > 0)
         printf("; %d more rows wait for winners", waiting_rows(p));
-    printf("\n%s%s in all\n", work, gflops > 0 ? " of one worker" : "");
+    if (known)
+        printf("\n%s%s in all", work, gflops > 0 ? " of one worker" : "");
+    printf("\n");
+}
+
+static void print_head(const struct sweep *s, const dataset *ds) {
+    int samples = ds ? dataset_count(ds) : 0, held_out = 0;
+    for (int i = 0; i < samples; i++)
+        held_out += dataset_sample(ds, i)->test;
+    if (ds)
+        printf("%s: %s, %d samples in %d folds and %d held out; results go to %s\n", s->name, s->dataset,
+               samples - held_out, s->folds, held_out, s->output);
+    else
+        printf("%s: trainer = %s, %d fold%s; results go to %s\n", s->name, sweep_trainer_name(s->program.kind),
+               s->folds, s->folds > 1 ? "s" : "", s->output);
+}
+
+// What the first trial runs; the others differ in their values alone.
+static enum status print_command(const struct plan *p, struct error *err) {
+    const struct sweep *s = p->sweep;
+    if (s->program.kind != TRAINER_COMMAND || p->trial_count == 0)
+        return STATUS_OK;
+    const struct plan_trial *t = &p->trials[0];
+    char folder[PATH_SIZE + 64];
+    snprintf(folder, sizeof folder, "%s/trials/%s", s->output, t->id);
+    struct program_place place = {t->id, folder, t->fold, s->folds, s->threads > 0 ? s->threads : 1, s->seed};
+    struct trial_program program;
+    TRY(program_fill(&s->program, &t->hp, &place, &program, err));
+    printf("\nthe first trial's command, an argument a line:\n");
+    for (const char *at = program.arguments; *at; at += strcspn(at, "\n") + 1)
+        printf("  %.*s\n", (int)strcspn(at, "\n"), at);
+    return STATUS_OK;
 }
 
 static enum status print_plan(const struct sweep *s, const dataset *ds, double gflops, struct error *err) {
     struct plan *p;
     TRY(plan_create(s, ds, &p, err));
-    int samples = dataset_count(ds), held_out = 0, refused = 0, width = label_width(p);
-    for (int i = 0; i < samples; i++)
-        held_out += dataset_sample(ds, i)->test;
+    int refused = 0, width = label_width(p);
     for (int i = 0; i < p->trial_count; i++)
         refused += *p->trials[i].refused != '\0';
-    printf("%s: %s, %d samples in %d folds and %d held out; results go to %s\n", s->name, s->dataset,
-           samples - held_out, s->folds, held_out, s->output);
-    printf("\n  %-16s  %4s  %-*s  %14s  %10s  %11s  work%s\n", "trial", "fold", width, "config", "parameters",
-           "GFLOP/step", "memory", gflops > 0 ? ", time" : "");
+    print_head(s, ds);
+    if (ds)
+        printf("\n  %-16s  %4s  %-*s  %14s  %10s  %11s  work%s\n", "trial", "fold", width, "config", "parameters",
+               "GFLOP/step", "memory", gflops > 0 ? ", time" : "");
+    else
+        printf("\n  %-16s  %4s  config\n", "trial", "fold");
     for (int i = 0; i < s->grid_count; i++)
         print_grid(p, i, width, gflops);
     for (int i = 0; i < s->config_count; i++)
         print_config(p, i, width, gflops);
     print_refusals(p);
     print_totals(p, refused, gflops);
-    enum status status = plan_check_runnable(p, err);
+    enum status status = print_command(p, err);
+    if (status == STATUS_OK)
+        status = plan_check_runnable(p, err);
     plan_destroy(p);
     return status;
 }
@@ -203,7 +238,9 @@ enum status verb_plan(int argc, char **argv, int *exit_code, struct error *err) 
     struct sweep *s;
     dataset *ds = NULL;
     TRY(sweep_parse(o.positional[0], o.positional + 1, o.positional_count - 1, &s, err));
-    enum status status = dataset_open(s->dataset, &ds, err);
+    enum status status = STATUS_OK;
+    if (s->program.kind == TRAINER_EMBEDDED)
+        status = dataset_open(s->dataset, &ds, err);
     if (status == STATUS_OK)
         status = print_plan(s, ds, gflops, err);
     dataset_close(ds);

@@ -17,12 +17,16 @@ const struct verb_options verb_status_options = {specs, sizeof specs / sizeof *s
 
 // ---- for people ----
 
-static void print_trial(const struct trial_standing *t) {
-    char best[32] = "", last[32] = "", total[16] = "";
-    if (!isnan(t->best_iou))
-        snprintf(best, sizeof best, ", best %.2f %%", 100 * t->best_iou);
-    if (!isnan(t->last_iou))
-        snprintf(last, sizeof last, ", val IoU %.2f %%", 100 * t->last_iou);
+static void print_trial(const struct run_status *r, const struct trial_standing *t) {
+    char best[48] = "", last[96] = "", total[16] = "", number[32];
+    if (!isnan(t->best_iou)) {
+        program_format_metric(&r->sweep->program, t->best_iou, number);
+        snprintf(best, sizeof best, ", best %s", number);
+    }
+    if (!isnan(t->last_iou)) {
+        program_format_metric(&r->sweep->program, t->last_iou, number);
+        snprintf(last, sizeof last, ", %s %s", program_metric_label(&r->sweep->program), number);
+    }
     if (t->of > 0)
         snprintf(total, sizeof total, " of %d", t->of);
     printf("  %s  fold %d  %s: %d%s epochs%s%s", t->trial, t->fold, t->config, t->epochs, total, last, best);
@@ -39,7 +43,7 @@ static void print_state(const struct run_status *r, enum standing state, const c
         if (first)
             printf("\n%s\n", head);
         first = false;
-        print_trial(&r->trials[i]);
+        print_trial(r, &r->trials[i]);
     }
 }
 
@@ -55,9 +59,11 @@ static void print_status(const struct run_status *r) {
            counts[STANDING_WAITING]);
     if (r->waiting_rows > 0)
         printf("%d more rows wait for winners\n", r->waiting_rows);
-    if (best)
-        printf("best so far: %.2f %% by %s on fold %d (%s)\n", 100 * best->best_iou, best->config, best->fold,
-               best->trial);
+    if (best) {
+        char number[32];
+        program_format_metric(&r->sweep->program, best->best_iou, number);
+        printf("best so far: %s by %s on fold %d (%s)\n", number, best->config, best->fold, best->trial);
+    }
     if (*r->last_event)
         printf("last event: %s; %s\n", r->last_event,
                r->alive                    ? "a process is at it"

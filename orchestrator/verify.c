@@ -33,7 +33,7 @@ bool verify_hyperparameters(const struct verification *v, const struct trial_row
     struct error why;
     *hp = v->sweep->base;
     for (int i = 0; i < v->swept.count; i++) {
-        int index = hyper_find(v->swept.name[i]);
+        int index = program_hyper_find(&v->sweep->program, v->swept.name[i]);
         if (index < 0 || hyper_set(hp, index, row->swept[i], &why) != STATUS_OK)
             return false;
     }
@@ -66,7 +66,8 @@ static void check_settings(struct verification *v) {
 
 static void open_dataset(struct verification *v) {
     struct error why;
-    if (v->sweep && dataset_open(v->sweep->dataset, &v->ds, &why) != STATUS_OK) {
+    if (v->sweep && v->sweep->program.kind == TRAINER_EMBEDDED &&
+        dataset_open(v->sweep->dataset, &v->ds, &why) != STATUS_OK) {
         v->ds = NULL;
         verify_note(v, "the dataset cannot be compared: %s", why.message);
     }
@@ -93,7 +94,7 @@ static void check_plan(struct verification *v) {
     if (*v->standing.plan_missing && v->ds)
         verify_note(v, "not all of the plan is known: %s", v->standing.plan_missing);
     for (int i = 0; i < v->standing.count && !*v->standing.plan_missing; i++)
-        if (v->standing.trials[i].of == 0)
+        if (!v->standing.trials[i].planned)
             verify_finding(v, "trial %s (%s) is not one of the sweep's plan", v->standing.trials[i].trial,
                            v->standing.trials[i].config);
 }
@@ -129,7 +130,8 @@ static enum status verify_all(struct verification *v, struct error *err) {
     verify_epochs(v);
     verify_trials(v);
     check_plan(v);
-    verify_checkpoints(v);
+    if (!v->sweep || v->sweep->program.kind == TRAINER_EMBEDDED)
+        verify_checkpoints(v);
     check_strays(v);
     count_unfinished(v);
     return STATUS_OK;

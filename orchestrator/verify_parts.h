@@ -16,6 +16,7 @@ struct verification {
     struct swept_columns swept;
     struct trial_row *trials;
     size_t trial_count;
+    struct metric_columns own;
     struct epoch_row *epochs; // in the order of the file
     size_t epoch_count;
     const struct epoch_row **by_trial; // the same, sorted by trial, then epoch

@@ -78,7 +78,7 @@ enum status verify_read_tables(struct verification *v, struct error *err) {
             verify_finding(v, "%s", why.message);
     }
     if (path_of(v, "epochs.csv", path)) {
-        v->epochs_read = epochs_read(path, &v->epochs, &v->epoch_count, &why) == STATUS_OK;
+        v->epochs_read = epochs_read(path, &v->own, &v->epochs, &v->epoch_count, &why) == STATUS_OK;
         if (!v->epochs_read)
             verify_finding(v, "%s", why.message);
     }
@@ -156,6 +156,8 @@ enum status verify_folds(struct verification *v, struct error *err) {
     char path[PATH_SIZE];
     struct csv_table table;
     struct error why;
+    if (v->sweep && v->sweep->program.kind != TRAINER_EMBEDDED)
+        return STATUS_OK; // no dataset, no folds.csv
     if (!path_of(v, "folds.csv", path))
         return STATUS_OK;
     if (csv_table_read(path, &table, &why) != STATUS_OK) {
@@ -185,7 +187,8 @@ void verify_epochs(struct verification *v) {
     for (size_t i = 0; i < v->epoch_count; i++) {
         const struct epoch_row *e = v->by_trial[i], *before = i > 0 ? v->by_trial[i - 1] : NULL;
         bool first = !before || strcmp(before->trial, e->trial) != 0;
-        int wanted = first ? 0 : before->epoch + 1;
+        bool counts_from_0 = !v->sweep || v->sweep->program.kind == TRAINER_EMBEDDED;
+        int wanted = !first ? before->epoch + 1 : counts_from_0 ? 0 : e->epoch;
         if (!first && e->epoch == before->epoch)
             verify_finding(v, "%s/epochs.csv: trial %s: epoch %d stands there twice", v->folder, e->trial, e->epoch);
         else if (e->epoch != wanted)
@@ -210,6 +213,26 @@ static void check_number(struct verification *v, const struct trial_row *row, co
                        there, wanted);
 }
 
+// The same of another program: the metric that decides, of which the first best finite value counts.
+static void check_against_metric(struct verification *v, const struct trial_row *row,
+                                 const struct epoch_row *const *epoch, size_t count) {
+    const struct sweep_program *p = &v->sweep->program;
+    double best = NAN, value = NAN;
+    int best_epoch = -1;
+    for (size_t i = 0; i < count; i++) {
+        struct epoch_row copy = *epoch[i];
+        const double *metric = epoch_row_value(&copy, &v->own, p->metric);
+        value = metric ? *metric : NAN;
+        if (!isfinite(value) || (best_epoch >= 0 && program_score(p, value) <= program_score(p, best)))
+            continue;
+        best = value;
+        best_epoch = epoch[i]->epoch;
+    }
+    check_number(v, row, "the best metric", row->best_iou, best);
+    check_number(v, row, "best_epoch", row->best_epoch, best_epoch);
+    check_number(v, row, "the final metric", row->final_iou, value);
+}
+
 // What the epochs say must be what the row says (SPEC: best is the first strictly highest validation IoU).
 static void check_against_epochs(struct verification *v, const struct trial_row *row) {
     size_t count;
@@ -221,6 +244,10 @@ static void check_against_epochs(struct verification *v, const struct trial_row 
     }
     if (count == 0)
         return;
+    if (v->sweep && v->sweep->program.kind != TRAINER_EMBEDDED) {
+        check_against_metric(v, row, epoch, count);
+        return;
+    }
     const struct epoch_row *best = epoch[0], *last = epoch[count - 1];
     for (size_t i = 1; i < count; i++)
         if (epoch[i]->val_iou > best->val_iou)
@@ -245,11 +272,12 @@ static void check_identity(struct verification *v, const struct trial_row *row) 
                        row->trial);
         return;
     }
-    trial_id(&hp, v->sweep->folds, row->fold, v->sweep->seed, id);
+    program_trial_id(&v->sweep->program, &hp, v->sweep->folds, row->fold, v->sweep->seed, id);
+    bool embedded = v->sweep->program.kind == TRAINER_EMBEDDED;
     if (strcmp(id, row->trial) != 0)
         verify_finding(v, "%s/trials.csv: trial %s: its hyperparameters, fold and seed are those of trial %s",
                        v->folder, row->trial, id);
-    else if (strcmp(row->status, "done") == 0 && row->epochs_run != hp.epochs)
+    else if (embedded && strcmp(row->status, "done") == 0 && row->epochs_run != hp.epochs)
         verify_finding(v, "%s/trials.csv: trial %s is done after %d of %d epochs", v->folder, row->trial,
                        row->epochs_run, hp.epochs);
 }

@@ -13,18 +13,25 @@
 #include "model/base/file.h"
 #include "results/csv_parse.h"
 
-struct csv_log {
-    int fd;
-    size_t columns;
-    char *path;
-    char *row; // the row that is being written
-    size_t row_capacity;
-};
-
 // A growing text.
 struct text {
     char *data;
     size_t size, capacity;
+};
+
+struct csv_log {
+    int fd;
+    size_t columns;
+    char *path;
+    off_t size;          // of the file
+    struct text pending; // rows that are not in the file yet
+};
+
+// A table that is being written beside the one that it will replace.
+struct csv_writer {
+    struct file_replace file;
+    size_t columns;
+    struct text pending;
 };
 
 // libcsv strips unquoted spaces, and skips a line that has nothing in it.
@@ -114,6 +121,7 @@ enum status csv_log_open(const char *path, const char *const *columns, size_t co
         return error_memory(err, path);
     }
     l->columns = count;
+    l->size = (off_t)complete;
     l->fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (l->fd < 0 || ftruncate(l->fd, (off_t)complete) != 0) {
         error_set(err, STATUS_IO, "cannot write %s: %s", path, strerror(errno));
@@ -127,10 +135,13 @@ enum status csv_log_open(const char *path, const char *const *columns, size_t co
 void csv_log_close(csv_log *log) {
     if (!log)
         return;
-    if (log->fd >= 0)
+    struct error err;
+    if (log->fd >= 0) {
+        (void)!csv_log_flush(log, &err);
         close(log->fd);
+    }
     free(log->path);
-    free(log->row);
+    free(log->pending.data);
     free(log);
 }
 
@@ -139,27 +150,29 @@ size_t csv_log_columns(const csv_log *log) {
 }
 
 enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err) {
-    struct text text = {.data = log->row, .capacity = log->row_capacity};
-    bool fits = text_add_row(&text, fields, log->columns);
-    log->row = text.data;
-    log->row_capacity = text.capacity;
-    if (!fits)
-        return error_memory(err, log->path);
-    struct stat before;
-    if (fstat(log->fd, &before) != 0)
-        return error_set(err, STATUS_IO, "cannot write %s: %s", log->path, strerror(errno));
+    return text_add_row(&log->pending, fields, log->columns) ? STATUS_OK : error_memory(err, log->path);
+}
+
+enum status csv_log_flush(csv_log *log, struct error *err) {
+    size_t bytes = log->pending.size;
+    if (bytes == 0)
+        return STATUS_OK;
+    log->pending.size = 0; // whatever becomes of them, they are not written twice
     ssize_t written;
     do
-        written = write(log->fd, text.data, text.size);
+        written = write(log->fd, log->pending.data, bytes);
     while (written < 0 && errno == EINTR);
-    if (written == (ssize_t)text.size)
+    if (written == (ssize_t)bytes) {
+        log->size += written;
         return STATUS_OK;
+    }
     int reason = written < 0 ? errno : ENOSPC;
-    (void)!ftruncate(log->fd, before.st_size); // half a row must not stand before the next one
+    (void)!ftruncate(log->fd, log->size); // half a row must not stand before the next one
     return error_set(err, STATUS_IO, "cannot write %s: %s", log->path, strerror(reason));
 }
 
 enum status csv_log_sync(csv_log *log, struct error *err) {
+    TRY(csv_log_flush(log, err));
     if (fdatasync(log->fd) != 0)
         return error_set(err, STATUS_IO, "cannot write %s to disk: %s", log->path, strerror(errno));
     return STATUS_OK;
@@ -218,14 +231,66 @@ enum status csv_table_number(const struct csv_table *table, size_t row, int colu
     return STATUS_OK;
 }
 
+enum status csv_writer_begin(const char *path, const char *const *columns, size_t count, csv_writer **out,
+                             struct error *err) {
+    csv_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return error_memory(err, path);
+    w->columns = count;
+    enum status status = file_replace_begin(&w->file, path, err);
+    if (status != STATUS_OK) {
+        free(w);
+        return status;
+    }
+    *out = w;
+    return csv_writer_add(w, columns, err);
+}
+
+static void writer_free(csv_writer *w) {
+    free(w->pending.data);
+    free(w);
+}
+
+void csv_writer_abandon(csv_writer *w) {
+    if (!w)
+        return;
+    file_replace_abandon(&w->file);
+    writer_free(w);
+}
+
+static enum status writer_flush(csv_writer *w, struct error *err) {
+    size_t bytes = w->pending.size;
+    w->pending.size = 0;
+    return file_replace_write(&w->file, w->pending.data, bytes, err);
+}
+
+enum status csv_writer_add(csv_writer *w, const char *const *fields, struct error *err) {
+    enum { CHUNK = 1 << 20 };
+    if (!text_add_row(&w->pending, fields, w->columns))
+        return error_memory(err, w->file.path);
+    return w->pending.size < CHUNK ? STATUS_OK : writer_flush(w, err);
+}
+
+enum status csv_writer_commit(csv_writer *w, struct error *err) {
+    enum status status = writer_flush(w, err);
+    if (status != STATUS_OK) {
+        csv_writer_abandon(w);
+        return status;
+    }
+    status = file_replace_commit(&w->file, err);
+    writer_free(w);
+    return status;
+}
+
 enum status csv_table_write(const char *path, const char *const *columns, size_t count, size_t rows,
                             const char *const *cells, struct error *err) {
-    struct text text = {0};
-    bool fits = text_add_row(&text, columns, count);
-    for (size_t row = 0; row < rows && fits; row++)
-        fits = text_add_row(&text, cells + row * count, count);
-    enum status status = fits ? file_write(path, text.data, text.size, err) : error_memory(err, path);
-    free(text.data);
+    csv_writer *w = NULL;
+    enum status status = csv_writer_begin(path, columns, count, &w, err);
+    for (size_t row = 0; row < rows && status == STATUS_OK; row++)
+        status = csv_writer_add(w, cells + row * count, err);
+    if (status == STATUS_OK)
+        return csv_writer_commit(w, err);
+    csv_writer_abandon(w);
     return status;
 }
 

@@ -17,12 +17,13 @@ typedef struct csv_log csv_log;
 // (STATUS_MISMATCH), and a torn last line is cut off.
 NODISCARD enum status csv_log_open(const char *path, const char *const *columns, size_t count, csv_log **log,
                                    struct error *err);
-void csv_log_close(csv_log *log);
+void csv_log_close(csv_log *log); // flushes, as far as that goes
 size_t csv_log_columns(const csv_log *log);
-// One row of csv_log_columns() fields in one write(2); fields are quoted where they need it. Not yet on disk. What a
-// failed write left is cut off.
+// Takes one row of csv_log_columns() fields, quoted where they need it. It stays in memory until the log is flushed.
 NODISCARD enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err);
-// fdatasync.
+// All rows that wait, in one write(2). What a failed write left is cut off, and the rows are dropped.
+NODISCARD enum status csv_log_flush(csv_log *log, struct error *err);
+// Flush and fdatasync: rows count when this has returned. One call for many rows costs what it costs for one.
 NODISCARD enum status csv_log_sync(csv_log *log, struct error *err);
 
 struct csv_table {
@@ -47,6 +48,15 @@ NODISCARD enum status csv_table_write(const char *path, const char *const *colum
                                       const char *const *cells, struct error *err);
 // One row in the same form, to a stream; its failure shows in ferror(out).
 NODISCARD enum status csv_row_print(FILE *out, const char *const *fields, size_t count, struct error *err);
+
+// The same row by row. `commit` puts the table in its place by rename; it and `abandon` (takes NULL) release the
+// writer. When csv_writer_begin fails, *w is NULL or to be abandoned.
+typedef struct csv_writer csv_writer;
+NODISCARD enum status csv_writer_begin(const char *path, const char *const *columns, size_t count, csv_writer **w,
+                                       struct error *err);
+NODISCARD enum status csv_writer_add(csv_writer *w, const char *const *fields, struct error *err);
+NODISCARD enum status csv_writer_commit(csv_writer *w, struct error *err);
+void csv_writer_abandon(csv_writer *w);
 
 // Shortest decimal text that reads back the same double; "" for NaN.
 void csv_format_number(double value, char out[32]);

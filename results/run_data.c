@@ -179,7 +179,7 @@ static enum status read_tables(struct run_data *run, bool *found, struct error *
     }
     TRY(path_join(path, run->folder, "epochs.csv", err));
     if (file_exists(path)) {
-        TRY(epochs_read(path, &run->epoch, &run->epochs, err));
+        TRY(epochs_read(path, NULL, &run->epoch, &run->epochs, err));
         TRY(sort_epochs(run, err));
         TRY(note_torn_line(run, path, err));
         *found = true;
@@ -245,6 +245,7 @@ void run_data_free(struct run_data *run) {
         free(run->notice[i]);
     free(run->notice);
     free(run->trial);
+    csv_table_free(&run->texts);
     free(run->epoch);
     csv_table_free(&run->events);
     csv_table_free(&run->folds);

@@ -24,6 +24,7 @@ struct run_data {
     struct run_facts settings, base, manifest; // [sweep] and [folds]; [base]; manifest.ini (keys after their section)
     struct run_facts config_folds;             // configuration and its own `folds = ...`
     struct swept_columns swept;
+    struct csv_table texts;  // of external rows: what they point into
     struct trial_row *trial; // of a trial that stands several times in one grid the last row
     size_t trials;
     struct epoch_row *epoch; // by trial, then by epoch; of an epoch that stands twice the last row

@@ -119,7 +119,7 @@ static enum status read_row(const struct run_data *run, const struct columns *c,
     text(c, row, c->grid, "", out->grid, sizeof out->grid);
     text(c, row, c->config, "", out->config, sizeof out->config);
     text(c, row, c->status, "done", out->status, sizeof out->status);
-    text(c, row, c->error, "", out->error, sizeof out->error);
+    out->error = c->error < 0 ? "" : csv_table_cell(c->table, row, c->error);
     TRY(whole(c, row, c->fold, NAN, 1e6, &fold, err));
     TRY(whole(c, row, c->best_epoch, -1, 1e6, &epoch, err));
     TRY(whole(c, row, c->parameters, 0, 1e15, &parameters, err));
@@ -131,7 +131,7 @@ static enum status read_row(const struct run_data *run, const struct columns *c,
     out->epochs_run = (int)epochs_run;
     out->swept_count = run->swept.count;
     for (int i = 0; i < run->swept.count; i++)
-        text(c, row, c->swept[i], "", out->swept[i], sizeof out->swept[i]);
+        out->swept[i] = csv_table_cell(c->table, row, c->swept[i]);
     return STATUS_OK;
 }
 
@@ -141,7 +141,8 @@ static const char *usual_value(const struct run_data *run, int column) {
     size_t most = 0;
     for (size_t i = 0; i < run->trials; i++) {
         size_t count = 0;
-        for (size_t k = 0; k < run->trials; k++)
+        for (size_t k = 0; k < run->trials;
+             k++) // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): all were read
             count += strcmp(run->trial[i].swept[column], run->trial[k].swept[column]) == 0;
         if (count > most) {
             most = count;
@@ -183,7 +184,6 @@ static enum status read_rows(const struct csv_table *t, struct run_data *run, st
 }
 
 enum status run_data_read_external(const char *csv, struct run_data *run, struct error *err) {
-    struct csv_table table;
     *run = (struct run_data){.external = true};
     if (snprintf(run->folder, sizeof run->folder, "%s", csv) >= (int)sizeof run->folder)
         return error_set(err, STATUS_INVALID, "path too long: %s", csv);
@@ -194,9 +194,8 @@ enum status run_data_read_external(const char *csv, struct run_data *run, struct
         slash[slash == run->folder] = 0;
     else
         strcpy(run->folder, ".");
-    TRY(csv_table_read_foreign(csv, &table, err));
-    enum status status = read_rows(&table, run, err);
-    csv_table_free(&table);
+    TRY(csv_table_read_foreign(csv, &run->texts, err));
+    enum status status = read_rows(&run->texts, run, err);
     if (status != STATUS_OK)
         run_data_free(run);
     return status;

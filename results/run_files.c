@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A column is a member of a row struct. COUNTER: an int whose -1 is the empty cell. REAL: NaN is the empty cell.
-enum kind { TEXT, INTEGER, COUNTER, INTEGER64, REAL };
+// A column is a member of a row struct. STRING: a char *. COUNTER: an int whose -1 is the empty cell. REAL: NaN is the
+// empty cell.
+enum kind { TEXT, STRING, INTEGER, COUNTER, INTEGER64, REAL };
 
 struct column {
     const char *name;
@@ -40,7 +41,7 @@ static const struct column trial_columns_after[] = {
     COLUMN(trial_row, COUNTER, best_epoch),   COLUMN(trial_row, REAL, best_f1),
     COLUMN(trial_row, REAL, final_iou),       COLUMN(trial_row, REAL, train_val_gap),
     COLUMN(trial_row, INTEGER64, parameters), COLUMN(trial_row, INTEGER, epochs_run),
-    COLUMN(trial_row, TEXT, error),
+    COLUMN(trial_row, STRING, error),
 };
 
 static const struct column event_columns[] = {
@@ -54,7 +55,8 @@ static const struct column event_columns[] = {
 enum {
     BEFORE = COUNT(trial_columns_before),
     AFTER = COUNT(trial_columns_after),
-    MAX_COLUMNS = BEFORE + RUN_MAX_SWEPT + AFTER,
+    EPOCH = COUNT(epoch_columns),
+    MAX_COLUMNS = BEFORE + RUN_MAX_SWEPT + AFTER, // of any file
 };
 
 // The columns of one file and the size of its row struct.
@@ -69,12 +71,23 @@ static struct layout layout_of(const struct column *columns, size_t count, size_
     return layout;
 }
 
-static struct layout epochs_layout(void) {
-    return layout_of(epoch_columns, COUNT(epoch_columns), sizeof(struct epoch_row));
+// The names point into *own.
+static struct layout epochs_layout(const struct metric_columns *own) {
+    struct layout layout = layout_of(epoch_columns, EPOCH, sizeof(struct epoch_row));
+    for (int i = 0; own && i < own->count; i++)
+        layout.column[layout.count++] = (struct column){
+            own->name[i], REAL, offsetof(struct epoch_row, own) + (size_t)i * sizeof(double), sizeof(double)};
+    return layout;
 }
 
 static struct layout events_layout(void) {
     return layout_of(event_columns, COUNT(event_columns), sizeof(struct event_row));
+}
+
+static void rename_metric(struct layout *layout, const char *fixed, const char *name) {
+    for (size_t i = 0; i < layout->count; i++)
+        if (strcmp(layout->column[i].name, fixed) == 0)
+            layout->column[i].name = name;
 }
 
 // The names point into *swept.
@@ -83,9 +96,13 @@ static struct layout trials_layout(const struct swept_columns *swept) {
     size_t value = sizeof(((struct trial_row *)0)->swept[0]);
     for (int i = 0; i < swept->count; i++)
         layout.column[layout.count++] =
-            (struct column){swept->name[i], TEXT, offsetof(struct trial_row, swept) + (size_t)i * value, value};
+            (struct column){swept->name[i], STRING, offsetof(struct trial_row, swept) + (size_t)i * value, value};
     memcpy(layout.column + layout.count, trial_columns_after, sizeof trial_columns_after);
     layout.count += AFTER;
+    if (*swept->metric) {
+        rename_metric(&layout, "best_iou", swept->best_column);
+        rename_metric(&layout, "final_iou", swept->final_column);
+    }
     return layout;
 }
 
@@ -97,9 +114,13 @@ static const char *encode(const struct column *column, const void *row, char num
     int i;
     int64_t i64;
     double real;
+    const char *string;
     switch (column->kind) {
     case TEXT:
         return member;
+    case STRING:
+        memcpy(&string, member, sizeof string);
+        return string ? string : "";
     case INTEGER:
     case COUNTER:
         memcpy(&i, member, sizeof i);
@@ -142,24 +163,17 @@ static enum status append_row(csv_log *log, const struct layout *layout, const v
     return csv_log_append(log, cells, err);
 }
 
-static enum status write_rows(const char *path, const struct layout *layout, const void *rows, size_t count,
-                              struct error *err) {
+static enum status begin_rows(const char *path, const struct layout *layout, csv_writer **w, struct error *err) {
     const char *names[MAX_COLUMNS];
     column_names(layout, names);
-    size_t columns = layout->count;
-    const char **cells = malloc((count * columns + 1) * sizeof *cells);
-    char(*numbers)[32] = malloc((count * columns + 1) * sizeof *numbers);
-    enum status status;
-    if (cells && numbers) {
-        for (size_t i = 0; i < count; i++)
-            encode_row(layout, (const char *)rows + i * layout->row_size, cells + i * columns, numbers + i * columns);
-        status = csv_table_write(path, names, columns, count, cells, err);
-    } else {
-        status = error_memory(err, path);
-    }
-    free(cells);
-    free(numbers);
-    return status;
+    return csv_writer_begin(path, names, layout->count, w, err);
+}
+
+static enum status add_row(csv_writer *w, const struct layout *layout, const void *row, struct error *err) {
+    const char *cells[MAX_COLUMNS];
+    char numbers[MAX_COLUMNS][32];
+    encode_row(layout, row, cells, numbers);
+    return csv_writer_add(w, cells, err);
 }
 
 // CSV -> layout
@@ -198,6 +212,8 @@ static enum status decode(const struct csv_table *table, size_t row, size_t inde
     char *member = (char *)out + column->offset;
     double real;
     switch (column->kind) {
+    case STRING:
+        return STATUS_OK; // take_strings
     case TEXT:
         if (snprintf(member, column->size, "%s", csv_table_cell(table, row, (int)index)) >= (int)column->size)
             return wrong_cell(table, row, index, "too long", err);
@@ -225,10 +241,33 @@ static enum status check_header(const struct csv_table *table, const struct layo
     return STATUS_OK;
 }
 
+// The strings of all rows stand behind the rows, so that the caller frees one block.
+static size_t string_bytes(const struct csv_table *table, const struct layout *layout) {
+    size_t bytes = 0;
+    for (size_t row = 0; row < table->rows; row++)
+        for (size_t i = 0; i < layout->count; i++)
+            if (layout->column[i].kind == STRING)
+                bytes += strlen(csv_table_cell(table, row, (int)i)) + 1;
+    return bytes;
+}
+
+static void take_strings(const struct csv_table *table, const struct layout *layout, char *rows) {
+    char *text = rows + (table->rows + 1) * layout->row_size;
+    for (size_t row = 0; row < table->rows; row++)
+        for (size_t i = 0; i < layout->count; i++) {
+            if (layout->column[i].kind != STRING)
+                continue;
+            const char *cell = csv_table_cell(table, row, (int)i);
+            memcpy(rows + row * layout->row_size + layout->column[i].offset, &text, sizeof text);
+            memcpy(text, cell, strlen(cell) + 1);
+            text += strlen(cell) + 1;
+        }
+}
+
 static enum status decode_rows(const struct csv_table *table, const struct layout *layout, void **rows, size_t *count,
                                struct error *err) {
     TRY(check_header(table, layout, err));
-    char *out = calloc(table->rows + 1, layout->row_size);
+    char *out = calloc(1, (table->rows + 1) * layout->row_size + string_bytes(table, layout));
     if (!out)
         return error_memory(err, table->path);
     for (size_t row = 0; row < table->rows; row++) {
@@ -240,6 +279,7 @@ static enum status decode_rows(const struct csv_table *table, const struct layou
             }
         }
     }
+    take_strings(table, layout, out);
     *rows = out;
     *count = table->rows;
     return STATUS_OK;
@@ -256,27 +296,96 @@ static enum status read_rows(const char *path, const struct layout *layout, void
 
 // epochs.csv
 
-enum status epochs_open(const char *path, csv_log **log, struct error *err) {
-    struct layout layout = epochs_layout();
+static const struct column *fixed_column(const char *name) {
+    for (size_t i = 0; i < EPOCH; i++)
+        if (epoch_columns[i].kind == REAL && strcmp(epoch_columns[i].name, name) == 0)
+            return &epoch_columns[i];
+    return NULL;
+}
+
+bool epoch_column_is_fixed(const char *name) {
+    return fixed_column(name) != NULL;
+}
+
+double *epoch_row_value(struct epoch_row *row, const struct metric_columns *own, const char *name) {
+    const struct column *fixed = fixed_column(name);
+    if (fixed)
+        return (double *)((char *)row + fixed->offset);
+    for (int i = 0; i < own->count; i++)
+        if (strcmp(own->name[i], name) == 0)
+            return &row->own[i];
+    return NULL;
+}
+
+void epoch_row_empty(struct epoch_row *row) {
+    *row = (struct epoch_row){0};
+    for (size_t i = 0; i < EPOCH; i++)
+        if (epoch_columns[i].kind == REAL)
+            *(double *)((char *)row + epoch_columns[i].offset) = NAN;
+    for (int i = 0; i < RUN_MAX_METRICS; i++)
+        row->own[i] = NAN;
+}
+
+enum status epochs_open(const char *path, const struct metric_columns *own, csv_log **log, struct error *err) {
+    struct layout layout = epochs_layout(own);
     return open_log(path, &layout, log, err);
 }
 
 enum status epochs_append(csv_log *log, const struct epoch_row *row, struct error *err) {
-    struct layout layout = epochs_layout();
+    struct metric_columns own = {.count = (int)csv_log_columns(log) - (int)EPOCH}; // the names stand in the header
+    struct layout layout = epochs_layout(&own);
     return append_row(log, &layout, row, err);
 }
 
-enum status epochs_read(const char *path, struct epoch_row **rows, size_t *count, struct error *err) {
-    struct layout layout = epochs_layout();
+// What stands behind the fixed columns are the sweep's own.
+static enum status own_of_header(const struct csv_table *table, struct metric_columns *own, struct error *err) {
+    *own = (struct metric_columns){0};
+    if (table->columns <= EPOCH)
+        return STATUS_OK; // check_header names the first column that is wrong
+    if (table->columns > EPOCH + RUN_MAX_METRICS)
+        return error_set(err, STATUS_FORMAT, "%s: line 1: %zu columns, at most %d fit", table->path, table->columns,
+                         EPOCH + RUN_MAX_METRICS);
+    own->count = (int)(table->columns - EPOCH);
+    for (int i = 0; i < own->count; i++) {
+        const char *name = table->cells[EPOCH + i];
+        if (snprintf(own->name[i], sizeof own->name[i], "%s", name) >= (int)sizeof own->name[i])
+            return error_set(err, STATUS_FORMAT, "%s: line 1: column name '%.80s' is too long", table->path, name);
+    }
+    return STATUS_OK;
+}
+
+static enum status decode_epochs(const struct csv_table *table, struct metric_columns *own, void **rows, size_t *count,
+                                 struct error *err) {
+    TRY(own_of_header(table, own, err));
+    struct layout layout = epochs_layout(own);
+    return decode_rows(table, &layout, rows, count, err);
+}
+
+enum status epochs_read(const char *path, struct metric_columns *own, struct epoch_row **rows, size_t *count,
+                        struct error *err) {
+    struct csv_table table;
+    struct metric_columns columns;
     void *out;
-    TRY(read_rows(path, &layout, &out, count, err));
+    TRY(csv_table_read(path, &table, err));
+    enum status status = decode_epochs(&table, &columns, &out, count, err);
+    csv_table_free(&table);
+    if (status != STATUS_OK)
+        return status;
+    if (own)
+        *own = columns;
     *rows = out;
     return STATUS_OK;
 }
 
-enum status epochs_write(const char *path, const struct epoch_row *rows, size_t count, struct error *err) {
-    struct layout layout = epochs_layout();
-    return write_rows(path, &layout, rows, count, err);
+enum status epochs_rewrite(const char *path, const struct metric_columns *own, csv_writer **w, struct error *err) {
+    struct layout layout = epochs_layout(own);
+    return begin_rows(path, &layout, w, err);
+}
+
+enum status epochs_rewrite_row(csv_writer *w, const struct metric_columns *own, const struct epoch_row *row,
+                               struct error *err) {
+    struct layout layout = epochs_layout(own);
+    return add_row(w, &layout, row, err);
 }
 
 // events.csv
@@ -300,6 +409,14 @@ enum status events_read(const char *path, struct event_row **rows, size_t *count
 }
 
 // trials.csv
+
+void swept_set_metric(struct swept_columns *swept, const char *metric) {
+    if (strcmp(metric, "val_iou") == 0)
+        return;
+    snprintf(swept->metric, sizeof swept->metric, "%s", metric);
+    snprintf(swept->best_column, sizeof swept->best_column, "best_%s", metric);
+    snprintf(swept->final_column, sizeof swept->final_column, "final_%s", metric);
+}
 
 static enum status check_swept(const char *path, const struct swept_columns *swept, struct error *err) {
     if (swept->count < 0 || swept->count > RUN_MAX_SWEPT)
@@ -341,9 +458,19 @@ static enum status swept_of_header(const struct csv_table *table, struct swept_c
     return STATUS_OK;
 }
 
+// "best_accuracy" where "best_iou" is usual.
+static void metric_of_header(const struct csv_table *table, struct swept_columns *swept) {
+    if (table->columns < BEFORE + AFTER)
+        return;
+    const char *best = table->cells[table->columns - AFTER + 1];
+    if (strncmp(best, "best_", 5) == 0 && strcmp(best, "best_iou") != 0)
+        swept_set_metric(swept, best + 5);
+}
+
 static enum status decode_trials(const struct csv_table *table, struct swept_columns *swept, struct trial_row **rows,
                                  size_t *count, struct error *err) {
     TRY(swept_of_header(table, swept, err));
+    metric_of_header(table, swept);
     struct layout layout = trials_layout(swept);
     void *out;
     TRY(decode_rows(table, &layout, &out, count, err));
@@ -362,11 +489,16 @@ enum status trials_read(const char *path, struct swept_columns *swept, struct tr
     return status;
 }
 
-enum status trials_write(const char *path, const struct swept_columns *swept, const struct trial_row *rows,
-                         size_t count, struct error *err) {
+enum status trials_rewrite(const char *path, const struct swept_columns *swept, csv_writer **w, struct error *err) {
     TRY(check_swept(path, swept, err));
     struct layout layout = trials_layout(swept);
-    return write_rows(path, &layout, rows, count, err);
+    return begin_rows(path, &layout, w, err);
+}
+
+enum status trials_rewrite_row(csv_writer *w, const struct swept_columns *swept, const struct trial_row *row,
+                               struct error *err) {
+    struct layout layout = trials_layout(swept);
+    return add_row(w, &layout, row, err);
 }
 
 // folds.csv

@@ -144,7 +144,7 @@ static void history_unpack(const double *in, struct training_state *state) {
     for (int i = 0; i < state->history_count; i++) {
         const double *r = in + i * HISTORY_COLUMNS;
         state->history[i] =
-            (struct epoch_metrics){(int)r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10]};
+            (struct epoch_metrics){(int)r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], 0, {0}};
     }
 }
 

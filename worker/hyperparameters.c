@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/base/nearest.h"
+#include "worker/fnv1a.h"
 
 enum hyper_type { TYPE_REAL, TYPE_INT, TYPE_CHOICE, TYPE_TEXT, TYPE_LIST };
 
@@ -49,11 +50,11 @@ const char *hyper_choices(int index) {
 }
 
 bool hyper_is_list(int index) {
-    return table[index].type == TYPE_LIST;
+    return index < HYPER_COUNT && table[index].type == TYPE_LIST;
 }
 
 bool hyper_is_text(int index) {
-    return table[index].type == TYPE_TEXT;
+    return index >= HYPER_COUNT || table[index].type == TYPE_TEXT;
 }
 
 void hyper_column(int index, char *out, size_t size) {
@@ -174,6 +175,8 @@ static enum status set_list(const struct entry *e, const char *value, int *out, 
 }
 
 enum status hyper_set(struct hyperparameters *hp, int index, const char *value, struct error *err) {
+    if (index >= HYPER_COUNT)
+        return own_value_set(hp->own, index - HYPER_COUNT, value, err);
     const struct entry *e = &table[index];
     void *field = field_of(hp, index);
     switch (e->type) {
@@ -228,6 +231,10 @@ static void format_list(const int *list, char out[HYPER_VALUE_SIZE]) {
 }
 
 void hyper_format(const struct hyperparameters *hp, int index, char out[HYPER_VALUE_SIZE]) {
+    if (index >= HYPER_COUNT) {
+        own_value(hp->own, index - HYPER_COUNT, out, HYPER_VALUE_SIZE);
+        return;
+    }
     const void *field = const_field_of(hp, index);
     switch (table[index].type) {
     case TYPE_REAL:
@@ -254,6 +261,10 @@ void hyper_copy(struct hyperparameters *to, const struct hyperparameters *from, 
                                    [TYPE_CHOICE] = sizeof(int),
                                    [TYPE_TEXT] = HYPER_TEXT_SIZE,
                                    [TYPE_LIST] = HYPER_LIST_LENGTH * sizeof(int)};
+    if (index >= HYPER_COUNT) {
+        own_value_copy(to->own, from->own, index - HYPER_COUNT);
+        return;
+    }
     memcpy(field_of(to, index), const_field_of(from, index), sizes[table[index].type]);
 }
 
@@ -266,13 +277,6 @@ enum status hyperparameters_check(const struct hyperparameters *hp, struct error
 
 // ---- trial id ----
 
-// http://www.isthe.com/chongo/tech/comp/fnv/: 64-bit FNV-1a.
-static uint64_t fnv1a(uint64_t hash, const char *text) {
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static int by_key(const void *a, const void *b) {
     return strcmp(table[*(const int *)a].key, table[*(const int *)b].key);
 }
@@ -283,7 +287,7 @@ void trial_id(const struct hyperparameters *hp, int folds, int fold, uint64_t se
         order[i] = i;
     qsort(order, HYPER_COUNT, sizeof order[0], by_key);
 
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = FNV1A_START;
     for (int i = 0; i < HYPER_COUNT; i++) {
         char value[HYPER_VALUE_SIZE];
         hyper_format(hp, order[i], value);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "model/base/status.h"
+#include "worker/own_hyperparameters.h"
 
 // clang-format off
 #define HYPERPARAMETERS(X)                                                                                                                 \
@@ -54,9 +55,11 @@ struct hyperparameters {
 #define X(type, field, key, def, min, max, choices, help) HYPER_FIELD_##type(field)
     HYPERPARAMETERS(X)
 #undef X
+    char own[OWN_TEXT_SIZE]; // values of a sweep's own hyperparameters (worker/own_hyperparameters.h); "": it has none
 };
 
-// Position of a hyperparameter in the table.
+// Position of a hyperparameter in the table. A sweep's own ones are numbered from HYPER_COUNT on; hyper_set,
+// hyper_format, hyper_copy, hyper_is_list and hyper_is_text take these too.
 enum hyper_index {
 #define X(type, field, key, def, min, max, choices, help) HYPER_##field,
     HYPERPARAMETERS(X)

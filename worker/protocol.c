@@ -41,6 +41,8 @@ const char *loss_cause_name(enum loss_cause cause) {
     X(INT, fold) X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(REAL, checkpoint_seconds)
 #define ASSIGN_MEMBERS(X)    X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
 #define HEARTBEAT_MEMBERS(X) X(INT, epoch) X(INT, step)
+#define PROGRAM_MEMBERS(X)                                                                                             \
+    X(TEXT, arguments) X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume)
 #define METRIC_MEMBERS(X)                                                                                              \
     X(INT, epoch)                                                                                                      \
     X(REAL, lr)                                                                                                        \
@@ -94,12 +96,23 @@ static int pack_hello(json_t *o, const struct message_hello *from) {
     return failed;
 }
 
+static int pack_program(json_t *o, const struct trial_program *from) {
+    int failed = json_object_set_new(o, "trainer", json_integer(from->kind));
+    if (from->kind == TRAINER_COMMAND) {
+        PROGRAM_MEMBERS(PACK)
+    }
+    return failed;
+}
+
 static int pack_trial(json_t *o, const struct trial *from) {
     int failed = 0;
     TRIAL_MEMBERS(PACK)
     char seed[24]; // JSON integers are signed
     snprintf(seed, sizeof seed, "%" PRIu64, from->seed);
     failed |= json_object_set_new(o, "seed", json_string(seed));
+    failed |= pack_program(o, &from->program);
+    if (from->program.kind != TRAINER_EMBEDDED)
+        return failed; // its hyperparameters stand in its arguments
     json_t *values = json_object();
     for (int i = 0; i < HYPER_COUNT; i++) {
         char value[HYPER_VALUE_SIZE];
@@ -123,7 +136,12 @@ static int pack_epoch(json_t *o, const struct message_epoch *whole) {
     }
     const struct epoch_metrics *from = &whole->metrics;
     METRIC_MEMBERS(PACK)
-    return failed;
+    if (from->value_count == 0)
+        return failed;
+    json_t *values = json_array();
+    for (int i = 0; i < from->value_count; i++)
+        failed |= json_array_append_new(values, pack_real(from->values[i]));
+    return failed | json_object_set_new(o, "values", values);
 }
 
 static int pack_result(json_t *o, const struct trial_result *from) {
@@ -253,6 +271,17 @@ static enum status unpack_hyperparameters(json_t *values, struct hyperparameters
     return STATUS_OK;
 }
 
+static enum status unpack_program(const json_t *o, struct trial_program *to, struct error *err) {
+    int kind;
+    if (!unpack_int(json_object_get(o, "trainer"), &kind) || kind < TRAINER_EMBEDDED || kind > TRAINER_NONE)
+        return error_set(err, STATUS_FORMAT, "message: member 'trainer' is missing or wrong");
+    to->kind = (enum trainer_kind)kind;
+    if (to->kind == TRAINER_COMMAND) {
+        PROGRAM_MEMBERS(UNPACK)
+    }
+    return STATUS_OK;
+}
+
 static enum status unpack_trial(const json_t *o, struct trial *to, struct error *err) {
     TRIAL_MEMBERS(UNPACK)
     const char *seed = json_string_value(json_object_get(o, "seed"));
@@ -261,6 +290,9 @@ static enum status unpack_trial(const json_t *o, struct trial *to, struct error 
     to->seed = seed ? strtoull(seed, &end, 10) : 0;
     if (!seed || end == seed || *end || errno)
         return error_set(err, STATUS_FORMAT, "message: member 'seed' is missing or wrong");
+    TRY(unpack_program(o, &to->program, err));
+    if (to->program.kind != TRAINER_EMBEDDED)
+        return STATUS_OK;
     return unpack_hyperparameters(json_object_get(o, "hyperparameters"), &to->hp, err);
 }
 
@@ -276,6 +308,13 @@ static enum status unpack_epoch(const json_t *o, struct message_epoch *whole, st
     }
     struct epoch_metrics *to = &whole->metrics;
     METRIC_MEMBERS(UNPACK)
+    const json_t *values = json_object_get(o, "values");
+    to->value_count = (int)json_array_size(values);
+    if (to->value_count > METRICS_MAX)
+        return error_set(err, STATUS_FORMAT, "message: %d metrics, at most %d fit", to->value_count, METRICS_MAX);
+    for (int i = 0; i < to->value_count; i++)
+        if (!unpack_real(json_array_get(values, (size_t)i), &to->values[i]))
+            return error_set(err, STATUS_FORMAT, "message: metric %d is no number", i);
     return STATUS_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "model/base/file.h"
 #include "worker/hyperparameters.h"
+#include "worker/trial_program.h"
 
 struct trial {
     char id[TRIAL_ID_SIZE];
@@ -19,6 +20,7 @@ struct trial {
     int threads;               // >= 1
     double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when
                                // stopped, and at the end)
+    struct trial_program program;
 };
 
 struct epoch_metrics {
@@ -27,6 +29,10 @@ struct epoch_metrics {
     double train_loss, train_iou, train_f1;
     double val_loss, val_iou, val_f1, val_precision, val_recall;
     double grad_norm; // mean over the epoch's steps, before clipping
+    // Of another program (trainer = command): its metrics in the order of trial_program.metrics, and in val_iou the one
+    // that decides. The other members are NaN then.
+    int value_count; // 0: the embedded trainer's
+    double values[METRICS_MAX];
 };
 
 enum trial_status { TRIAL_DONE, TRIAL_FAILED, TRIAL_DIVERGED, TRIAL_STOPPED };
@@ -34,7 +40,8 @@ const char *trial_status_name(enum trial_status status); // "done", "failed", "d
 
 struct trial_result {
     enum trial_status status;
-    double best_iou, best_f1, final_iou, train_val_gap; // NaN when no epoch was run
+    double best_iou, best_f1, final_iou, train_val_gap; // NaN when no epoch was run; of another program best_iou and
+                                                        // final_iou are of the metric that decides
     int best_epoch, epochs_run;                         // best_epoch -1 when no epoch was run
     int64_t parameters;
     char error[ERROR_MESSAGE_SIZE]; // failed or diverged: why

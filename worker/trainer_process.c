@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "worker/protocol.h"
+#include "worker/trial_run.h"
 
 static const double HEARTBEAT_SECONDS = 1;
 
@@ -133,7 +134,7 @@ static bool run_trial(struct process *p, trainer *t, const struct message *order
     p->stop = false;
     struct error err = {0};
     struct message m = {.kind = MESSAGE_RESULT};
-    bool ok = trainer_run(t, trial, &hooks, &m.result, &err) == STATUS_OK;
+    bool ok = trial_run(t, trial, &hooks, &m.result, &err) == STATUS_OK;
     if (!ok) {
         fprintf(stderr, "trainer: trial %s: %s\n", trial->id, err.message);
         memset(&m, 0, sizeof m);

@@ -85,7 +85,7 @@ static int resolve(struct plan *p, const double *iou, int count) {
     struct plan_outcome *outcomes = calloc((size_t)p->trial_count + 1, sizeof *outcomes);
     for (int i = 0; i < p->trial_count; i++)
         outcomes[i] = (struct plan_outcome){.finished = i < count && !isnan(iou[i]),
-                                            .best_iou = i < count && iou[i] >= 0 ? iou[i] : NAN};
+                                            .score = i < count && iou[i] >= 0 ? iou[i] : NAN};
     int added;
     struct error err = {0};
     if (plan_resolve(p, ds, outcomes, &added, &err) != STATUS_OK)

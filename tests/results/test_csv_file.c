@@ -111,7 +111,10 @@ static void failed_row_leaves_nothing(void **state) {
     small.rlim_cur = 16 + 8;
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    enum status status = csv_log_append(log, row, &err), status_of_short = csv_log_append(log, short_row, &err);
+    assert_int_equal(csv_log_append(log, row, &err), STATUS_OK);
+    enum status status = csv_log_flush(log, &err);
+    assert_int_equal(csv_log_append(log, short_row, &err), STATUS_OK);
+    enum status status_of_short = csv_log_sync(log, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, handler);
     csv_log_close(log);

@@ -10,9 +10,9 @@ static void epochs_round_trip(void **state) {
     (void)state;
     const char *path = temporary_path("epochs.csv");
     struct epoch_row row = {
-        "0123456789abcdef", "lr=0.01, sgd", 3, 7, 0.01, 0.5, 0.25, 0.4, 0.6, 0.2, 0.3, 0.35, NAN, 1.5};
+        "0123456789abcdef", "lr=0.01, sgd", 3, 7, 0.01, 0.5, 0.25, 0.4, 0.6, 0.2, 0.3, 0.35, NAN, 1.5, {0}};
     csv_log *log;
-    assert_int_equal(epochs_open(path, &log, &err), STATUS_OK);
+    assert_int_equal(epochs_open(path, NULL, &log, &err), STATUS_OK);
     assert_int_equal(epochs_append(log, &row, &err), STATUS_OK);
     row.epoch = 8;
     assert_int_equal(epochs_append(log, &row, &err), STATUS_OK);
@@ -25,7 +25,7 @@ static void epochs_round_trip(void **state) {
 
     struct epoch_row *rows;
     size_t count;
-    assert_int_equal(epochs_read(path, &rows, &count, &err), STATUS_OK);
+    assert_int_equal(epochs_read(path, NULL, &rows, &count, &err), STATUS_OK);
     assert_int_equal(count, 2);
     assert_string_equal(rows[1].trial, row.trial);
     assert_string_equal(rows[1].config, row.config);
@@ -33,7 +33,11 @@ static void epochs_round_trip(void **state) {
     assert_int_equal(rows[1].epoch, 8);
     assert_true(rows[1].val_iou == 0.2 && rows[1].grad_norm == 1.5 && isnan(rows[1].val_recall));
     const char *copy = temporary_path("copy.csv");
-    assert_int_equal(epochs_write(copy, rows, count, &err), STATUS_OK);
+    csv_writer *w;
+    assert_int_equal(epochs_rewrite(copy, NULL, &w, &err), STATUS_OK);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(epochs_rewrite_row(w, NULL, &rows[i], &err), STATUS_OK);
+    assert_int_equal(csv_writer_commit(w, &err), STATUS_OK);
     assert_file_is(copy, expected);
     free(rows);
 }
@@ -46,12 +50,69 @@ static void epochs_without_a_whole_last_line(void **state) {
                     "val_recall,grad_norm\na,c,0,0,1,1,1,1,1,1,1,1,1,1\na,c,0,1,1,1,1,1,1,1,1,1,1,1");
     struct epoch_row *rows;
     size_t count;
-    assert_int_equal(epochs_read(path, &rows, &count, &err), STATUS_OK);
+    assert_int_equal(epochs_read(path, NULL, &rows, &count, &err), STATUS_OK);
     assert_int_equal(count, 1);
     free(rows);
     temporary_write(path, "trial,config,fold,epoch,rate,train_loss\n");
-    assert_int_equal(epochs_read(path, &rows, &count, &err), STATUS_FORMAT);
+    assert_int_equal(epochs_read(path, NULL, &rows, &count, &err), STATUS_FORMAT);
     assert_has(err.message, "epochs.csv: line 1: column 5 is 'rate', not 'lr'");
+}
+
+// Columns of a program that is not the embedded trainer: behind the fixed ones, or in those of the same name.
+static void own_metrics_round_trip(void **state) {
+    (void)state;
+    const char *path = temporary_path("own.csv");
+    struct metric_columns own = {.count = 2, .name = {"accuracy", "auc"}}, read;
+    struct epoch_row row;
+    epoch_row_empty(&row);
+    snprintf(row.trial, sizeof row.trial, "aa");
+    snprintf(row.config, sizeof row.config, "x=1");
+    *epoch_row_value(&row, &own, "auc") = 0.75;
+    *epoch_row_value(&row, &own, "val_loss") = 0.5;
+    assert_null(epoch_row_value(&row, &own, "recall"));
+    assert_null(epoch_row_value(&row, &own, "epoch")); // no metric
+    csv_log *log;
+    assert_int_equal(epochs_open(path, &own, &log, &err), STATUS_OK);
+    assert_int_equal(epochs_append(log, &row, &err), STATUS_OK);
+    csv_log_close(log);
+    assert_file_is(path, "trial,config,fold,epoch,lr,train_loss,train_iou,train_f1,val_loss,val_iou,val_f1,"
+                         "val_precision,val_recall,grad_norm,accuracy,auc\naa,x=1,0,0,,,,,0.5,,,,,,,0.75\n");
+    struct epoch_row *rows;
+    size_t count;
+    assert_int_equal(epochs_read(path, &read, &rows, &count, &err), STATUS_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(read.count, 2);
+    assert_true(*epoch_row_value(&rows[0], &read, "auc") == 0.75 && isnan(rows[0].val_iou));
+    free(rows);
+    assert_int_equal(epochs_open(path, NULL, &log, &err), STATUS_MISMATCH);
+}
+
+static void other_metric_names_its_columns(void **state) {
+    (void)state;
+    const char *path = temporary_path("trials.csv");
+    struct swept_columns swept = {.count = 1, .name = {"depth"}}, read;
+    swept_set_metric(&swept, "rmse");
+    struct trial_row row = {.trial = "aa",
+                            .config = "c",
+                            .swept_count = 1,
+                            .swept = {"3"},
+                            .status = "done",
+                            .best_iou = 0.5,
+                            .best_f1 = NAN,
+                            .final_iou = 0.75,
+                            .train_val_gap = NAN};
+    csv_log *log;
+    assert_int_equal(trials_open(path, &swept, &log, &err), STATUS_OK);
+    assert_int_equal(trials_append(log, &row, &err), STATUS_OK);
+    csv_log_close(log);
+    assert_file_is(path, "trial,grid,config,fold,depth,status,best_rmse,best_epoch,best_f1,final_rmse,train_val_gap,"
+                         "parameters,epochs_run,error\naa,,c,0,3,done,0.5,0,,0.75,,0,0,\n");
+    struct trial_row *rows;
+    size_t count;
+    assert_int_equal(trials_read(path, &read, &rows, &count, &err), STATUS_OK);
+    assert_string_equal(read.metric, "rmse");
+    assert_true(rows[0].best_iou == 0.5 && rows[0].final_iou == 0.75);
+    free(rows);
 }
 
 static void trials_round_trip(void **state) {
@@ -115,7 +176,11 @@ static void trials_round_trip(void **state) {
     assert_true(isnan(rows[1].best_iou));
     assert_string_equal(rows[1].error, row[1].error);
     const char *copy = temporary_path("copy.csv");
-    assert_int_equal(trials_write(copy, &read, rows, count, &err), STATUS_OK);
+    csv_writer *w;
+    assert_int_equal(trials_rewrite(copy, &read, &w, &err), STATUS_OK);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(trials_rewrite_row(w, &read, &rows[i], &err), STATUS_OK);
+    assert_int_equal(csv_writer_commit(w, &err), STATUS_OK);
     assert_file_is(copy, expected);
     free(rows);
 }
@@ -171,7 +236,7 @@ static void events_round_trip(void **state) {
     assert_int_equal(rows[0].attempt, 2);
     assert_string_equal(rows[0].detail, row.detail);
     free(rows);
-    assert_int_equal(epochs_open(path, &log, &err), STATUS_MISMATCH);
+    assert_int_equal(epochs_open(path, NULL, &log, &err), STATUS_MISMATCH);
 }
 
 static void folds_are_written(void **state) {
@@ -186,9 +251,10 @@ static void folds_are_written(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(epochs_round_trip), TEST(epochs_without_a_whole_last_line),
-        TEST(trials_round_trip), TEST(malformed_trials_are_named),
-        TEST(events_round_trip), TEST(folds_are_written),
+        TEST(epochs_round_trip),      TEST(epochs_without_a_whole_last_line),
+        TEST(own_metrics_round_trip), TEST(other_metric_names_its_columns),
+        TEST(trials_round_trip),      TEST(malformed_trials_are_named),
+        TEST(events_round_trip),      TEST(folds_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
