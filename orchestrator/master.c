@@ -38,8 +38,9 @@ struct master {
     bool stopping; // running trials have been asked to stop
     int threads;
     double began, pinged, ticked;
-    char lost_reason[ERROR_MESSAGE_SIZE]; // of the loss that is being handled
-    enum status failure;                  // the first error: the sweep is stopped for it
+    enum loss_cause lost_cause; // of the loss that is being handled
+    char lost_reason[ERROR_MESSAGE_SIZE];
+    enum status failure; // the first error: the sweep is stopped for it
     struct error failure_text;
     struct message message; // scratch for sending
 };
@@ -232,9 +233,9 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
 static void assign(struct master *m, const struct scheduler_action *a) {
     const struct plan_trial *p = &m->config.plan->trials[a->trial];
     struct error err;
+    bool resumed = run_folder_has_checkpoint(m->config.folder, m->config.plan, a->trial); // before it can write one
     fill_assign(m, a->worker, a->trial, a->attempt);
     check(m, m->config.transport->send(m->config.transport->self, a->worker, &m->message, &err), &err);
-    bool resumed = run_folder_has_checkpoint(m->config.folder, m->config.plan, a->trial);
     int epochs = run_folder_epochs(m->config.folder, m->config.plan, a->trial);
     workers_begin_trial(m->workers, a->worker);
     log_event(m, resumed ? "resumed" : "assigned", a->worker, a->trial, -1, a->attempt, 0, p->config);
@@ -301,8 +302,23 @@ static void commit_when_due(struct master *m) {
         commit(m);
 }
 
+// A disk that cannot be written and a trainer that cannot be started say nothing of the hyperparameters: the sweep
+// stops and goes on when that has been seen to, instead of giving one trial after the other a row.
+static bool is_the_machines_fault(enum loss_cause cause) {
+    return cause == LOSS_WRITE || cause == LOSS_START;
+}
+
 static void give_up(struct master *m, int trial, int attempt) {
     const struct plan_trial *p = &m->config.plan->trials[trial];
+    struct error err;
+    if (is_the_machines_fault(m->lost_cause)) {
+        check(m,
+              error_set(&err, STATUS_IO,
+                        "trial %s was lost %d times: %.800s; when that is mended, the same command goes on", p->id,
+                        m->config.sweep->max_attempts, m->lost_reason),
+              &err);
+        return;
+    }
     struct trial_result r = {.status = TRIAL_FAILED,
                              .best_iou = NAN,
                              .best_f1 = NAN,
@@ -337,6 +353,7 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
         check(m, m->config.transport->send(m->config.transport->self, a->worker, &m->message, &err), &err);
         break;
     case SCHEDULER_LOSE_WORKER:
+        m->lost_cause = LOSS_WORKER;
         snprintf(m->lost_reason, sizeof m->lost_reason, "%s: nothing heard of worker %d on %s for %.0f s",
                  loss_cause_name(LOSS_WORKER), a->worker + m->config.transport->first_rank,
                  workers_hello(m->workers, a->worker)->host, m->config.worker_timeout);
@@ -396,6 +413,7 @@ static void ended(struct master *m, int worker, int trial, const struct message 
     if (message->kind == MESSAGE_LOST) {
         event.kind = SCHEDULER_TRIAL_LOST;
         word = "lost";
+        m->lost_cause = message->cause;
         snprintf(m->lost_reason, sizeof m->lost_reason, "%s: %.*s", loss_cause_name(message->cause),
                  (int)sizeof m->lost_reason - 32, message->reason);
         watch_disk(m, message->reason);
@@ -494,6 +512,9 @@ static void watch_signals(struct master *m) {
 
 static void watch_clock(struct master *m) {
     double t = clock_seconds();
+    struct error err;
+    if (m->failure == STATUS_OK)
+        check(m, run_folder_check(m->config.folder, t, &err), &err);
     if (m->failure != STATUS_OK)
         apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
     else if (t - m->ticked > TICK_SECONDS)

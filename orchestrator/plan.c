@@ -78,14 +78,16 @@ static enum status add_trial(struct expansion *x, const struct hyperparameters *
     if (!reserve(&trials, p->trial_count, &p->trial_capacity, sizeof *p->trials))
         return error_memory(x->err, "the plan's trials");
     p->trials = trials;
-    struct plan_trial *t = &p->trials[p->trial_count++];
+    struct plan_trial *t = &p->trials[p->trial_count];
     memset(t, 0, sizeof *t);
     memcpy(t->id, id, sizeof t->id);
     memcpy(t->config, row->label, sizeof t->config);
     t->hp = *hp;
     t->fold = row->fold;
+    TRY(plan_costs_estimate(p->costs, x->ds, t, x->err));
     TRY(id_index_add(&p->index, p->trials[0].id, sizeof *p->trials, *trial, x->err));
-    return plan_costs_estimate(p->costs, x->ds, t, x->err);
+    p->trial_count++;
+    return STATUS_OK;
 }
 
 // A row on each fold; `row` has everything but fold and trial.

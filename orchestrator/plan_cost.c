@@ -78,6 +78,11 @@ static enum status add_estimate(struct plan_costs *costs, const struct lstm_unet
     *e = (struct estimate){.model = *model, .optimizer = optimizer};
     struct error why = {0};
     e->status = network_estimate(model, optimizer, &e->cost, &why);
+    if (e->status == STATUS_MEMORY) {
+        costs->count--;
+        *err = why;
+        return STATUS_MEMORY;
+    }
     snprintf(e->message, sizeof e->message, "%s", why.message);
     return STATUS_OK;
 }
@@ -159,8 +164,13 @@ enum status plan_costs_estimate(struct plan_costs *costs, const dataset *ds, str
         t->work = 1;
         return STATUS_OK;
     }
-    if (estimate_trial(costs, ds, t, &why) == STATUS_OK)
+    enum status status = estimate_trial(costs, ds, t, &why);
+    if (status == STATUS_OK)
         return STATUS_OK;
+    if (status == STATUS_MEMORY || status == STATUS_IO) {
+        *err = why;
+        return status;
+    }
     t->work = 0;
     t->refused = keep_reason(costs, why.message);
     return t->refused ? STATUS_OK : error_memory(err, "the plan's refusals");

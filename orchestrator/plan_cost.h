@@ -10,7 +10,8 @@ NODISCARD enum status plan_costs_create(const struct sweep *sweep, const dataset
 void plan_costs_destroy(struct plan_costs *costs);
 
 // Fills cost, work and refused of a trial whose hp and fold are set. What a program other than the embedded trainer
-// costs is not known: all of its trials are one unit of work. STATUS_MEMORY.
+// costs is not known: all of its trials are one unit of work. What is no verdict on the
+// trial is an error: STATUS_MEMORY, STATUS_IO.
 NODISCARD enum status plan_costs_estimate(struct plan_costs *costs, const dataset *ds, struct plan_trial *trial,
                                           struct error *err);
 

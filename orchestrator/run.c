@@ -193,6 +193,8 @@ static void conclude(struct job *j, enum scheduler_ending ending, struct verdict
     if (report && report_write(&config, &err) != STATUS_OK) {
         error_prefix(&err, "the sweep is complete, but its report cannot be written");
         complain(&err);
+        *v = verdict_here(VERDICT_ERROR, RUN_ERROR, err.message);
+        return;
     }
     printf("%s; results in %s\n", v->message, path);
     v->exit_code = v->state == VERDICT_ALL_FAILED ? RUN_ERROR : RUN_OK;

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "orchestrator/epoch_order.h"
+#include "orchestrator/run_lock.h"
 #include "orchestrator/run_manifest.h"
 
 // What is known of one trial. There may be a hundred thousand of them.
@@ -36,7 +36,7 @@ struct old_row {
 struct run_folder {
     const struct sweep *sweep;
     char path[PATH_SIZE];
-    int lock;
+    run_lock *lock;
     bool resumed;
     struct manifest manifest;
     struct swept_columns swept;
@@ -61,31 +61,6 @@ struct row_link {
 };
 
 // ---- opening ----
-
-static enum status take_lock(run_folder *f, struct error *err) {
-    char path[PATH_SIZE], holder[160] = "";
-    TRY(path_join(path, f->path, "lock", err));
-    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (f->lock < 0)
-        return error_set(err, STATUS_IO, "cannot open %s: %s", path, strerror(errno));
-    if (flock(f->lock, LOCK_EX | LOCK_NB) != 0) {
-        int e = errno;
-        ssize_t n = pread(f->lock, holder, sizeof holder - 1, 0);
-        holder[n > 0 ? strcspn(holder, "\n") : 0] = 0;
-        close(f->lock);
-        f->lock = -1;
-        if (e == EWOULDBLOCK)
-            return error_set(err, STATUS_LOST, "%s is in use by another gridfold run (%s); wait for it, or stop it",
-                             f->path, holder[0] ? holder : "unknown process");
-        return error_set(err, STATUS_IO, "cannot lock %s: %s", path, strerror(e));
-    }
-    char host[64] = "";
-    gethostname(host, sizeof host - 1);
-    int length = snprintf(holder, sizeof holder, "process %ld on %s\n", (long)getpid(), host);
-    if (ftruncate(f->lock, 0) != 0 || pwrite(f->lock, holder, (size_t)length, 0) != length)
-        return error_set(err, STATUS_IO, "cannot write %s: %s", path, strerror(errno));
-    return STATUS_OK;
-}
 
 static enum status make_folders(run_folder *f, struct error *err) {
     TRY(file_make_directories(f->sweep->output, err));
@@ -155,7 +130,6 @@ enum status run_folder_open(const struct sweep *sweep, const dataset *ds, run_fo
     if (!f)
         return error_memory(err, "run folder");
     f->sweep = sweep;
-    f->lock = -1;
     for (int i = 0; i < sweep->swept_count && i < RUN_MAX_SWEPT; i++)
         program_hyper_column(&sweep->program, sweep->swept[i], f->swept.name[f->swept.count++],
                              sizeof f->swept.name[0]);
@@ -163,7 +137,8 @@ enum status run_folder_open(const struct sweep *sweep, const dataset *ds, run_fo
     program_metric_columns(&sweep->program, &f->own);
     enum status status;
     TRY_OR_FAIL(make_folders(f, err));
-    TRY_OR_FAIL(take_lock(f, err));
+    TRY_OR_FAIL(run_lock_take(f->path, &f->lock, err));
+    file_remove_temporaries(f->path); // of runs that were killed
     TRY_OR_FAIL(manifest_check_sweep(f->path, sweep, &f->resumed, err));
     TRY_OR_FAIL(manifest_read(f->path, &f->manifest, err));
     TRY_OR_FAIL(write_folds(f, ds, err));
@@ -195,10 +170,7 @@ void run_folder_close(run_folder *f) {
         return;
     close_logs(f);
     csv_log_close(f->events);
-    if (f->lock >= 0) {
-        (void)!ftruncate(f->lock, 0);
-        close(f->lock);
-    }
+    run_lock_release(f->lock);
     for (int i = 0; i < f->record_count; i++) {
         free(f->records[i].epoch_there);
         free(f->records[i].error);
@@ -209,6 +181,16 @@ void run_folder_close(run_folder *f) {
     free(f->links);
     free(f->first_row);
     free(f);
+}
+
+enum status run_folder_check(run_folder *f, double now, struct error *err) {
+    enum status status = run_lock_check(f->lock, now, err);
+    if (status != STATUS_OK) {
+        csv_log_give_up(f->epochs, err);
+        csv_log_give_up(f->trials, err);
+        csv_log_give_up(f->events, err);
+    }
+    return status;
 }
 
 const char *run_folder_path(const run_folder *f) {

@@ -21,6 +21,10 @@ typedef struct run_folder run_folder;
 NODISCARD enum status run_folder_open(const struct sweep *sweep, const dataset *ds, run_folder **f, struct error *err);
 void run_folder_close(run_folder *f);
 
+// To be called now and then: the folder is still there and still ours (run_lock_check). Nothing more is written after a
+// failure.
+NODISCARD enum status run_folder_check(run_folder *f, double now, struct error *err);
+
 const char *run_folder_path(const run_folder *f); // absolute
 bool run_folder_is_resumed(const run_folder *f);
 int run_folder_threads(const run_folder *f); // a trainer's, as recorded by an earlier start; 0: none was

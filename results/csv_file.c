@@ -23,8 +23,9 @@ struct csv_log {
     int fd;
     size_t columns;
     char *path;
-    off_t size;          // of the file
-    struct text pending; // rows that are not in the file yet
+    off_t size;           // of the file
+    struct text pending;  // rows that are not in the file yet
+    struct error failure; // of an earlier write: nothing is written any more
 };
 
 // A table that is being written beside the one that it will replace.
@@ -149,33 +150,56 @@ size_t csv_log_columns(const csv_log *log) {
     return log->columns;
 }
 
+// After a failed write or fsync nobody can tell what the disk holds: the log takes no more rows, and who opens the file
+// next cuts off what is torn.
+static enum status fail(csv_log *log, const char *where, struct error *err) {
+    (void)error_set(err, STATUS_IO, "cannot write %s%s: %s", log->path, where, strerror(errno));
+    log->failure = *err;
+    return STATUS_IO;
+}
+
+static enum status failed_before(const csv_log *log, struct error *err) {
+    *err = log->failure;
+    return err->status;
+}
+
+void csv_log_give_up(csv_log *log, const struct error *why) {
+    if (log && log->failure.status == STATUS_OK)
+        log->failure = *why;
+}
+
 enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err) {
+    if (log->failure.status != STATUS_OK)
+        return failed_before(log, err);
     return text_add_row(&log->pending, fields, log->columns) ? STATUS_OK : error_memory(err, log->path);
 }
 
+// All of the rows or none of them: half a row must not stand before the next one.
 enum status csv_log_flush(csv_log *log, struct error *err) {
+    if (log->failure.status != STATUS_OK)
+        return failed_before(log, err);
     size_t bytes = log->pending.size;
-    if (bytes == 0)
-        return STATUS_OK;
+    const char *text = log->pending.data;
     log->pending.size = 0; // whatever becomes of them, they are not written twice
-    ssize_t written;
-    do
-        written = write(log->fd, log->pending.data, bytes);
-    while (written < 0 && errno == EINTR);
-    if (written == (ssize_t)bytes) {
-        log->size += written;
-        return STATUS_OK;
+    while (bytes > 0) {
+        ssize_t n = write(log->fd, text, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            enum status status = fail(log, "", err);
+            (void)!ftruncate(log->fd, log->size);
+            return status;
+        }
+        text += n;
+        bytes -= (size_t)n;
     }
-    int reason = written < 0 ? errno : ENOSPC;
-    (void)!ftruncate(log->fd, log->size); // half a row must not stand before the next one
-    return error_set(err, STATUS_IO, "cannot write %s: %s", log->path, strerror(reason));
+    log->size += text - log->pending.data;
+    return STATUS_OK;
 }
 
 enum status csv_log_sync(csv_log *log, struct error *err) {
     TRY(csv_log_flush(log, err));
-    if (fdatasync(log->fd) != 0)
-        return error_set(err, STATUS_IO, "cannot write %s to disk: %s", log->path, strerror(errno));
-    return STATUS_OK;
+    return fdatasync(log->fd) == 0 ? STATUS_OK : fail(log, " to disk", err);
 }
 
 static enum status read_table(const char *path, bool keep_last, struct csv_table *table, struct error *err) {

@@ -21,8 +21,11 @@ void csv_log_close(csv_log *log); // flushes, as far as that goes
 size_t csv_log_columns(const csv_log *log);
 // Takes one row of csv_log_columns() fields, quoted where they need it. It stays in memory until the log is flushed.
 NODISCARD enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err);
-// All rows that wait, in one write(2). What a failed write left is cut off, and the rows are dropped.
+// All rows that wait, in one write(2). What a failed write left is cut off, and the rows are dropped; after a failure
+// (of a sync too) every later call fails with its message.
 NODISCARD enum status csv_log_flush(csv_log *log, struct error *err);
+// Nothing more is to be written: every later call fails with this error. NULL is fine.
+void csv_log_give_up(csv_log *log, const struct error *why);
 // Flush and fdatasync: rows count when this has returned. One call for many rows costs what it costs for one.
 NODISCARD enum status csv_log_sync(csv_log *log, struct error *err);
 

@@ -7,7 +7,7 @@
 #include "model/base/safetensors_checksum.h"
 #include "model/base/safetensors_measure.h"
 
-enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8 };
+enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 1 << 18 };
 
 struct chunk { // the bytes of one tensor: there already, or asked for when it is written
     const void *data;
@@ -150,16 +150,32 @@ static char *header_text(const safetensors_writer *w) {
     return text;
 }
 
-// A file that is being written, and the checksum of what has been written so far (NULL: none is wanted).
+// A file that is being written: most tensors of a network are small, and are written together.
 struct output {
     struct file_replace *file;
-    checksum *sum;
+    checksum *sum; // of all that has been put; NULL: none is wanted
+    char *held;    // HELD_BYTES, the first `used` of them put but not written
+    size_t used;
 };
 
+static enum status write_held(struct output *o, struct error *err) {
+    size_t used = o->used;
+    o->used = 0;
+    return file_replace_write(o->file, o->held, used, err);
+}
+
 static enum status put(struct output *o, const void *data, size_t bytes, struct error *err) {
-    if (o->sum && bytes > 0)
+    if (bytes == 0)
+        return STATUS_OK;
+    if (o->sum)
         checksum_add(o->sum, data, bytes);
-    return file_replace_write(o->file, data, bytes, err);
+    if (o->used + bytes > HELD_BYTES)
+        TRY(write_held(o, err));
+    if (bytes > HELD_BYTES)
+        return file_replace_write(o->file, data, bytes, err);
+    memcpy(o->held + o->used, data, bytes);
+    o->used += bytes;
+    return STATUS_OK;
 }
 
 static enum status write_header(struct output *o, const char *text, struct error *err) {
@@ -194,6 +210,7 @@ static enum status write_all(safetensors_writer *writer, struct output *o, const
     TRY(write_header(o, text, err));
     for (size_t i = 0; i < writer->count; i++)
         TRY(write_chunk(o, &writer->chunks[i], buffer, err));
+    TRY(write_held(o, err));
     if (!o->sum)
         return STATUS_OK;
     char digits[CHECKSUM_DIGITS + 1];
@@ -205,10 +222,11 @@ static enum status write_all(safetensors_writer *writer, struct output *o, const
 enum status safetensors_write_into(safetensors_writer *writer, struct file_replace *f, struct error *err) {
     char *text = header_text(writer);
     void *buffer = malloc(largest_filled(writer));
-    struct output o = {.file = f, .sum = writer->checksummed ? checksum_create() : NULL};
-    bool ready = text && buffer && (o.sum || !writer->checksummed);
+    struct output o = {.file = f, .sum = writer->checksummed ? checksum_create() : NULL, .held = malloc(HELD_BYTES)};
+    bool ready = text && buffer && o.held && (o.sum || !writer->checksummed);
     enum status status = ready ? write_all(writer, &o, text, buffer, err) : error_memory(err, f->path);
     checksum_destroy(o.sum);
+    free(o.held);
     free(text);
     free(buffer);
     return status;

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -214,6 +217,56 @@ static void test_lock(void **state) {
     expect_refusal("lock", "threads = 1", STATUS_OK, "");
 }
 
+static void write_lock(const char *text) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/taken/lock", root);
+    int fd = open(path, O_WRONLY); // in place, as a holder does
+    assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+}
+
+// Where flock does not reach, the beat tells: who loses the folder stops, who comes upon a living beat goes away.
+static void test_lock_without_flock(void **state) {
+    (void)state;
+    struct fixture f = open_and_load("taken");
+    struct error err;
+    assert_int_equal(run_folder_check(f.folder, 10, &err), STATUS_OK);
+    write_lock("process 7 on elsewhere, beat 10\n");
+    assert_int_equal(run_folder_check(f.folder, 11, &err), STATUS_OK); // too soon to look again
+    assert_int_equal(run_folder_check(f.folder, 20, &err), STATUS_LOST);
+    assert_non_null(strstr(err.message, "has been taken by another gridfold run (process 7 on elsewhere)"));
+    struct event_row event = {.epoch = -1, .worker = -1};
+    assert_int_equal(run_folder_add_event(f.folder, &event, &err), STATUS_LOST);
+    close_fixture(&f);
+    pid_t holder = fork();
+    if (holder == 0) {
+        char text[64];
+        for (int beat = 11; beat < 60; beat++) {
+            snprintf(text, sizeof text, "process 7 on elsewhere, beat %d\n", beat);
+            write_lock(text);
+            usleep(200000);
+        }
+        _exit(0);
+    }
+    expect_refusal("taken", "threads = 1", STATUS_LOST, "in use by another gridfold run (process 7 on elsewhere)");
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+}
+
+static void test_folder_that_vanished(void **state) {
+    (void)state;
+    struct fixture f = open_and_load("vanished");
+    struct error err;
+    char path[128], moved[128];
+    snprintf(path, sizeof path, "%s/vanished", root);
+    snprintf(moved, sizeof moved, "%s/moved", root);
+    assert_int_equal(rename(path, moved), 0);
+    assert_int_equal(run_folder_check(f.folder, 10, &err), STATUS_IO);
+    assert_non_null(strstr(err.message, "the lock cannot be read any more"));
+    assert_int_equal(rename(moved, path), 0);
+    close_fixture(&f);
+}
+
 static void test_dataset_that_changed(void **state) {
     (void)state;
     struct fixture f = open_and_load("changed");
@@ -265,6 +318,8 @@ int main(void) {
         cmocka_unit_test(test_missing_row_of_a_shared_trial),
         cmocka_unit_test(test_what_may_differ),
         cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_lock_without_flock),
+        cmocka_unit_test(test_folder_that_vanished),
         cmocka_unit_test(test_dataset_that_changed),
         cmocka_unit_test(test_manifest),
     };

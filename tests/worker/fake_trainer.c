@@ -144,6 +144,7 @@ static void fill_result(const struct trial *trial, int epochs, struct trial_resu
 enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
                         struct trial_result *result, struct error *err) {
     int done = read_number(trial->folder, "last.safetensors");
+    file_remove_temporaries(trial->folder);
     t->runs++;
     if (!environment_is_clean())
         return error_set(err, STATUS_INTERNAL, "the launcher's variables are in the trainer's environment");
