@@ -9,6 +9,7 @@
 #include "orchestrator/master_workers.h"
 
 static const double PING_SECONDS = 2, TICK_SECONDS = 0.1;
+enum { QUARANTINE_AFTER = 3 }; // different trials that a worker loses in a row
 // Rows that come within this time share one fdatasync.
 static const double COMMIT_SECONDS = 0.005;
 // Seeing whether a grid is decided takes longer the larger the plan is: at most this share of the time goes there.
@@ -333,6 +334,19 @@ static void give_up(struct master *m, int trial, int attempt) {
     conclude(m, -1, trial, attempt, &r);
 }
 
+static void quarantine(struct master *m, int worker, bool begins) {
+    int rank = worker + m->config.transport->first_rank;
+    const char *host = workers_hello(m->workers, worker)->host;
+    log_event(m, begins ? "quarantined" : "readmitted", worker, -1, -1, 0, 0, begins ? m->lost_reason : "");
+    if (begins)
+        progress_note(m->config.progress,
+                      "quarantined worker %d on %s: it gets no more trials, its trainers keep failing; the last: %s",
+                      rank, host, m->lost_reason);
+    else
+        progress_note(m->config.progress, "readmitted worker %d on %s: its trials fail elsewhere too, or it got on",
+                      rank, host);
+}
+
 static void perform(struct master *m, const struct scheduler_action *a, const struct message *message) {
     struct error err;
     switch (a->kind) {
@@ -343,7 +357,8 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
         conclude(m, a->worker, a->trial, a->attempt, &message->result);
         break;
     case SCHEDULER_RETRY:
-        log_event(m, "retried", -1, a->trial, -1, a->attempt, 0, m->lost_reason);
+    case SCHEDULER_RETRY_ALONE:
+        log_event(m, a->kind == SCHEDULER_RETRY ? "retried" : "alone", -1, a->trial, -1, a->attempt, 0, m->lost_reason);
         break;
     case SCHEDULER_GIVE_UP:
         give_up(m, a->trial, a->attempt);
@@ -359,6 +374,10 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
                  workers_hello(m->workers, a->worker)->host, m->config.worker_timeout);
         log_event(m, "lost", a->worker, a->trial, -1, 0, 0, m->lost_reason);
         progress_trial_ends(m->config.progress, a->worker, "lost", m->lost_reason);
+        break;
+    case SCHEDULER_QUARANTINE:
+    case SCHEDULER_READMIT:
+        quarantine(m, a->worker, a->kind == SCHEDULER_QUARANTINE);
         break;
     case SCHEDULER_FINISH:
         m->finished = true;
@@ -377,6 +396,7 @@ static void apply(struct master *m, struct scheduler_event event, const struct m
 
 static void hello(struct master *m, int worker, const struct message *message) {
     workers_join(m->workers, worker, &message->hello);
+    scheduler_place(m->scheduler, worker, workers_host(m->workers, worker), workers_device(m->workers, worker));
     if (m->open)
         apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = worker, .trial = -1}, message);
 }
@@ -412,6 +432,7 @@ static void ended(struct master *m, int worker, int trial, const struct message 
     const char *word = "stopped";
     if (message->kind == MESSAGE_LOST) {
         event.kind = SCHEDULER_TRIAL_LOST;
+        event.loss = message->cause == LOSS_MEMORY ? SCHEDULER_LOSS_MEMORY : SCHEDULER_LOSS_TRAINER;
         word = "lost";
         m->lost_cause = message->cause;
         snprintf(m->lost_reason, sizeof m->lost_reason, "%s: %.*s", loss_cause_name(message->cause),
@@ -564,6 +585,7 @@ static void note_absent(struct master *m) {
 
 static enum status prepare(struct master *m, struct error *err) {
     struct scheduler_config config = {.workers = m->config.transport->workers,
+                                      .quarantine_after = QUARANTINE_AFTER,
                                       .max_attempts = m->config.sweep->max_attempts,
                                       .worker_timeout = m->config.worker_timeout,
                                       .empty_timeout = m->config.worker_timeout};

@@ -59,6 +59,25 @@ const struct message_hello *workers_hello(const struct workers *w, int worker) {
     return &w->at[worker].hello;
 }
 
+static int first_beside(const struct workers *w, int worker, bool device) {
+    const struct message_hello *a = &w->at[worker].hello;
+    int i = 0;
+    for (; i < worker; i++) {
+        const struct message_hello *b = &w->at[i].hello;
+        if (w->at[i].joined && strcmp(a->host, b->host) == 0 && (!device || strcmp(a->device_id, b->device_id) == 0))
+            break;
+    }
+    return i;
+}
+
+int workers_host(const struct workers *w, int worker) {
+    return first_beside(w, worker, false);
+}
+
+int workers_device(const struct workers *w, int worker) {
+    return first_beside(w, worker, true);
+}
+
 void workers_begin_trial(struct workers *w, int worker) {
     w->at[worker].trial_began = clock_seconds();
 }

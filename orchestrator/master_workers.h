@@ -16,6 +16,10 @@ bool workers_is_present(const struct workers *w, int worker);
 int workers_joined(const struct workers *w); // have ever said hello
 const struct message_hello *workers_hello(const struct workers *w, int worker);
 
+// Numbers below the number of workers: the first worker that runs on the same host, and with the same device.
+int workers_host(const struct workers *w, int worker);
+int workers_device(const struct workers *w, int worker);
+
 void workers_begin_trial(struct workers *w, int worker);
 double workers_trial_seconds(const struct workers *w, int worker);
 

@@ -162,6 +162,7 @@ static enum verdict_state judge(enum scheduler_ending ending, bool all_failed) {
     case SCHEDULER_ALL_DONE:
         return all_failed ? VERDICT_ALL_FAILED : VERDICT_DONE;
     case SCHEDULER_NO_WORKERS:
+    case SCHEDULER_QUARANTINED:
         return VERDICT_NO_WORKERS;
     default:
         return terminated ? VERDICT_TERMINATED : VERDICT_STOPPED;
@@ -180,8 +181,13 @@ static void conclude(struct job *j, enum scheduler_ending ending, struct verdict
     v->state = judge(ending, failed == total && total > 0);
     snprintf(v->message, sizeof v->message, "%d of %d trials done%s", done, total, failures);
     if (ending != SCHEDULER_ALL_DONE) {
-        printf("%s: %s; the same command goes on\n", ending == SCHEDULER_STOPPED ? "stopped" : "no workers are left",
-               v->message);
+        static const char *const why[] = {
+            [SCHEDULER_STOPPED] = "stopped",
+            [SCHEDULER_NO_WORKERS] = "no workers are left",
+            [SCHEDULER_QUARANTINED] =
+                "no workers are left: the trainers of all keep failing (why: logs/ and events.csv)",
+        };
+        printf("%s: %s; the same command goes on\n", why[ending], v->message);
         v->exit_code = RUN_STOPPED;
         return;
     }

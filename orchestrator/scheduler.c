@@ -1,49 +1,35 @@
 #include "orchestrator/scheduler.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum trial_state { WAITING, RUNNING, FINISHED };
-enum worker_state { ABSENT, IDLE, BUSY, LOST };
+#include "orchestrator/scheduler_state.h"
 
-struct trial_entry {
-    double work;
-    bool started;
-    enum trial_state state;
-    int attempts; // made so far
-    int losses;   // since an attempt last brought a new epoch
-    int worker;   // that counts as running it; -1: none
-};
-
-struct worker_entry {
-    enum worker_state state;
-    int trial; // BUSY: what it trains, though the trial may count as another's by now; -1: none
-    double heard;
-};
-
-struct scheduler {
-    struct scheduler_config config;
-    struct trial_entry *trials;
-    int trial_count, trial_capacity, finished;
-    struct worker_entry *workers;
-    struct scheduler_action *actions;
-    int action_count, action_capacity;
-    bool plan_complete, stopping, clock_started;
-    double populated; // when there was last a worker
-    enum scheduler_ending ending;
-};
+// ---- memory ----
 
 enum status scheduler_create(const struct scheduler_config *config, scheduler **out, struct error *err) {
     scheduler *s = calloc(1, sizeof *s);
     if (!s)
         return error_memory(err, "scheduler");
+    size_t workers = (size_t)config->workers + 1;
     s->config = *config;
-    s->workers = calloc((size_t)config->workers + 1, sizeof *s->workers);
-    if (!s->workers || scheduler_add(s, NULL, 0, err) != STATUS_OK) {
+    s->oldest = s->newest = NONE;
+    s->workers = calloc(workers, sizeof *s->workers);
+    s->hosts = calloc(workers, sizeof *s->hosts);
+    s->devices = calloc(workers, sizeof *s->devices);
+    s->ready = calloc(workers / 64 + 1, sizeof *s->ready);
+    // At most an assignment, a loss with its verdict and a quarantine for each worker, and the end, come from one
+    // event.
+    s->action_capacity = 4 * config->workers + 8;
+    s->actions = calloc((size_t)s->action_capacity, sizeof *s->actions);
+    if (!s->workers || !s->hosts || !s->devices || !s->ready || !s->actions) {
         scheduler_destroy(s);
         return error_memory(err, "scheduler");
     }
-    for (int w = 0; w < config->workers; w++)
-        s->workers[w].trial = -1;
+    for (int i = 0; i < config->workers; i++) {
+        s->workers[i].trial = s->workers[i].older = s->workers[i].newer = NONE;
+        s->devices[i].reserved_for = NONE;
+    }
     *out = s;
     return STATUS_OK;
 }
@@ -51,66 +37,151 @@ enum status scheduler_create(const struct scheduler_config *config, scheduler **
 void scheduler_destroy(scheduler *s) {
     if (!s)
         return;
+    for (int q = 0; q < QUEUE_COUNT; q++)
+        free(s->queues[q].at);
     free(s->trials);
     free(s->workers);
+    free(s->hosts);
+    free(s->devices);
+    free(s->ready);
     free(s->actions);
     free(s);
 }
 
+static bool grow(void **array, size_t count, size_t size) {
+    void *grown = realloc(*array, count * size);
+    if (grown)
+        *array = grown;
+    return grown != NULL;
+}
+
+static enum status reserve(scheduler *s, int count, struct error *err) {
+    if (count <= s->trial_capacity)
+        return STATUS_OK;
+    int capacity = 2 * count;
+    void *trials = s->trials;
+    bool grown = grow(&trials, (size_t)capacity, sizeof *s->trials);
+    s->trials = trials;
+    for (int q = 0; q < QUEUE_COUNT && grown; q++) {
+        void *at = s->queues[q].at;
+        grown = grow(&at, (size_t)capacity, sizeof *s->queues[q].at);
+        s->queues[q].at = at;
+    }
+    if (!grown)
+        return error_memory(err, "scheduler");
+    s->trial_capacity = capacity;
+    return STATUS_OK;
+}
+
 enum status scheduler_add(scheduler *s, const struct scheduler_trial *trials, int count, struct error *err) {
-    int total = s->trial_count + count;
-    if (total > s->trial_capacity) {
-        struct trial_entry *grown = realloc(s->trials, (size_t)total * 2 * sizeof *grown);
-        if (!grown)
-            return error_memory(err, "scheduler");
-        s->trials = grown;
-        s->trial_capacity = total * 2;
-    }
-    // At most an assignment, a loss and a verdict for each worker, and the end, come from one event.
-    int actions = 4 * s->config.workers + 4;
-    if (actions > s->action_capacity) {
-        struct scheduler_action *grown = realloc(s->actions, (size_t)actions * sizeof *grown);
-        if (!grown)
-            return error_memory(err, "scheduler");
-        s->actions = grown;
-        s->action_capacity = actions;
-    }
+    TRY(reserve(s, s->trial_count + count, err));
     for (int i = 0; i < count; i++) {
-        s->trials[s->trial_count++] = (struct trial_entry){
+        int trial = s->trial_count++;
+        s->trials[trial] = (struct trial_entry){
             .work = trials[i].work,
             .started = trials[i].started,
-            .state = trials[i].finished ? FINISHED : WAITING,
-            .worker = -1,
+            .state = trials[i].finished ? FINISHED
+                     : trials[i].paused ? PAUSED
+                                        : WAITING,
+            .worker = NONE,
+            .device = NONE,
         };
         s->finished += trials[i].finished;
+        if (s->trials[trial].state == WAITING)
+            queue_push(s, trial);
     }
     return STATUS_OK;
 }
 
-static void act(scheduler *s, enum scheduler_action_kind kind, int worker, int trial, int attempt) {
+void scheduler_act(scheduler *s, enum scheduler_action_kind kind, int worker, int trial, int attempt) {
     if (s->action_count < s->action_capacity)
         s->actions[s->action_count++] =
             (struct scheduler_action){.kind = kind, .worker = worker, .trial = trial, .attempt = attempt};
 }
 
-static void set_idle(scheduler *s, int worker) {
-    s->workers[worker].state = IDLE;
-    s->workers[worker].trial = -1;
+// ---- trials ----
+
+// Takes a trial out of its queue, or from its worker, for good or for another state.
+static void withdraw(scheduler *s, int trial) {
+    struct trial_entry *t = &s->trials[trial];
+    if (t->state == WAITING)
+        queue_remove(s, trial);
+    t->worker = NONE;
+    device_release(s, trial);
+}
+
+static void set_waiting(scheduler *s, int trial) {
+    s->trials[trial].state = WAITING;
+    queue_push(s, trial);
+}
+
+static void set_finished(scheduler *s, int trial) {
+    s->trials[trial].state = FINISHED;
+    s->finished++;
+    s->concluded = true;
+}
+
+// The oldest makes way.
+static void remember_loss(struct trial_entry *t, int worker, bool silent) {
+    if (t->lost_count == REMEMBERED_LOSSES)
+        memmove(t->lost, t->lost + 1, (size_t)--t->lost_count * sizeof *t->lost);
+    t->lost[t->lost_count++] = (struct loss){.worker = worker, .silent = silent};
+}
+
+// What looked like a loss was silence.
+static void forget_loss(struct trial_entry *t, int worker) {
+    for (int i = t->lost_count - 1; i >= 0; i--) {
+        if (t->lost[i].worker != worker || !t->lost[i].silent)
+            continue;
+        memmove(t->lost + i, t->lost + i + 1, (size_t)(--t->lost_count - i) * sizeof *t->lost);
+        t->losses--;
+        return;
+    }
+}
+
+// The attempt was lost, for this reason. Whether its device had been its own is asked first: the answer decides what
+// the loss means.
+static void judge_loss(scheduler *s, int trial, int worker, enum scheduler_loss loss) {
+    struct trial_entry *t = &s->trials[trial];
+    bool crowded = t->crowded || s->devices[s->workers[worker].device].begun != t->begun;
+    if (loss == SCHEDULER_LOSS_MEMORY && crowded && !t->alone) {
+        t->alone = true;
+        scheduler_act(s, SCHEDULER_RETRY_ALONE, NONE, trial, t->attempts);
+        set_waiting(s, trial);
+        return;
+    }
+    remember_loss(t, worker, loss == SCHEDULER_LOSS_SILENT);
+    if (loss == SCHEDULER_LOSS_TRAINER)
+        blame(s, trial);
+    if (++t->losses >= s->config.max_attempts) {
+        set_finished(s, trial);
+        scheduler_act(s, SCHEDULER_GIVE_UP, NONE, trial, t->attempts);
+    } else {
+        scheduler_act(s, SCHEDULER_RETRY, NONE, trial, t->attempts);
+        set_waiting(s, trial);
+    }
+}
+
+// Another worker that trains the trial, since it was taken for lost and came back; NONE.
+static int find_runner(const scheduler *s, int trial) {
+    for (int w = 0; s->trials[trial].runners > 0 && w < s->config.workers; w++)
+        if (s->workers[w].state == BUSY && s->workers[w].trial == trial)
+            return w;
+    return NONE;
 }
 
 // The trial is no longer being trained by the worker that it counts for.
-static void requeue(scheduler *s, int trial, bool counts) {
+static void requeue(scheduler *s, int trial, int worker, enum scheduler_loss loss) {
     struct trial_entry *t = &s->trials[trial];
-    t->worker = -1;
-    t->state = WAITING;
-    if (!counts || s->stopping) {
+    withdraw(s, trial);
+    t->worker = find_runner(s, trial);
+    if (t->worker != NONE)
+        return;
+    if (loss == SCHEDULER_LOSS_INNOCENT || s->stopping) {
         t->attempts--; // was not its fault, or will not be tried again now
-    } else if (++t->losses >= s->config.max_attempts) {
-        t->state = FINISHED;
-        s->finished++;
-        act(s, SCHEDULER_GIVE_UP, -1, trial, t->attempts);
+        set_waiting(s, trial);
     } else {
-        act(s, SCHEDULER_RETRY, -1, trial, t->attempts);
+        judge_loss(s, trial, worker, loss);
     }
 }
 
@@ -120,53 +191,96 @@ static bool holds(const scheduler *s, int worker, int trial) {
 
 static void worker_gone(scheduler *s, int worker, enum worker_state state) {
     int trial = s->workers[worker].trial;
-    s->workers[worker].state = state;
-    s->workers[worker].trial = -1;
+    worker_set(s, worker, state, NONE);
     if (holds(s, worker, trial))
-        requeue(s, trial, state == LOST);
+        requeue(s, trial, worker, state == LOST ? SCHEDULER_LOSS_SILENT : SCHEDULER_LOSS_INNOCENT);
 }
 
-// A worker says that it has nothing to do, or trains `trial`.
+// A worker that was lost trains a trial that waits: it was not lost after all.
+static void take_back(scheduler *s, int worker, int trial) {
+    struct trial_entry *t = &s->trials[trial];
+    withdraw(s, trial);
+    t->state = RUNNING;
+    t->worker = worker;
+    t->attempts += t->attempts == 0;
+    forget_loss(t, worker);
+    t->crowded = true; // for all that is known
+}
+
+// A worker says that it has nothing to do, or trains `trial`. While it counts as busy this is no news: it may not have
+// read its assignment yet, and will follow it when it has.
 static void worker_heard(scheduler *s, int worker, int trial) {
-    struct worker_entry *w = &s->workers[worker];
-    if (w->state != LOST && w->state != ABSENT)
-        return; // it may not have read its assignment yet: what it says of its trial is no news
-    if (trial < 0 || s->trials[trial].state == FINISHED) {
-        if (trial < 0)
-            set_idle(s, worker);
-        return; // with a trial that is finished: idle when it says so
+    const struct worker_entry *w = &s->workers[worker];
+    if (w->state == BUSY)
+        return;
+    if (trial < 0) {
+        worker_set(s, worker, IDLE, NONE);
+        return;
     }
-    w->state = BUSY;
-    w->trial = trial;
-    if (s->stopping)
-        act(s, SCHEDULER_STOP_WORKER, worker, trial, 0);
-    if (s->trials[trial].state == WAITING) {
-        s->trials[trial].state = RUNNING;
-        s->trials[trial].worker = worker;
-        s->trials[trial].attempts += s->trials[trial].attempts == 0;
-        s->trials[trial].losses -= s->trials[trial].losses > 0; // it was not lost after all
+    enum trial_state state = s->trials[trial].state;
+    worker_set(s, worker, BUSY, trial);
+    if (s->stopping || state == FINISHED || state == PAUSED)
+        scheduler_act(s, SCHEDULER_STOP_WORKER, worker, trial, 0);
+    if (state == WAITING)
+        take_back(s, worker, trial);
+}
+
+static void trial_epoch(scheduler *s, const struct scheduler_event *e) {
+    worker_heard(s, e->worker, e->trial);
+    struct trial_entry *t = &s->trials[e->trial];
+    bool waits = t->state == WAITING; // told late, by a worker that has another by now: its place in the queue changes
+    if (waits)
+        queue_remove(s, e->trial);
+    t->started = true;
+    if (e->fresh) {
+        t->losses = t->lost_count = 0;
+        clear_of_blame(s, e->trial, e->worker);
     }
+    if (waits)
+        queue_push(s, e->trial);
+}
+
+// The first word of a trial's end, or of its pause, counts.
+static void accept(scheduler *s, const struct scheduler_event *e) {
+    struct trial_entry *t = &s->trials[e->trial];
+    if (t->state == FINISHED || t->state == PAUSED)
+        return; // another worker was faster
+    withdraw(s, e->trial);
+    if (e->kind == SCHEDULER_TRIAL_FINISHED) {
+        set_finished(s, e->trial);
+    } else {
+        t->state = PAUSED;
+        t->started = true;
+    }
+    scheduler_act(s, SCHEDULER_ACCEPT, e->worker, e->trial, t->attempts);
+    for (int w = 0; t->runners > 0 && w < s->config.workers; w++) // it was taken for lost, and is being trained anew
+        if (s->workers[w].state == BUSY && s->workers[w].trial == e->trial)
+            scheduler_act(s, SCHEDULER_STOP_WORKER, w, e->trial, 0);
 }
 
 static void trial_ended(scheduler *s, const struct scheduler_event *e) {
-    struct trial_entry *t = &s->trials[e->trial];
-    bool held = holds(s, e->worker, e->trial);
-    set_idle(s, e->worker);
-    if (e->kind == SCHEDULER_TRIAL_FINISHED) {
-        if (t->state == FINISHED)
-            return; // another worker was faster
-        t->state = FINISHED;
-        t->worker = -1;
-        s->finished++;
-        act(s, SCHEDULER_ACCEPT, e->worker, e->trial, t->attempts);
-        for (int w = 0; w < s->config.workers; w++) // it was taken for lost, and is being trained anew
-            if (s->workers[w].state == BUSY && s->workers[w].trial == e->trial)
-                act(s, SCHEDULER_STOP_WORKER, w, e->trial, 0);
+    bool held = holds(s, e->worker, e->trial), stopped = e->kind == SCHEDULER_TRIAL_STOPPED;
+    const struct worker_entry *w = &s->workers[e->worker];
+    if (w->state != BUSY || w->trial == e->trial) // else it has an assignment to come to
+        worker_set(s, e->worker, IDLE, NONE);
+    if (e->kind == SCHEDULER_TRIAL_FINISHED || e->kind == SCHEDULER_TRIAL_PAUSED) {
+        accept(s, e);
     } else if (held) {
-        t->started = t->started || e->kind == SCHEDULER_TRIAL_STOPPED;
-        requeue(s, e->trial, e->kind == SCHEDULER_TRIAL_LOST);
+        s->trials[e->trial].started = s->trials[e->trial].started || stopped;
+        requeue(s, e->trial, e->worker, stopped ? SCHEDULER_LOSS_INNOCENT : e->loss);
     }
 }
+
+static void go_on(scheduler *s, const struct scheduler_event *e) {
+    if (s->trials[e->trial].state != PAUSED)
+        return;
+    if (e->kind == SCHEDULER_TRIAL_PROMOTED)
+        set_waiting(s, e->trial);
+    else
+        set_finished(s, e->trial);
+}
+
+// ---- the sweep ----
 
 static void stop(scheduler *s) {
     if (s->stopping)
@@ -174,108 +288,75 @@ static void stop(scheduler *s) {
     s->stopping = true;
     for (int w = 0; w < s->config.workers; w++)
         if (s->workers[w].state == BUSY)
-            act(s, SCHEDULER_STOP_WORKER, w, s->workers[w].trial, 0);
+            scheduler_act(s, SCHEDULER_STOP_WORKER, w, s->workers[w].trial, 0);
 }
 
 static void tick(scheduler *s, double now) {
-    for (int w = 0; w < s->config.workers; w++) {
-        struct worker_entry *worker = &s->workers[w];
-        if ((worker->state == IDLE || worker->state == BUSY) && now - worker->heard > s->config.worker_timeout) {
-            act(s, SCHEDULER_LOSE_WORKER, w, worker->trial, 0);
-            worker_gone(s, w, LOST);
-        }
+    while (s->oldest != NONE && now - s->workers[s->oldest].heard > s->config.worker_timeout) {
+        int worker = s->oldest;
+        scheduler_act(s, SCHEDULER_LOSE_WORKER, worker, s->workers[worker].trial, 0);
+        worker_gone(s, worker, LOST);
     }
 }
 
-static bool before(const struct trial_entry *a, const struct trial_entry *b) {
-    if (a->started != b->started)
-        return a->started;
-    return a->work > b->work;
-}
-
-static int best_waiting(const scheduler *s) {
-    int best = -1;
-    for (int i = 0; i < s->trial_count; i++)
-        if (s->trials[i].state == WAITING && (best < 0 || before(&s->trials[i], &s->trials[best])))
-            best = i;
-    return best;
-}
-
-static void dispatch(scheduler *s) {
-    for (int w = 0; w < s->config.workers && !s->stopping; w++) {
-        if (s->workers[w].state != IDLE)
-            continue;
-        int best = best_waiting(s);
-        if (best < 0)
-            return;
-        struct trial_entry *t = &s->trials[best];
-        t->state = RUNNING;
-        t->worker = w;
-        t->attempts++;
-        s->workers[w].state = BUSY;
-        s->workers[w].trial = best;
-        act(s, SCHEDULER_ASSIGN, w, best, t->attempts);
-    }
-}
-
-static int count_workers(const scheduler *s, enum worker_state state) {
-    int count = 0;
-    for (int w = 0; w < s->config.workers; w++)
-        count += s->workers[w].state == state;
-    return count;
-}
-
-static void check_end(scheduler *s, double now) {
-    int busy = count_workers(s, BUSY), idle = count_workers(s, IDLE);
-    if (!s->clock_started || busy + idle > 0)
+static enum scheduler_ending ending_now(scheduler *s, double now) {
+    bool populated = s->usable > 0 || s->busy > 0;
+    if (!s->clock_started || populated)
         s->populated = now;
     s->clock_started = true;
-    if (s->ending != SCHEDULER_RUNNING)
-        return;
     if (s->plan_complete && s->finished == s->trial_count)
-        s->ending = SCHEDULER_ALL_DONE;
-    else if (s->stopping && busy == 0)
-        s->ending = SCHEDULER_STOPPED;
-    else if (now - s->populated > s->config.empty_timeout)
-        s->ending = SCHEDULER_NO_WORKERS;
-    else
-        return;
-    act(s, SCHEDULER_FINISH, -1, -1, 0);
+        return SCHEDULER_ALL_DONE;
+    if (s->stopping && s->busy == 0)
+        return SCHEDULER_STOPPED;
+    // Where workers are missing, one that can be used may still come.
+    bool waited = now - s->populated > s->config.empty_timeout;
+    if (populated || !(waited || s->present == s->config.workers))
+        return SCHEDULER_RUNNING;
+    return s->present > 0 ? SCHEDULER_QUARANTINED : SCHEDULER_NO_WORKERS;
+}
+
+static bool is_of_worker(enum scheduler_event_kind kind) {
+    return kind >= SCHEDULER_WORKER_IDLE && kind <= SCHEDULER_TRIAL_LOST;
+}
+
+static bool needs_trial(enum scheduler_event_kind kind) {
+    return kind == SCHEDULER_TRIAL_PROMOTED || kind == SCHEDULER_TRIAL_CLOSED ||
+           (kind >= SCHEDULER_TRIAL_EPOCH && kind <= SCHEDULER_TRIAL_LOST);
 }
 
 static bool event_is_valid(const scheduler *s, const struct scheduler_event *e) {
-    bool of_worker = e->kind >= SCHEDULER_WORKER_IDLE && e->kind <= SCHEDULER_TRIAL_LOST;
-    bool of_trial = e->kind >= SCHEDULER_TRIAL_EPOCH && e->kind <= SCHEDULER_TRIAL_LOST;
-    if (of_worker && (e->worker < 0 || e->worker >= s->config.workers))
+    if (is_of_worker(e->kind) && (e->worker < 0 || e->worker >= s->config.workers))
         return false;
-    return e->trial < s->trial_count && !(of_trial && e->trial < 0);
+    return e->trial < s->trial_count && !(needs_trial(e->kind) && e->trial < 0);
 }
 
 static void handle(scheduler *s, const struct scheduler_event *e) {
-    bool of_worker = e->kind >= SCHEDULER_WORKER_IDLE && e->kind <= SCHEDULER_TRIAL_LOST;
-    if (of_worker)
-        s->workers[e->worker].heard = e->now;
+    if (is_of_worker(e->kind))
+        worker_heard_at(s, e->worker, e->now);
     switch (e->kind) {
     case SCHEDULER_PLAN_COMPLETE:
         s->plan_complete = true;
         break;
+    case SCHEDULER_TRIAL_PROMOTED:
+    case SCHEDULER_TRIAL_CLOSED:
+        go_on(s, e);
+        break;
     case SCHEDULER_WORKER_IDLE:
         if (s->workers[e->worker].state != BUSY)
-            set_idle(s, e->worker);
+            worker_set(s, e->worker, IDLE, NONE);
         break;
     case SCHEDULER_WORKER_HEARD:
         worker_heard(s, e->worker, e->trial);
         break;
     case SCHEDULER_WORKER_LEFT:
         worker_gone(s, e->worker, ABSENT);
+        forget_blame(s, e->worker);
         break;
     case SCHEDULER_TRIAL_EPOCH:
-        worker_heard(s, e->worker, e->trial);
-        s->trials[e->trial].started = true;
-        if (e->fresh)
-            s->trials[e->trial].losses = 0;
+        trial_epoch(s, e);
         break;
     case SCHEDULER_TRIAL_FINISHED:
+    case SCHEDULER_TRIAL_PAUSED:
     case SCHEDULER_TRIAL_STOPPED:
     case SCHEDULER_TRIAL_LOST:
         trial_ended(s, e);
@@ -293,9 +374,13 @@ struct scheduler_actions scheduler_step(scheduler *s, const struct scheduler_eve
     s->action_count = 0;
     if (event_is_valid(s, e))
         handle(s, e);
-    if (s->ending == SCHEDULER_RUNNING)
+    if (s->ending == SCHEDULER_RUNNING && !s->stopping)
         dispatch(s);
-    check_end(s, e->now);
+    if (s->ending == SCHEDULER_RUNNING) {
+        s->ending = ending_now(s, e->now);
+        if (s->ending != SCHEDULER_RUNNING)
+            scheduler_act(s, SCHEDULER_FINISH, NONE, NONE, 0);
+    }
     return (struct scheduler_actions){.count = s->action_count, .at = s->actions};
 }
 
@@ -320,5 +405,9 @@ int scheduler_worker_trial(const scheduler *s, int worker) {
 }
 
 bool scheduler_worker_is_present(const scheduler *s, int worker) {
-    return s->workers[worker].state == IDLE || s->workers[worker].state == BUSY;
+    return worker_is_present(&s->workers[worker]);
+}
+
+bool scheduler_worker_is_quarantined(const scheduler *s, int worker) {
+    return s->workers[worker].quarantined;
 }

@@ -2,9 +2,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct station {
+    struct message next; // an assignment that waits for the running trial to end: of kind MESSAGE_ASSIGN when there
+    bool next_stopped;   // and that is to be reported as stopped
     struct station_config config;
     agent *agent;
     bool greeted, dismissed, leaving, gone;
@@ -45,11 +48,18 @@ void station_deliver(station *s, const struct message *m) {
     struct error err;
     switch (m->kind) {
     case MESSAGE_ASSIGN:
-        if (!s->leaving && !s->dismissed)
+        if (s->leaving || s->dismissed)
+            break;
+        if (agent_trial(s->agent)[0]) { // lost to the master, who has given it to another: it makes way
+            s->next = *m;
+            agent_stop(s->agent);
+        } else {
             (void)!agent_assign(s->agent, m, &err);
+        }
         break;
     case MESSAGE_STOP:
         agent_stop(s->agent);
+        s->next_stopped = s->next.kind == MESSAGE_ASSIGN;
         break;
     case MESSAGE_BYE:
         agent_kill(s->agent);
@@ -66,6 +76,21 @@ static bool spoken(station *s) {
     return true;
 }
 
+// The assignment that had to wait begins, or is reported as stopped before it did.
+static bool take_next(station *s, struct message *m) {
+    struct error err;
+    bool stopped = s->next_stopped || s->leaving || s->dismissed;
+    if (stopped) {
+        *m = (struct message){.kind = MESSAGE_STOPPED, .attempt = s->next.attempt};
+        memcpy(m->trial, s->next.trial, sizeof m->trial);
+    } else {
+        (void)!agent_assign(s->agent, &s->next, &err);
+    }
+    s->next.kind = MESSAGE_HELLO; // none
+    s->next_stopped = false;
+    return stopped;
+}
+
 bool station_next(station *s, struct message *m) {
     if (s->gone)
         return false;
@@ -78,6 +103,8 @@ bool station_next(station *s, struct message *m) {
     if (agent_poll(s->agent, m))
         return spoken(s);
     bool idle = !agent_trial(s->agent)[0];
+    if (idle && s->next.kind == MESSAGE_ASSIGN && take_next(s, m))
+        return spoken(s);
     if (s->dismissed || (s->leaving && idle)) {
         s->gone = true;
         *m = (struct message){.kind = MESSAGE_BYE, .code = s->exit_code};

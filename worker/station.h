@@ -18,8 +18,8 @@ typedef struct station station;
 NODISCARD enum status station_create(const struct station_config *config, station **s, struct error *err);
 void station_destroy(station *s);
 
-// A message of the master: assign, stop, bye (the trainer is killed), heartbeat. A trial that cannot be taken is left:
-// the next heartbeat says what the worker is doing.
+// A message of the master: assign, stop, bye (the trainer is killed), heartbeat. An assignment that comes while a trial
+// is running stops that trial first: the master has taken this worker for lost meanwhile, and the trial for another's.
 void station_deliver(station *s, const struct message *m);
 // The next message for the master, if any: hello first, bye last.
 bool station_next(station *s, struct message *m);

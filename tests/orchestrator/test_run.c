@@ -166,6 +166,17 @@ static void test_hopeless_trial_is_a_row(void **state) {
     assert_int_equal(count_events("hopeless", "lost"), 6);
 }
 
+// A setup that is broken fails no trials: the sweep ends, and goes on when it is mended.
+static void test_broken_setup_ends_the_sweep(void **state) {
+    (void)state;
+    expect_exit("broken", run("broken", 0, "FAKE_TRAINER=broken"), 75);
+    expect_in_log("broken", "quarantined worker 0 on ");
+    expect_in_log("broken", "the last: crash: trainer ended with exit code 4: no such device");
+    expect_in_log("broken", "no workers are left: the trainers of all keep failing");
+    assert_int_equal(count_events("broken", "quarantined"), 1);
+    assert_int_equal(count_events("broken", "failed"), 2); // lost three times each, before
+}
+
 // No trial is blamed for a full disk: the sweep stops, and goes on when there is room.
 static void test_full_disk_stops_the_sweep(void **state) {
     (void)state;
@@ -255,6 +266,22 @@ static void test_ranks(void **state) {
     expect_same_results("ranks3");
 }
 
+// What one rank cannot train the others do.
+static void test_bad_rank_is_quarantined(void **state) {
+    (void)state;
+    int code =
+        shell("cd %s && export FAKE_STEP_MS=100 " LEAKS_OF_MPI "; timeout 100 mpirun --oversubscribe -np 4 sh -c "
+              "'if [ $OMPI_COMM_WORLD_RANK = 3 ]; then export FAKE_TRAINER=broken; fi; exec %s run sweep.ini "
+              "sweep.output=%s/runs/badrank' >badrank.log 2>&1 </dev/null",
+              root, program, root);
+    expect_exit("badrank", code, 0);
+    expect_same_results("badrank");
+    expect_in_log("badrank", "quarantined worker 3 on ");
+    assert_int_equal(count_events("badrank", "quarantined"), 1);
+    assert_int_equal(count_events("badrank", "lost"), 3);
+    assert_int_equal(count_events("badrank", "failed"), 0);
+}
+
 static void test_error_under_mpirun_is_one_line(void **state) {
     (void)state;
     int code =
@@ -326,6 +353,7 @@ int main(void) {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_crashes_do_not_show),
         cmocka_unit_test(test_hopeless_trial_is_a_row),
+        cmocka_unit_test(test_broken_setup_ends_the_sweep),
         cmocka_unit_test(test_full_disk_stops_the_sweep),
         cmocka_unit_test(test_stop_and_resume),
         cmocka_unit_test(test_killed_again_and_again),
@@ -333,6 +361,7 @@ int main(void) {
         cmocka_unit_test(test_folder_holds_another_sweep),
         cmocka_unit_test(test_results_that_are_failures),
         cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_bad_rank_is_quarantined),
         cmocka_unit_test(test_error_under_mpirun_is_one_line),
         cmocka_unit_test(test_mpirun_is_stopped_or_killed),
         cmocka_unit_test(test_rank_is_killed),

@@ -1,9 +1,9 @@
 // A trainer that trains nothing: worker/trainer.h by formulas, with every way of going wrong that a test may ask for.
 //
-// The environment says how: FAKE_TRAINER = segv, exit3, full (the disk), hang (deaf to stop), error, memory, alloc (a
-// library's last words), fail, diverge, babble (no message); with "-once" at the end the first run of a trial alone.
-// FAKE_TRAINER_TRIAL: only trials whose lr has this text. FAKE_STEP_MS: how long an epoch takes. last.safetensors holds
-// the number of epochs done.
+// The environment says how: FAKE_TRAINER = broken (from the start), segv, exit3, full (the disk), hang (deaf to stop),
+// error, memory, alloc (a library's last words), fail, diverge, babble (no message); with "-once" at the end the first
+// run of a trial alone. FAKE_TRAINER_TRIAL: only trials whose lr has this text. FAKE_STEP_MS: how long an epoch takes.
+// last.safetensors holds the number of epochs done.
 #include "fake_trainer.h"
 
 #include <errno.h>
@@ -145,6 +145,10 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
                         struct trial_result *result, struct error *err) {
     int done = read_number(trial->folder, "last.safetensors");
     file_remove_temporaries(trial->folder);
+    if (wanted(trial, "broken")) {
+        fprintf(stderr, "no such device\n");
+        _exit(4);
+    }
     t->runs++;
     if (!environment_is_clean())
         return error_set(err, STATUS_INTERNAL, "the launcher's variables are in the trainer's environment");

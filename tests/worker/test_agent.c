@@ -356,6 +356,32 @@ static const struct message *next_of(station *s, struct message *m, enum message
     return NULL;
 }
 
+// An assignment that crosses another's word of being lost: the running trial makes way for it, and a stop reaches both.
+static void test_station_makes_way(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    station *s;
+    struct error err;
+    assert_int_equal(station_create(&(struct station_config){.heartbeat_seconds = 0.01}, &s, &err), STATUS_OK);
+    setenv("FAKE_STEP_MS", "50", 1);
+    set_order(f, "00000000000000aa", 1000);
+    station_deliver(s, &f->order);
+    assert_string_equal(next_of(s, &f->report, MESSAGE_EPOCH)->trial, "00000000000000aa");
+    set_order(f, "00000000000000bb", 1000);
+    station_deliver(s, &f->order);
+    assert_string_equal(next_of(s, &f->report, MESSAGE_RESULT)->trial, "00000000000000aa");
+    assert_int_equal(f->report.result.status, TRIAL_STOPPED);
+    assert_string_equal(next_of(s, &f->report, MESSAGE_EPOCH)->trial, "00000000000000bb");
+    set_order(f, "00000000000000cc", 1000);
+    station_deliver(s, &f->order);
+    station_deliver(s, &(struct message){.kind = MESSAGE_STOP});
+    assert_string_equal(next_of(s, &f->report, MESSAGE_RESULT)->trial, "00000000000000bb");
+    assert_string_equal(next_of(s, &f->report, MESSAGE_STOPPED)->trial, "00000000000000cc");
+    assert_string_equal(next_of(s, &f->report, MESSAGE_HEARTBEAT)->trial, "");
+    station_destroy(s);
+    finish(f);
+}
+
 static void test_station(void **state) {
     (void)state;
     struct fixture *f = start(&(struct agent_config){0});
@@ -402,6 +428,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_death_between_trials),
         cmocka_unit_test(test_trainer_dies_with_its_parent),
         cmocka_unit_test(test_station),
+        cmocka_unit_test(test_station_makes_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
