@@ -156,6 +156,20 @@ static void add_cv_row(table *t, const char *key, const char *metric, double b, 
                         : "same");
 }
 
+// What a side's F1 must have been where only its IoU is known.
+static enum status note_f1(table *t, const struct fold_series *series, const struct fold_summary *f1,
+                           struct error *err) {
+    struct fold_summary derived;
+    if (!isnan(f1->mean))
+        return STATUS_OK;
+    TRY(fold_series_summary(series, FOLD_F1_OF_IOU, &derived, err));
+    table_note(
+        t,
+        "%s has no F1. F1 of the same pixel counts is 2 IoU / (1 + IoU): its IoU gives a mean F1 of %.2f +- %.2f %%.",
+        series->name, 100 * derived.mean, 100 * derived.sd_population);
+    return STATUS_OK;
+}
+
 static enum status add_comparison(document *doc, const struct fold_series *baseline,
                                   const struct fold_series *candidate, const struct fold_summary *b,
                                   const struct fold_summary *c, struct error *err) {
@@ -180,6 +194,10 @@ static enum status add_comparison(document *doc, const struct fold_series *basel
     add_cv_row(t, "cv_population", label, b->sd_population / b->mean, c->sd_population / c->mean);
     snprintf(label, sizeof label, "CV of %s (sample SD / mean)", metric_name(m));
     add_cv_row(t, "cv_sample", label, b->sd_sample / b->mean, c->sd_sample / c->mean);
+    if (metric_is_share(m)) {
+        TRY(note_f1(t, baseline, &b_f1, err));
+        TRY(note_f1(t, candidate, &c_f1, err));
+    }
     return STATUS_OK;
 }
 

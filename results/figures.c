@@ -24,8 +24,9 @@ const char *const figure_colour[FIGURE_COLOURS] = {"#0072B2", "#D55E00", "#009E7
 struct figure {
     char path[NAME_SIZE]; // plots/NAME
     int width, height;
-    char *script;
+    char *script; // or, where `copied` is set, the bytes of a PNG
     size_t bytes;
+    bool copied;
 };
 
 struct figures {
@@ -86,36 +87,67 @@ static void write_preamble(FILE *out) {
           out);
 }
 
-FILE *figures_begin(figures *f, const char *name, int width, int height, const char **path) {
+// A new figure at the end; NULL: out of memory.
+static struct figure *add_figure(figures *f, const char *name) {
     end_script(f);
     struct figure **larger = realloc(f->figure, (f->count + 1) * sizeof(struct figure *));
     struct figure *figure = calloc(1, sizeof *figure);
     if (larger)
         f->figure = larger;
-    if (larger && figure)
-        f->open = open_memstream(&figure->script, &figure->bytes);
-    if (!f->open) {
+    if (!larger || !figure) {
         free(figure);
         f->failed = true;
         return NULL;
     }
-    figure->width = width;
-    figure->height = height;
     choose_path(f, name, figure->path);
     f->figure[f->count++] = figure;
+    return figure;
+}
+
+FILE *figures_begin(figures *f, const char *name, int width, int height, const char **path) {
+    struct figure *figure = add_figure(f, name);
+    if (!figure)
+        return NULL;
+    figure->width = width;
+    figure->height = height;
+    f->open = open_memstream(&figure->script, &figure->bytes);
+    if (!f->open) {
+        f->failed = true;
+        f->count--;
+        free(figure);
+        return NULL;
+    }
     *path = figure->path;
     write_preamble(f->open);
     return f->open;
 }
 
-// Single quotes: nothing in them is special to gnuplot but the quote itself. Backquotes would run a command elsewhere.
+const char *figures_take(figures *f, const char *name, const char *png) {
+    struct error err;
+    char *bytes;
+    size_t count;
+    if (file_read(png, &bytes, &count, &err) != STATUS_OK)
+        return NULL; // what cannot be read is not shown
+    struct figure *figure = add_figure(f, name);
+    if (!figure) {
+        free(bytes);
+        return NULL;
+    }
+    figure->script = bytes;
+    figure->bytes = count;
+    figure->copied = true;
+    return figure->path;
+}
+
+// Single quotes: nothing in them is special to gnuplot but the quote itself, whose doubled form it does not take at the
+// beginning of a string: an apostrophe stands for it. Backquotes would run a command elsewhere.
 void figures_quote_short(FILE *out, const char *text, int characters) {
     putc('\'', out);
     for (int used = 0; *text; text++) {
         if (((unsigned char)*text & 0xC0) != 0x80 && ++used > characters)
             break;
         if (*text == '\'')
-            fputs("''", out);
+            fputs("\xE2\x80\x99", out);
         else
             putc((unsigned char)*text < ' ' || *text == '`' ? ' ' : *text, out);
     }
@@ -178,8 +210,9 @@ static void remove_old(const char *plots) {
 static enum status write_scripts(const figures *f, const char *folder, struct error *err) {
     char file[PATH_SIZE];
     for (size_t i = 0; i < f->count; i++) {
-        if (snprintf(file, sizeof file, "%s/%s.gp", folder, f->figure[i]->path) >= (int)sizeof file)
-            return error_set(err, STATUS_INVALID, "path too long: %s/%s.gp", folder, f->figure[i]->path);
+        const char *extension = f->figure[i]->copied ? "png" : "gp";
+        if (snprintf(file, sizeof file, "%s/%s.%s", folder, f->figure[i]->path, extension) >= (int)sizeof file)
+            return error_set(err, STATUS_INVALID, "path too long: %s/%s", folder, f->figure[i]->path);
         TRY(file_write(file, f->figure[i]->script, f->figure[i]->bytes, err));
     }
     return STATUS_OK;
@@ -189,6 +222,8 @@ static enum status write_scripts(const figures *f, const char *folder, struct er
 static void write_driver(const figures *f, FILE *out) {
     for (size_t i = 0; i < f->count; i++) {
         const struct figure *g = f->figure[i];
+        if (g->copied)
+            continue;
         fprintf(
             out,
             "reset session\nset term svg size %d,%d dynamic noenhanced font 'sans-serif,12' name 'f%zu'\nsmall = ',10'\n"
@@ -237,7 +272,7 @@ static int spawn_gnuplot(const char *folder, struct gnuplot *g) {
     return failure;
 }
 
-// The first line of what it complains of; the rest is read away so that it never waits for a reader.
+// The last line of what it complains of, which names the place; all is read, so that it never waits for a reader.
 static void read_complaint(int errors, char *line, size_t size) {
     FILE *in = fdopen(errors, "r");
     char text[512];
@@ -248,7 +283,7 @@ static void read_complaint(int errors, char *line, size_t size) {
     }
     while (fgets(text, sizeof text, in)) {
         text[strcspn(text, "\n")] = 0;
-        if (!*line && text[strspn(text, " \t^")])
+        if (text[strspn(text, " \t^")])
             snprintf(line, size, "%.*s", (int)size - 1, text);
     }
     fclose(in);
@@ -301,6 +336,13 @@ static char *run_gnuplot(const figures *f, const char *folder) {
     return line_of("gnuplot failed (%s): plots are missing%s.", *complaint ? complaint : "no reason given", "");
 }
 
+static bool has_scripts(const figures *f) {
+    for (size_t i = 0; i < f->count; i++)
+        if (!f->figure[i]->copied)
+            return true;
+    return false;
+}
+
 enum status figures_draw(figures *f, const char *folder, char **notice, struct error *err) {
     char plots[PATH_SIZE] = "";
     *notice = NULL;
@@ -313,6 +355,7 @@ enum status figures_draw(figures *f, const char *folder, char **notice, struct e
         return STATUS_OK;
     TRY(file_make_directories(plots, err));
     TRY(write_scripts(f, folder, err));
-    *notice = run_gnuplot(f, folder);
+    if (has_scripts(f))
+        *notice = run_gnuplot(f, folder);
     return STATUS_OK;
 }

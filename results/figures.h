@@ -19,6 +19,10 @@ void figures_destroy(figures *f);
 // memory, which figures_draw reports.
 FILE *figures_begin(figures *f, const char *name, int width, int height, const char **path);
 
+// A PNG file that is a picture of the report as it is: figures_draw copies it to FOLDER/plots/NAME.png. Returns the
+// path for document_figure, or NULL: it cannot be read.
+const char *figures_take(figures *f, const char *name, const char *png);
+
 // A gnuplot string, quoted; what gnuplot could take for a command is replaced.
 void figures_quote(FILE *out, const char *text);
 // The same, at most `characters` long.

@@ -127,6 +127,14 @@ static void text(const struct reader *r, size_t row, int column, const char *abs
     snprintf(out, size, "%s", column < 0 ? absent : csv_table_cell(r->table, row, column));
 }
 
+// Percent where a share is meant would give figures that are a hundred times too large.
+static enum status check_share(const struct reader *r, size_t row, int column, double value, struct error *err) {
+    if (isnan(value) || (value >= 0 && value <= 1))
+        return STATUS_OK;
+    return error_set(err, STATUS_FORMAT, "%s: line %zu: %s is %s, not a share between 0 and 1", r->table->path,
+                     r->table->line[row + 1], r->table->cells[column], csv_table_cell(r->table, row, column));
+}
+
 static enum status read_result(const struct reader *r, size_t row, struct fold_result *out, struct error *err) {
     *out = (struct fold_result){0};
     text(r, row, r->trial, "", out->trial, sizeof out->trial);
@@ -137,6 +145,9 @@ static enum status read_result(const struct reader *r, size_t row, struct fold_r
     TRY(number(r, row, r->best_iou, &out->best_iou, err));
     TRY(number(r, row, r->best_f1, &out->best_f1, err));
     TRY(number(r, row, r->final_iou, &out->final_iou, err));
+    TRY(check_share(r, row, r->best_iou, out->best_iou, err));
+    TRY(check_share(r, row, r->best_f1, out->best_f1, err));
+    TRY(check_share(r, row, r->final_iou, out->final_iou, err));
     return number(r, row, r->gap, &out->train_val_gap, err);
 }
 
@@ -151,6 +162,7 @@ static enum status add_epoch(struct fold_series *series, const struct reader *r,
     TRY(number(r, row, r->val_iou, &iou, err));
     TRY(number(r, row, r->val_f1, &f1, err));
     TRY(number(r, row, r->train_iou, &train, err));
+    TRY(check_share(r, row, r->val_iou, iou, err));
     struct fold_result *fold = find_fold(series, now.fold);
     if (!fold) {
         fold = &series->fold[series->count++];
@@ -264,6 +276,8 @@ double fold_metric(const struct fold_result *fold, enum fold_metric metric) {
         return fold->train_val_gap;
     case FOLD_DROP:
         return fold->final_iou - fold->best_iou;
+    case FOLD_F1_OF_IOU:
+        return 2 * fold->best_iou / (1 + fold->best_iou);
     }
     return NAN;
 }

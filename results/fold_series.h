@@ -45,7 +45,8 @@ void fold_series_free(struct fold_series *series);
 
 // One metric of the folds that are done, in their order: values[0 .. result-1], room for series->count. NaN where the
 // metric is missing.
-enum fold_metric { FOLD_BEST_IOU, FOLD_BEST_F1, FOLD_FINAL_IOU, FOLD_TRAIN_VAL_GAP, FOLD_DROP };
+// FOLD_F1_OF_IOU: 2 IoU / (1 + IoU), which is the F1 of the same pixel counts.
+enum fold_metric { FOLD_BEST_IOU, FOLD_BEST_F1, FOLD_FINAL_IOU, FOLD_TRAIN_VAL_GAP, FOLD_DROP, FOLD_F1_OF_IOU };
 double fold_metric(const struct fold_result *fold, enum fold_metric metric); // FOLD_DROP: final - best IoU
 size_t fold_series_values(const struct fold_series *series, enum fold_metric metric, double *values);
 

@@ -65,7 +65,7 @@ static void write_metric_label(FILE *out, const char *command, const struct run_
     snprintf(text, sizeof text, "best %s%s", metric_name(&run->metric), metric_is_share(&run->metric) ? " (%)" : "");
     fprintf(out, "%s ", command);
     figures_quote(out, text);
-    putc('\n', out);
+    fputs(" offset 1,0\n", out);
 }
 
 static double shown_value(const struct run_data *run, const struct grid *g, size_t point) {

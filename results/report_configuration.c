@@ -4,6 +4,7 @@
 
 #include "model/base/file.h"
 #include "results/report_parts.h"
+#include "results/same_data.h"
 
 static void property(table *t, const char *key, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void property(table *t, const char *key, const char *format, ...) {
@@ -138,65 +139,11 @@ static void add_configurations(const struct report *r, const struct run_data *ru
     }
 }
 
-static bool same_folds(const struct csv_table *a, const struct csv_table *b) {
-    if (a->columns != b->columns || a->rows != b->rows)
-        return false;
-    for (size_t i = 0; i < (a->rows + 1) * a->columns; i++)
-        if (strcmp(a->cells[i], b->cells[i]) != 0)
-            return false;
-    return true;
-}
-
-// The samples' own columns: the order of rows and columns is no difference of the data.
-static const char *fold_of(const struct csv_table *folds, const char *sample) {
-    int id = csv_table_column(folds, "sample"), fold = csv_table_column(folds, "fold");
-    for (size_t i = 0; i < folds->rows && id >= 0 && fold >= 0; i++)
-        if (strcmp(csv_table_cell(folds, i, id), sample) == 0)
-            return csv_table_cell(folds, i, fold);
-    return NULL;
-}
-
-static bool same_samples(const struct csv_table *a, const struct csv_table *b, char *why, size_t size) {
-    int id = csv_table_column(a, "sample"), fold = csv_table_column(a, "fold");
-    if (id < 0 || fold < 0)
-        return same_folds(a, b) || (snprintf(why, size, "their folds.csv differ"), false);
-    if (a->rows != b->rows) {
-        snprintf(why, size, "their folds.csv list %zu and %zu samples", a->rows, b->rows);
-        return false;
-    }
-    for (size_t i = 0; i < a->rows; i++) {
-        const char *sample = csv_table_cell(a, i, id), *there = fold_of(b, sample);
-        if (there && strcmp(there, csv_table_cell(a, i, fold)) == 0)
-            continue;
-        snprintf(why, size,
-                 there ? "sample '%.60s' is in fold %s of one and fold %s of the other"
-                       : "sample '%.60s' (fold %s) is not in the other's folds.csv",
-                 sample, csv_table_cell(a, i, fold), there ? there : "");
-        return false;
-    }
-    return true;
-}
-
-bool report_same_data(const struct run_data *a, const struct run_data *b, char *why, size_t size) {
-    static const char *const facts[] = {"dataset", "seed", "folds count"};
-    why[0] = 0;
-    if (a->folds.columns > 0 && b->folds.columns > 0)
-        return same_samples(&a->folds, &b->folds, why, size);
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
-        const char *x = run_fact(&a->settings, facts[i]), *y = run_fact(&b->settings, facts[i]);
-        if (!x || !y || strcmp(x, y) == 0)
-            continue;
-        snprintf(why, size, "%s is '%.80s' in one and '%.80s' in the other", facts[i], x, y);
-        return false;
-    }
-    return true;
-}
-
 // A reader must not take two tables for comparable that are not.
 static void note_other_data(struct report *r) {
     char why[256];
     for (size_t i = 1; i < r->runs; i++)
-        if (!report_same_data(&r->run[0], &r->run[i], why, sizeof why))
+        if (!same_data(&r->run[0], &r->run[i], why, sizeof why))
             document_paragraph(
                 r->doc,
                 "Attention: runs %s and %s are not of the same data (%s): their figures cannot be compared "
@@ -206,6 +153,7 @@ static void note_other_data(struct report *r) {
 
 enum status report_add_configuration(struct report *r, struct error *err) {
     (void)err;
+    char why[256];
     document_heading(r->doc, 2, "Configuration and data");
     note_other_data(r);
     for (size_t i = 0; i < r->runs; i++) {
@@ -213,7 +161,8 @@ enum status report_add_configuration(struct report *r, struct error *err) {
         add_base(r->doc, &r->run[i]);
     }
     for (size_t i = 0; i < r->runs; i++)
-        if (i == 0 || !same_folds(&r->run[i].folds, &r->run[0].folds))
+        if (i == 0 || r->run[0].folds.columns == 0 ||
+            !same_samples(&r->run[0].folds, &r->run[i].folds, why, sizeof why))
             add_data(r->doc, &r->run[i]);
     for (size_t i = 0; i < r->runs; i++)
         add_configurations(r, &r->run[i]);

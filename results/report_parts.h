@@ -33,9 +33,6 @@ NODISCARD enum status report_add_configuration(struct report *r, struct error *e
 // The rows of a configuration (of [config] sections alone, or grid points too) as a fold series, with observations.
 NODISCARD enum status report_gather(const struct run_data *run, const char *config, bool configs_only,
                                     struct fold_series *series, struct error *err);
-// Whether two runs were trained and validated on the same samples: by folds.csv, else by dataset and seed. *why: of
-// false, a clause.
-bool report_same_data(const struct run_data *a, const struct run_data *b, char *why, size_t size);
 // Phase 1 and 2.
 NODISCARD enum status report_add_search(struct report *r, struct error *err);
 NODISCARD enum status report_read_configs(struct report *r, struct error *err);

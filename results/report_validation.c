@@ -5,6 +5,7 @@
 #include "results/comparison.h"
 #include "results/observations.h"
 #include "results/report_plots.h"
+#include "results/same_data.h"
 #include "results/statistics_tables.h"
 
 // Configurations
@@ -200,7 +201,7 @@ static double sample_ratio(const struct run_data *run) {
 static enum status add_pair(struct report *r, const struct side *baseline, const struct side *candidate,
                             struct error *err) {
     char why[256];
-    if (baseline->run != candidate->run && !report_same_data(baseline->run, candidate->run, why, sizeof why))
+    if (baseline->run != candidate->run && !same_data(baseline->run, candidate->run, why, sizeof why))
         return error_set(err, STATUS_INVALID, "runs %s and %s are not of the same data: %s", baseline->run->name,
                          candidate->run->name, why);
     if (strcmp(baseline->series->metric.name, candidate->series->metric.name) != 0)

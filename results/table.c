@@ -212,7 +212,7 @@ void table_value(table *t, double value, const char *format, ...) {
     csv_format_number(value, number);
     va_list args;
     va_start(args, format);
-    char *text = isnan(value) ? copied("-", &t->failed) : formatted(format, args, &t->failed);
+    char *text = isfinite(value) ? formatted(format, args, &t->failed) : copied("-", &t->failed);
     va_end(args);
     unsign_zero(text, format);
     add_cell(t, text, copied(number, &t->failed));

@@ -42,8 +42,8 @@ void table_row(table *t, int flags);
 void table_cell(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // The next cell: `key` in the CSV file, `text` for readers.
 void table_label(table *t, const char *key, const char *text);
-// The next cell: `value` with all its digits in the CSV file, the formatted text for readers; "" and "-" where it is
-// NaN.
+// The next cell: `value` with all its digits in the CSV file, the formatted text for readers; "-" where it is not
+// finite (in the file "" where it is NaN).
 void table_value(table *t, double value, const char *format, ...) __attribute__((format(printf, 3, 4)));
 // A line under the table (or in its place, when it has no columns): a paragraph for readers, absent in the CSV file.
 void table_note(table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
