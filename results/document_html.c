@@ -110,6 +110,15 @@ static char *without_titles(const char *text) {
     return fclose(out) == 0 ? copy : NULL;
 }
 
+// Never wider than it was drawn, nor so narrow that its texts cannot be read: then it scrolls.
+static void write_widths(FILE *out, const char *svg) {
+    enum { LEAST = 560 };
+    const char *box = strstr(svg, "viewBox=\"0 0 ");
+    long width = box ? strtol(box + strlen("viewBox=\"0 0 "), NULL, 10) : 0;
+    if (width > 0 && width < 10000)
+        fprintf(out, " style=\"max-width:%ldpx;min-width:%ldpx\"", width, width < LEAST ? width : LEAST);
+}
+
 // The symbols that the pictures share stand in the page once.
 static enum status write_svg(const struct block *b, const char *file, bool *symbols, FILE *out, struct error *err) {
     char *text = NULL, *plain = NULL;
@@ -121,6 +130,7 @@ static enum status write_svg(const struct block *b, const char *file, bool *symb
         fputs("<figure><div class=\"scroll\" tabindex=\"0\"><svg role=\"img\" aria-label=\"", out);
         write_html_text(out, b->text);
         fputs("\"", out);
+        write_widths(out, plain);
         if (*symbols)
             write_without(out, plain, "<defs>", "</defs>");
         else

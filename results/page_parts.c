@@ -24,20 +24,21 @@ const char page_style[] =
     ".scroll{overflow-x:auto;max-width:100%}\n"
     "table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.3rem .65rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}\n"
-    "td{max-width:30rem;overflow-wrap:break-word}\n"
+    "td{max-width:30rem;overflow-wrap:break-word}td:not(.r):last-child{min-width:11rem}\n"
     "th{background:var(--head);white-space:nowrap;cursor:pointer}\n"
     "th[aria-sort=ascending]::after{content:\" \\2191\"}th[aria-sort=descending]::after{content:\" \\2193\"}\n"
     ".r{text-align:right;white-space:nowrap}tr.b td{font-weight:600;background:var(--win)}\n"
     ".note{color:var(--muted);font-size:.875rem;margin:.4rem 0;max-width:50rem}\n"
     "p{max-width:50rem}\nfigure{margin:1.25rem 0}\nfigcaption{color:var(--muted);font-size:.875rem;max-width:50rem}\n"
-    "figure svg{display:block;width:100%;min-width:36rem;max-width:60rem;height:auto}\n"
+    "figure svg{display:block;width:100%;height:auto}\n"
     "figure img{display:block;max-width:100%;height:auto}\n"
-    "svg [stroke=black]{stroke:var(--fg)}svg [fill=black]{fill:var(--fg)}svg [color=black]{color:var(--fg)}\n"
+    "svg [stroke=black],svg [stroke=\"rgb(  0,   0,   0)\"]{stroke:var(--fg)}svg [color=black]{color:var(--fg)}\n"
+    "svg [fill=black],svg [fill=\"rgb(0,0,0)\"]{fill:var(--fg)}\n"
     "svg text{font-family:system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
     "details{margin:1rem 0}summary{cursor:pointer;color:var(--link)}\n"
     "@media print{th{cursor:auto}details{display:block}}\n";
 
-// Rows in bold (means, winners of a grid stay where they are sorted to) keep to the end only when they are the last.
+// A last row of means stays the last.
 const char page_script[] =
     "\nfor(const th of document.querySelectorAll('th'))th.addEventListener('click',()=>{\n"
     "  const head=th.parentNode,body=head.parentNode.nextElementSibling,column=[...head.children].indexOf(th);\n"

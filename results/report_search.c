@@ -37,7 +37,7 @@ static void add_grid_figures(struct report *r, const struct run_data *run, const
         plot_heat_size(run, g, &width, &height);
         snprintf(name, sizeof name, "heat_%s", g->name);
         if ((out =
-                 report_figure(r, name, width, height, "Grid %s: the result by %s. White: no result.", g->name, axes)))
+                 report_figure(r, name, width, height, "Grid %s: the result by %s. Empty: no result.", g->name, axes)))
             plot_heat(out, run, g);
     } else if (g->varying > 1) {
         snprintf(name, sizeof name, "parallel_%s", g->name);

@@ -239,7 +239,8 @@ static void without_gnuplot(void **state) {
     (void)state;
     static const char *const run = TEST_SOURCE_DIR "/results/data/run";
     struct report_config config = {.run = &run, .runs = 1, .out_dir = temporary_path("out")};
-    char *before = strdup(getenv("PATH")), *page, *text;
+    const char *path = getenv("PATH");
+    char *before = strdup(path ? path : ""), *page, *text;
     assert_int_equal(report_write(&config, &err), STATUS_OK);
     setenv("PATH", temporary_folder, 1);
     size_t bytes;
