@@ -8,22 +8,34 @@
 
 enum { COLUMNS = 4, PANEL_WIDTH = 225, PANEL_HEIGHT = 165, LEFT = 74, RIGHT = 14, TOP = 50, BOTTOM = 52, LABEL = 34 };
 
-static double training(const struct epoch_row *e, enum curve_kind kind) {
-    return kind == CURVE_IOU ? 100 * e->train_iou : e->train_loss;
+static bool is_share(const struct curve *curve, enum curve_kind kind) {
+    return kind == CURVE_METRIC && metric_is_share(curve->metric);
 }
 
-static double validation(const struct epoch_row *e, enum curve_kind kind) {
-    return kind == CURVE_IOU ? 100 * e->val_iou : e->val_loss;
+static double training(const struct curve *curve, size_t index, enum curve_kind kind) {
+    const struct epoch_row *e = &curve->epoch[index];
+    return kind == CURVE_LOSS ? e->train_loss : is_share(curve, kind) ? 100 * e->train_iou : e->train_iou;
 }
 
-static const char *axis_of(enum curve_kind kind) {
-    return kind == CURVE_IOU ? "IoU (%)" : "loss";
+static double validation(const struct curve *curve, size_t index, enum curve_kind kind) {
+    const struct epoch_row *e = &curve->epoch[index];
+    return kind == CURVE_LOSS ? e->val_loss : is_share(curve, kind) ? 100 * e->val_iou : e->val_iou;
+}
+
+static void write_axis_label(FILE *out, const struct curve *curve, enum curve_kind kind, const char *offset) {
+    fputs("set ylabel ", out);
+    figures_quote_short(out,
+                        kind == CURVE_LOSS      ? "loss"
+                        : is_share(curve, kind) ? "IoU (%)"
+                                                : metric_name(curve->metric),
+                        24);
+    fprintf(out, " offset %s\n", offset);
 }
 
 bool plot_curves_have(const struct curve *curve, size_t curves, enum curve_kind kind) {
     for (size_t i = 0; i < curves; i++)
         for (size_t e = 0; e < curve[i].count; e++)
-            if (isfinite(training(&curve[i].epoch[e], kind)) || isfinite(validation(&curve[i].epoch[e], kind)))
+            if (isfinite(training(&curve[i], e, kind)) || isfinite(validation(&curve[i], e, kind)))
                 return true;
     return false;
 }
@@ -34,8 +46,8 @@ static void write_data(FILE *out, const struct curve *curve, size_t curves, enum
         fprintf(out, "$d%zu << EOD\n", i);
         for (size_t e = 0; e < curve[i].count; e++) {
             fprintf(out, "%d", curve[i].epoch[e].epoch);
-            figures_number(out, training(&curve[i].epoch[e], kind));
-            figures_number(out, validation(&curve[i].epoch[e], kind));
+            figures_number(out, training(&curve[i], e, kind));
+            figures_number(out, validation(&curve[i], e, kind));
             putc('\n', out);
         }
         fputs("EOD\n", out);
@@ -58,8 +70,8 @@ static struct extent extent_of(const struct curve *curve, size_t curves, enum cu
     struct extent x = {INFINITY, -INFINITY, 1};
     for (size_t i = 0; i < curves; i++) {
         for (size_t e = 0; e < curve[i].count; e++) {
-            widen(&x, training(&curve[i].epoch[e], kind));
-            widen(&x, validation(&curve[i].epoch[e], kind));
+            widen(&x, training(&curve[i], e, kind));
+            widen(&x, validation(&curve[i], e, kind));
             x.last_epoch = curve[i].epoch[e].epoch > x.last_epoch ? curve[i].epoch[e].epoch : x.last_epoch;
         }
     }
@@ -67,8 +79,8 @@ static struct extent extent_of(const struct curve *curve, size_t curves, enum cu
 }
 
 // Losses that span more than a factor of 30 are drawn on a logarithmic scale.
-static void write_value_axis(FILE *out, const struct extent *x, enum curve_kind kind) {
-    if (kind == CURVE_IOU)
+static void write_value_axis(FILE *out, const struct extent *x, bool share) {
+    if (share)
         fprintf(out, "set yrange [0:%.9g]\n", fmax(1.05 * x->most, 1));
     else if (x->least > 0 && x->most > 30 * x->least)
         fprintf(out, "set logscale y\nset yrange [%.9g:%.9g]\n", 0.9 * x->least, 1.1 * x->most);
@@ -115,7 +127,7 @@ void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve
     struct extent x = extent_of(curve, curves, kind);
     write_data(out, curve, curves, kind);
     write_layout(out, curves);
-    write_value_axis(out, &x, kind);
+    write_value_axis(out, &x, is_share(curve, kind));
     int width, height;
     plot_curves_size(curves, &width, &height);
     static const struct legend legend[] = {{"training", "#D55E00", LEGEND_DASHES},
@@ -124,7 +136,10 @@ void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve
     figures_legend(out, width, height, legend, 3);
     for (size_t i = 0; i < curves; i++) {
         bool first = i % columns_for(curves) == 0;
-        fprintf(out, "set ylabel '%s' offset 0,0\n", first ? axis_of(kind) : "");
+        if (first)
+            write_axis_label(out, curve, kind, "0,0");
+        else
+            fputs("set ylabel ''\n", out);
         if (!first)
             fputs("set format y ''\n", out);
         else
@@ -141,7 +156,7 @@ void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve
 static double value_at(const struct curve *curve, int epoch, bool of_training, enum curve_kind kind) {
     for (size_t e = 0; e < curve->count; e++)
         if (curve->epoch[e].epoch == epoch)
-            return of_training ? training(&curve->epoch[e], kind) : validation(&curve->epoch[e], kind);
+            return of_training ? training(curve, e, kind) : validation(curve, e, kind);
     return NAN;
 }
 
@@ -167,7 +182,9 @@ static void write_mean(FILE *out, const char *name, const struct curve *fold, si
 
 static void write_fold_panel(FILE *out, const char *name, const char *title, const struct curve *fold, size_t folds,
                              int column) {
-    fprintf(out, "set title '%s' offset 0,-0.7\n", title);
+    fputs("set title ", out);
+    figures_quote_short(out, title, 40);
+    fputs(" offset 0,-0.7\n", out);
     fprintf(out,
             "plot $m%s using 1:3:4 with filledcurves fs transparent solid 0.18 noborder lc rgb '#808080' title "
             "'mean \302\261 SD', \\\n",
@@ -184,12 +201,12 @@ static void write_fold_panel(FILE *out, const char *name, const char *title, con
 // $i<fold>, $l<fold>: epoch, training, validation.
 static void write_fold_data(FILE *out, const struct curve *fold, size_t folds) {
     for (size_t i = 0; i < folds; i++) {
-        for (int kind = CURVE_IOU; kind <= CURVE_LOSS; kind++) {
-            fprintf(out, "$%c%zu << EOD\n", kind == CURVE_IOU ? 'i' : 'l', i);
+        for (int kind = CURVE_METRIC; kind <= CURVE_LOSS; kind++) {
+            fprintf(out, "$%c%zu << EOD\n", kind == CURVE_METRIC ? 'i' : 'l', i);
             for (size_t e = 0; e < fold[i].count; e++) {
                 fprintf(out, "%d", fold[i].epoch[e].epoch);
-                figures_number(out, training(&fold[i].epoch[e], (enum curve_kind)kind));
-                figures_number(out, validation(&fold[i].epoch[e], (enum curve_kind)kind));
+                figures_number(out, training(&fold[i], e, (enum curve_kind)kind));
+                figures_number(out, validation(&fold[i], e, (enum curve_kind)kind));
                 putc('\n', out);
             }
             fputs("EOD\n", out);
@@ -197,23 +214,28 @@ static void write_fold_data(FILE *out, const struct curve *fold, size_t folds) {
     }
     struct extent loss = extent_of(fold, folds, CURVE_LOSS);
     double floor = loss.least > 0 ? 0.9 * loss.least : -INFINITY;
-    write_mean(out, "iv", fold, folds, false, CURVE_IOU, 0);
-    write_mean(out, "it", fold, folds, true, CURVE_IOU, 0);
+    double none = is_share(fold, CURVE_METRIC) ? 0 : -INFINITY;
+    write_mean(out, "iv", fold, folds, false, CURVE_METRIC, none);
+    write_mean(out, "it", fold, folds, true, CURVE_METRIC, none);
     write_mean(out, "lv", fold, folds, false, CURVE_LOSS, floor);
     write_mean(out, "lt", fold, folds, true, CURVE_LOSS, floor);
 }
 
 void plot_folds(FILE *out, const struct curve *fold, size_t folds) {
-    struct extent iou = extent_of(fold, folds, CURVE_IOU), loss = extent_of(fold, folds, CURVE_LOSS);
+    struct extent iou = extent_of(fold, folds, CURVE_METRIC), loss = extent_of(fold, folds, CURVE_LOSS);
     write_fold_data(out, fold, folds);
     fprintf(out, "set multiplot layout 2,2 margins screen 0.075,0.985,0.085,0.88 spacing screen 0.07,0.075\n");
     fputs("set key at screen 0.5, screen 0.99 center top horizontal samplen 2 maxrows 2 width 1\n", out);
-    write_value_axis(out, &iou, CURVE_IOU);
-    fputs("set ylabel 'IoU (%)' offset 0.3,0\nset format x ''\n", out);
-    write_fold_panel(out, "iv", "validation IoU", fold, folds, 3);
+    write_value_axis(out, &iou, is_share(fold, CURVE_METRIC));
+    char validated[80], trained[80];
+    snprintf(validated, sizeof validated, "validation %s", metric_name(fold->metric));
+    snprintf(trained, sizeof trained, "training %s", metric_name(fold->metric));
+    write_axis_label(out, fold, CURVE_METRIC, "0.3,0");
+    fputs("set format x ''\n", out);
+    write_fold_panel(out, "iv", validated, fold, folds, 3);
     fputs("set ylabel ''\n", out);
-    write_fold_panel(out, "it", "training IoU", fold, folds, 2);
-    write_value_axis(out, &loss, CURVE_LOSS);
+    write_fold_panel(out, "it", trained, fold, folds, 2);
+    write_value_axis(out, &loss, false);
     fputs("set ylabel 'loss' offset 1.3,0\nset format x '%g'\nset xlabel 'epoch' offset 0,0.4\n", out);
     write_fold_panel(out, "lv", "validation loss", fold, folds, 3);
     fputs("set ylabel ''\n", out);

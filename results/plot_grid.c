@@ -14,12 +14,22 @@ enum { EFFECT_COLUMNS = 3, EFFECT_WIDTH = 300, EFFECT_HEIGHT = 250 };
 static const char palette[] = "set palette defined (0 '#440154', 0.25 '#3b528b', 0.5 '#21918c', 0.75 '#5ec962', 1 "
                               "'#fde725') maxcolors 64\n";
 
-// The values of one hyperparameter in a grid: numbers by size, words in the order in which they come.
+enum { CATEGORIES_MOST = 12 };
+
+// The values of one hyperparameter in a grid: numbers by size, words in the order in which they come. More numbers than
+// CATEGORIES_MOST (a random search draws them) are a scale, whose single values are not listed.
 struct values {
     const char **value;
     size_t count;
-    bool numbers;
+    bool numbers, scale, logarithmic;
+    double least, most; // of numbers
 };
+
+static bool number_of(const char *text, double *number) {
+    char *end;
+    *number = strtod(text, &end);
+    return *text && !*end && isfinite(*number);
+}
 
 static int by_number(const void *a, const void *b) {
     double x = strtod(*(const char *const *)a, NULL), y = strtod(*(const char *const *)b, NULL);
@@ -33,17 +43,29 @@ static size_t index_of(const struct values *v, const char *value) {
     return i;
 }
 
+static void find_range(const struct grid *g, int column, struct values *v) {
+    v->numbers = true;
+    for (size_t i = 0; i < g->points; i++) {
+        double number;
+        v->numbers = v->numbers && number_of(g->point[i].row[0]->swept[column], &number);
+        if (!v->numbers)
+            return;
+        v->least = i == 0 || number < v->least ? number : v->least;
+        v->most = i == 0 || number > v->most ? number : v->most;
+    }
+}
+
 // Free v->value. Out of memory: no values.
 static struct values values_of(const struct grid *g, int column) {
-    struct values v = {.value = malloc((g->points + 1) * sizeof(const char *)), .numbers = true};
-    for (size_t i = 0; i < g->points && v.value; i++) {
+    struct values v = {.value = malloc((g->points + 1) * sizeof(const char *))};
+    find_range(g, column, &v);
+    for (size_t i = 0; i < g->points && v.value && !v.scale; i++) {
         const char *value = g->point[i].row[0]->swept[column];
-        char *end;
-        (void)strtod(value, &end);
-        v.numbers = v.numbers && *value && !*end;
         if (index_of(&v, value) == v.count)
             v.value[v.count++] = value;
+        v.scale = v.numbers && v.count > CATEGORIES_MOST;
     }
+    v.logarithmic = v.scale && v.least > 0 && v.most > 30 * v.least;
     if (v.value && v.numbers)
         qsort(v.value, v.count, sizeof *v.value, by_number);
     return v;
@@ -84,19 +106,11 @@ void plot_effect_size(const struct grid *g, int *width, int *height) {
     *height = (int)rows * EFFECT_HEIGHT + 30;
 }
 
-// $p<panel>: place, value; $m<panel>: place, mean of the points there.
-static void write_effect_data(FILE *out, const struct run_data *run, const struct grid *g, const struct values *v,
-                              int column, int panel) {
-    fprintf(out, "$p%d << EOD\n", panel);
-    for (size_t i = 0; i < g->points; i++) {
-        double value = shown_value(run, g, i);
-        if (!isfinite(value))
-            continue;
-        double aside = g->varying > 1 ? 0.035 * ((double)(i % 7) - 3) : 0; // points of one value stand side by side
-        fprintf(out, "%.9g %.9g\n", (double)index_of(v, g->point[i].row[0]->swept[column]) + aside, value);
-    }
-    fprintf(out, "EOD\n$m%d << EOD\n", panel);
-    for (size_t k = 0; k < v->count; k++) {
+// $m<panel>: place, mean of the points there.
+static void write_means(FILE *out, const struct run_data *run, const struct grid *g, const struct values *v, int column,
+                        int panel) {
+    fprintf(out, "$m%d << EOD\n", panel);
+    for (size_t k = 0; k < v->count && !v->scale; k++) {
         double sum = 0;
         int count = 0;
         for (size_t i = 0; i < g->points; i++) {
@@ -109,22 +123,54 @@ static void write_effect_data(FILE *out, const struct run_data *run, const struc
         if (count > 0)
             fprintf(out, "%zu %.9g\n", k, sum / count);
     }
+    fputs("nan nan\nEOD\n", out);
+}
+
+// $p<panel>: place, value.
+static void write_effect_data(FILE *out, const struct run_data *run, const struct grid *g, const struct values *v,
+                              int column, int panel) {
+    fprintf(out, "$p%d << EOD\n", panel);
+    for (size_t i = 0; i < g->points; i++) {
+        const char *text = g->point[i].row[0]->swept[column];
+        double value = shown_value(run, g, i), place = 0;
+        if (!isfinite(value))
+            continue;
+        if (v->scale)
+            (void)number_of(text, &place);
+        else // points of one value stand side by side
+            place = (double)index_of(v, text) + (g->varying > 1 ? 0.035 * ((double)(i % 7) - 3) : 0);
+        fprintf(out, "%.9g %.9g\n", place, value);
+    }
     fputs("EOD\n", out);
+    write_means(out, run, g, v, column, panel);
+}
+
+static void write_effect_axis(FILE *out, const struct values *v) {
+    if (v->scale) {
+        double margin = 0.03 * (v->most - v->least);
+        fputs("set xtics autofreq norotate scale 0.6\n", out);
+        if (v->logarithmic)
+            fprintf(out, "set logscale x\nset xrange [%.9g:%.9g]\n", v->least / 1.2, v->most * 1.2);
+        else
+            fprintf(out, "set xrange [%.9g:%.9g]\n", v->least - margin, v->most + margin);
+        return;
+    }
+    int room = (int)(36 / (v->count ? v->count : 1));
+    fputs(v->count > 6 ? "set xtics rotate by -40\n" : "set xtics norotate\n", out);
+    write_tics(out, 'x', v, room < 4 ? 4 : room);
+    fprintf(out, "set xrange [-0.5:%.1f]\n", (double)v->count - 0.5);
 }
 
 static void write_effect_panel(FILE *out, const struct run_data *run, const struct values *v, int column, int panel,
                                bool several) {
-    int room = (int)(36 / (v->count ? v->count : 1));
-    write_tics(out, 'x', v, room < 4 ? 4 : room);
-    fprintf(out, "set xrange [-0.5:%.1f]\nset xlabel ", (double)v->count - 0.5);
+    write_effect_axis(out, v);
+    fputs("set xlabel ", out);
     figures_quote_short(out, run->swept.name[column], 40);
-    putc('\n', out);
-    if (v->count > 6)
-        fputs("set xtics rotate by -40\n", out);
-    fprintf(out, "plot $m%d using 1:2 with lines lw 1.2 lc rgb '#808080', \\\n", panel);
-    if (several)
+    fprintf(out, "\nplot $m%d using 1:2 with lines lw 1.2 lc rgb '#808080', \\\n", panel);
+    if (several && !v->scale)
         fprintf(out, "     $m%d using 1:2:(0.22) with xerrorbars pt 0 lw 3 lc rgb 'black', \\\n", panel);
-    fprintf(out, "     $p%d using 1:2 with points pt 7 ps 0.8 lc rgb '#0072B2'\n", panel);
+    fprintf(out, "     $p%d using 1:2 with points pt 7 ps %s lc rgb '#0072B2'\nunset logscale x\n", panel,
+            v->scale ? "0.5" : "0.8");
 }
 
 void plot_effect(FILE *out, const struct run_data *run, const struct grid *g) {
@@ -172,14 +218,17 @@ static void varying_columns(const struct run_data *run, const struct grid *g, in
             column[found++] = c;
 }
 
-void plot_heat_size(const struct run_data *run, const struct grid *g, int *width, int *height) {
+bool plot_heat_size(const struct run_data *run, const struct grid *g, int *width, int *height) {
     int column[2] = {0, 0};
+    if (g->varying != 2)
+        return false;
     varying_columns(run, g, column, 2);
     struct values y = values_of(g, column[0]), x = values_of(g, column[1]);
     *width = 260 + 90 * (int)(x.count < 3 ? 3 : x.count);
     *height = 110 + 50 * (int)(y.count < 2 ? 2 : y.count);
     free(x.value);
     free(y.value);
+    return !x.scale && !y.scale && x.count <= HEAT_MOST && y.count <= HEAT_MOST;
 }
 
 // $d: x, y, value, text. Also the least and largest value.
@@ -239,42 +288,54 @@ static void write_parallel_axis(FILE *out, const char *name, int place) {
     fprintf(out, " at %d,1.17 center\n", place);
 }
 
+// Where on its axis, from 0 to 1.
 static double place_of(const struct values *v, const char *value) {
-    return v->count > 1 ? (double)index_of(v, value) / (double)(v->count - 1) : 0.5;
+    double number;
+    if (!v->scale)
+        return v->count > 1 ? (double)index_of(v, value) / (double)(v->count - 1) : 0.5;
+    if (!number_of(value, &number) || v->most <= v->least)
+        return 0.5;
+    return v->logarithmic ? log(number / v->least) / log(v->most / v->least)
+                          : (number - v->least) / (v->most - v->least);
 }
 
-static void write_parallel_hyperparameter(FILE *out, const struct run_data *run, const struct grid *g, int column,
-                                          int place) {
-    struct values v = values_of(g, column);
-    write_parallel_axis(out, run->swept.name[column], place);
-    for (size_t i = 0; i < v.count; i++) {
-        fputs("set label ", out);
-        figures_quote_short(out, v.value[i], 14);
-        double at = place_of(&v, v.value[i]);
-        if (place > 0 && at > 0.99)
-            fprintf(out, " at %d,%.9g center\n", place, at + 0.085);
-        else if (place > 0 && at < 0.01)
-            fprintf(out, " at %d,%.9g center\n", place, at - 0.085);
-        else
-            fprintf(out, " at %.2f,%.9g right\n", place - 0.03, at);
+// The first axis has lines on one side only; on the others, texts at the ends stand above and below.
+static void write_parallel_value(FILE *out, const char *text, int place, double at) {
+    fputs("set label ", out);
+    figures_quote_short(out, text, 14);
+    if (place > 0 && at > 0.99)
+        fprintf(out, " at %d,%.9g center\n", place, at + 0.085);
+    else if (place > 0 && at < 0.01)
+        fprintf(out, " at %d,%.9g center\n", place, at - 0.085);
+    else
+        fprintf(out, " at %.2f,%.9g right\n", place - 0.03, at);
+}
+
+static void write_parallel_hyperparameter(FILE *out, const char *name, const struct values *v, int place) {
+    write_parallel_axis(out, name, place);
+    for (size_t i = 0; i < v->count && !v->scale; i++)
+        write_parallel_value(out, v->value[i], place, place_of(v, v->value[i]));
+    if (v->scale) {
+        char text[32];
+        snprintf(text, sizeof text, "%.3g", v->least);
+        write_parallel_value(out, text, place, 0);
+        snprintf(text, sizeof text, "%.3g", v->most);
+        write_parallel_value(out, text, place, 1);
     }
-    free(v.value);
 }
 
 // A line a point: through the places of its values to its result. The best is drawn last, over the others.
-static void write_parallel_line(FILE *out, const struct run_data *run, const struct grid *g, size_t point, double least,
-                                double range) {
+static void write_parallel_line(FILE *out, const struct run_data *run, const struct grid *g, const struct values *v,
+                                size_t point, double least, double range) {
     int axis = 0;
     double value = shown_value(run, g, point);
     if (!isfinite(value))
         return;
-    double aside = 0.02 * ((double)(point % 5) - 2); // lines of one value run side by side
     for (int c = 0; c < run->swept.count; c++) {
         if (!g->varies[c])
             continue;
-        struct values v = values_of(g, c);
-        fprintf(out, "%d %.9g %.9g\n", axis++, place_of(&v, g->point[point].row[0]->swept[c]) + aside, value);
-        free(v.value);
+        double aside = v[c].scale ? 0 : 0.02 * ((double)(point % 5) - 2); // lines of one value run side by side
+        fprintf(out, "%d %.9g %.9g\n", axis++, place_of(&v[c], g->point[point].row[0]->swept[c]) + aside, value);
     }
     fprintf(out, "%d %.9g %.9g\n\n", axis, (value - least) / range, value);
 }
@@ -283,15 +344,19 @@ void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g) 
     double least = INFINITY, most = -INFINITY;
     int axis = 0;
     char name[64];
+    struct values v[RUN_MAX_SWEPT] = {{0}};
     for (size_t i = 0; i < g->points; i++) {
         double value = shown_value(run, g, i);
         least = isfinite(value) ? fmin(least, value) : least;
         most = isfinite(value) ? fmax(most, value) : most;
     }
     double range = most > least ? most - least : 1;
-    for (int c = 0; c < run->swept.count; c++)
-        if (g->varies[c])
-            write_parallel_hyperparameter(out, run, g, c, axis++);
+    for (int c = 0; c < run->swept.count; c++) {
+        if (!g->varies[c])
+            continue;
+        v[c] = values_of(g, c);
+        write_parallel_hyperparameter(out, run->swept.name[c], &v[c], axis++);
+    }
     snprintf(name, sizeof name, "best %s%s", metric_name(&run->metric), metric_is_share(&run->metric) ? " (%)" : "");
     write_parallel_axis(out, name, axis);
     for (int i = 0; i <= 4; i++)
@@ -299,10 +364,10 @@ void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g) 
     fputs("$d << EOD\n", out);
     for (size_t i = 0; i < g->points; i++)
         if (i != g->winner)
-            write_parallel_line(out, run, g, i, least, range);
+            write_parallel_line(out, run, g, v, i, least, range);
     fputs("EOD\n$best << EOD\n", out);
     if (g->winner < g->points)
-        write_parallel_line(out, run, g, g->winner, least, range);
+        write_parallel_line(out, run, g, v, g->winner, least, range);
     fputs("EOD\n", out);
     fputs(line_palette, out);
     fprintf(out, "set cbrange [%.9g:%.9g]\nset xrange [-0.55:%.2f]\nset yrange [-0.13:1.22]\n", least, least + range,
@@ -310,4 +375,6 @@ void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g) 
     fputs("unset border\nunset tics\nunset grid\nunset colorbox\n", out);
     fputs("plot $d using 1:2:3 with lines lw 1.4 lc palette, $best using 1:2:3 with lines lw 3.5 lc rgb '#D55E00'\n",
           out);
+    for (int c = 0; c < RUN_MAX_SWEPT; c++)
+        free(v[c].value);
 }

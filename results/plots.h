@@ -10,6 +10,7 @@
 // Curves of one trial.
 struct curve {
     char label[RUN_NAME_SIZE];
+    const struct metric *metric;   // what val_iou and train_iou hold
     const struct epoch_row *epoch; // in order
     size_t count;
     int best_epoch; // -1: none
@@ -18,7 +19,7 @@ struct curve {
 enum { CURVES_PER_FIGURE = 16, FOLDS_PER_FIGURE = 12, SCHEDULES_PER_FIGURE = 12, HEAT_MOST = 16 };
 
 // Training and validation by epoch, a panel a trial (at most CURVES_PER_FIGURE), all on one scale.
-enum curve_kind { CURVE_IOU, CURVE_LOSS };
+enum curve_kind { CURVE_METRIC, CURVE_LOSS };
 void plot_curves_size(size_t curves, int *width, int *height);
 void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve_kind kind);
 // False: no epoch of these has such a value.
@@ -41,7 +42,8 @@ void plot_slope(FILE *out, const struct fold_series *baseline, const struct fold
 // parallel coordinates. Points without a value are left out.
 void plot_effect_size(const struct grid *g, int *width, int *height);
 void plot_effect(FILE *out, const struct run_data *run, const struct grid *g);
-void plot_heat_size(const struct run_data *run, const struct grid *g, int *width, int *height);
+// False: no grid of two hyperparameters, or with more values than can be read.
+bool plot_heat_size(const struct run_data *run, const struct grid *g, int *width, int *height);
 void plot_heat(FILE *out, const struct run_data *run, const struct grid *g);
 enum { PARALLEL_WIDTH = 900, PARALLEL_HEIGHT = 420 };
 void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g);

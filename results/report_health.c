@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/metric_cells.h"
 #include "results/observations.h"
 #include "results/report_parts.h"
 
@@ -18,7 +19,9 @@ static void add_unfinished_rows(document *doc, const struct run_data *run, const
         table_column(t, TABLE_LEFT, "trial", "Trial");
         table_column(t, TABLE_RIGHT, "fold", "Fold");
         table_column(t, TABLE_RIGHT, "epochs", "Epochs so far");
-        table_column(t, TABLE_RIGHT, "best_iou", "Best IoU so far");
+        char header[80];
+        snprintf(header, sizeof header, "Best %s so far", metric_name(&run->metric));
+        table_column(t, TABLE_RIGHT, "best_iou", header);
         table_column(t, TABLE_LEFT, "config", "Configuration");
     }
     for (size_t i = 0; i < count; i++) {
@@ -26,7 +29,7 @@ static void add_unfinished_rows(document *doc, const struct run_data *run, const
         table_cell(t, "%s", trials[i].trial);
         table_cell(t, "%d", trials[i].fold);
         table_cell(t, "%d", trials[i].epochs);
-        table_value(t, trials[i].best_iou, "%.2f %%", 100 * trials[i].best_iou);
+        metric_cell(t, &run->metric, trials[i].best_iou);
         table_cell(t, "%s", trials[i].config);
     }
     if (not_started > 0)

@@ -20,7 +20,7 @@ FILE *report_figure(struct report *r, const char *name, int width, int height, c
 }
 
 struct curve report_curve(const struct run_data *run, const struct trial_row *trial, const char *label) {
-    struct curve curve = {.best_epoch = trial->best_epoch};
+    struct curve curve = {.best_epoch = trial->best_epoch, .metric = &run->metric};
     curve.epoch = run_data_epochs(run, trial->trial, &curve.count);
     snprintf(curve.label, sizeof curve.label, "%s", label);
     return curve;
@@ -28,17 +28,18 @@ struct curve report_curve(const struct run_data *run, const struct trial_row *tr
 
 static void add_curve_figures(struct report *r, const char *name, const char *what, const struct curve *curve,
                               size_t curves, enum curve_kind kind) {
-    static const char *const names[] = {"iou", "loss"}, *const titles[] = {"IoU", "loss"};
     char stem[RUN_NAME_SIZE + 32];
     int width, height;
     if (curves == 0 || !plot_curves_have(curve, curves, kind))
         return;
+    const char *title = kind == CURVE_LOSS ? "loss" : metric_name(curve[0].metric);
+    bool share = kind == CURVE_METRIC && metric_is_share(curve[0].metric);
     plot_curves_size(curves, &width, &height);
-    snprintf(stem, sizeof stem, "%s_%s", names[kind], name);
+    snprintf(stem, sizeof stem, "%s_%s", share ? "iou" : kind == CURVE_LOSS ? "loss" : "metric", name);
     FILE *out = report_figure(r, stem, width, height,
                               "Training (dashed) and validation %s by epoch: %s. All panels have one scale; the dot is "
                               "the best epoch.",
-                              titles[kind], what);
+                              title, what);
     if (out)
         plot_curves(out, curve, curves, kind);
 }
@@ -54,7 +55,7 @@ void report_add_curves(struct report *r, const char *name, const char *what, str
     document_details(r->doc, "Curves: %s (%zu %s)", what, drawn, drawn == 1 ? "trial" : "trials");
     for (size_t first = 0; first < drawn; first += CURVES_PER_FIGURE) {
         size_t count = drawn - first < CURVES_PER_FIGURE ? drawn - first : CURVES_PER_FIGURE;
-        add_curve_figures(r, name, what, curve + first, count, CURVE_IOU);
+        add_curve_figures(r, name, what, curve + first, count, CURVE_METRIC);
         add_curve_figures(r, name, what, curve + first, count, CURVE_LOSS);
     }
     if (drawn < kept)

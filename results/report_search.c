@@ -11,15 +11,6 @@ static size_t values_there(const struct grid *g) {
     return count;
 }
 
-// A heat map needs both axes short enough to be read.
-static bool heat_fits(const struct run_data *run, const struct grid *g) {
-    int width, height;
-    if (g->varying != 2)
-        return false;
-    plot_heat_size(run, g, &width, &height);
-    return width <= 260 + 90 * HEAT_MOST && height <= 110 + 50 * HEAT_MOST;
-}
-
 static void add_grid_figures(struct report *r, const struct run_data *run, const struct grid *g) {
     int width, height;
     char name[RUN_NAME_SIZE + 16], axes[512];
@@ -33,8 +24,7 @@ static void add_grid_figures(struct report *r, const struct run_data *run, const
                              "Grid %s: the result of every finished point over each hyperparameter%s.", g->name,
                              g->varying > 1 ? "; bars are means over the points that share the value" : "")))
         plot_effect(out, run, g);
-    if (heat_fits(run, g)) {
-        plot_heat_size(run, g, &width, &height);
+    if (plot_heat_size(run, g, &width, &height)) {
         snprintf(name, sizeof name, "heat_%s", g->name);
         if ((out =
                  report_figure(r, name, width, height, "Grid %s: the result by %s. Empty: no result.", g->name, axes)))

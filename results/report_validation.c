@@ -136,7 +136,7 @@ static enum status add_config_figures(struct report *r, const struct config *c, 
     snprintf(name, sizeof name, "folds_%s", c->series.name);
     size_t drawn = count < FOLDS_PER_FIGURE ? count : FOLDS_PER_FIGURE;
     FILE *out =
-        drawn > 1 && plot_curves_have(curve, drawn, CURVE_IOU)
+        drawn > 1 && plot_curves_have(curve, drawn, CURVE_METRIC)
             ? report_figure(r, name, FOLDS_WIDTH, FOLDS_HEIGHT,
                             "Configuration %s: %zu folds over each other, with their mean and +- one population "
                             "standard deviation.",

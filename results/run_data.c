@@ -129,6 +129,16 @@ static void keep_last_rows(struct run_data *run) {
     run->trials = kept;
 }
 
+// Where another metric than validation IoU decides, its value takes the place of that.
+static void use_metric(struct run_data *run, const struct metric_columns *own) {
+    for (size_t i = 0; i < run->epochs && !metric_is_share(&run->metric); i++) {
+        struct epoch_row *row = &run->epoch[i];
+        const double *value = epoch_row_value(row, own, run->metric.name);
+        row->val_iou = value ? *value : (double)NAN;
+        row->train_iou = NAN;
+    }
+}
+
 static int by_trial_and_epoch(const void *a, const void *b) {
     const struct epoch_row *x = a, *y = b;
     int order = strcmp(x->trial, y->trial);
@@ -179,7 +189,9 @@ static enum status read_tables(struct run_data *run, bool *found, struct error *
     }
     TRY(path_join(path, run->folder, "epochs.csv", err));
     if (file_exists(path)) {
-        TRY(epochs_read(path, NULL, &run->epoch, &run->epochs, err));
+        struct metric_columns own;
+        TRY(epochs_read(path, &own, &run->epoch, &run->epochs, err));
+        use_metric(run, &own);
         TRY(sort_epochs(run, err));
         TRY(note_torn_line(run, path, err));
         *found = true;
@@ -317,7 +329,8 @@ static void add_epoch(const struct run_data *run, const struct epoch_row *row, s
         take(t->config, sizeof t->config, row->config);
     }
     t->epochs = row->epoch + 1 > t->epochs ? row->epoch + 1 : t->epochs;
-    t->best_iou = fmax(t->best_iou, row->val_iou);
+    if (isnan(t->best_iou) || metric_better(&run->metric, row->val_iou, t->best_iou))
+        t->best_iou = row->val_iou;
 }
 
 // The trial of a "planned" event; NULL for other events.

@@ -27,7 +27,8 @@ struct run_data {
     struct csv_table texts;  // of external rows: what they point into
     struct trial_row *trial; // of a trial that stands several times in one grid the last row
     size_t trials;
-    struct epoch_row *epoch; // by trial, then by epoch; of an epoch that stands twice the last row
+    struct epoch_row *epoch; // by trial, then by epoch; of an epoch that stands twice the last row. val_iou holds the
+                             // metric that decides, whatever it is
     size_t epochs;
     struct csv_table events; // columns 0: no events.csv
     struct csv_table folds;  // columns 0: no folds.csv

@@ -189,6 +189,33 @@ static void results_from_elsewhere(void **state) {
     SAYS("x.csv", NULL, "Configuration x: 2 folds", "Best rmse", "* Mean  2.375 +- 0.88");
 }
 
+// A sweep of another program: another metric decides, and the smallest is the best.
+static void another_metric(void **state) {
+    (void)state;
+    char header[512];
+    write_sweep("r", "trainer = command\nmetric = rmse\ndirection = min\n");
+    write_file("r", "trials.csv",
+               "trial,grid,config,fold,rate,status,best_rmse,best_epoch,best_f1,final_rmse,train_val_gap,parameters,"
+               "epochs_run,error\n",
+               "t0,g,rate=0.5,0,0.5,done,12.5,1,,13,,0,2,\nt1,g,rate=0.1,0,0.1,done,3.25,1,,3.25,,0,2,\n"
+               "t2,g,rate=0.9,0,0.9,stopped,1,0,,,,0,1,\n");
+    snprintf(header, sizeof header, "%.*s,rmse\n", (int)strlen(epochs_header) - 1, epochs_header);
+    write_file("r", "epochs.csv", header,
+               "t0,rate=0.5,0,0,,,,,,,,,,,20\nt0,rate=0.5,0,1,,,,,,,,,,,12.5\nt1,rate=0.1,0,0,,,,,,,,,,,9\n"
+               "t1,rate=0.1,0,1,,,,,,,,,,,3.25\nu0,x,0,0,,,,,,,,,,,7\nu0,x,0,1,,,,,,,,,,,8\n");
+    SAYS("r", NULL, "  rate  Best rmse  Best epoch  vs first  Observation\n",
+         "* 0.1        3.25           1     -9.25  ", "  0.9           1           0         -  stopped after 1 epoch",
+         "Best rmse so far", "  u0        0              2                 7  x");
+    char *page, *script;
+    assert_int_equal(file_read(temporary_path("out/report.html"), &page, NULL, &err), STATUS_OK);
+    assert_has_not(page, "IoU (%)");
+    free(page);
+    assert_int_equal(file_read(temporary_path("out/plots/metric_g.gp"), &script, NULL, &err), STATUS_OK);
+    assert_has(script, "set ylabel 'rmse'");
+    assert_has(script, "\n1 nan 12.5\n");
+    free(script);
+}
+
 // Names come from other people's files: they stay text in the page, and no command to gnuplot.
 static void names_stay_names(void **state) {
     (void)state;
@@ -273,11 +300,12 @@ static void without_gnuplot(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(half_a_run_folder),          TEST(trials_without_their_epochs),
-        TEST(a_torn_line_in_the_middle),  TEST(missing_folds),
-        TEST(runs_of_other_data),         TEST(values_that_are_no_numbers),
-        TEST(results_from_elsewhere),     TEST(names_stay_names),
-        TEST(the_page_is_self_contained), TEST(without_gnuplot),
+        TEST(half_a_run_folder),         TEST(trials_without_their_epochs),
+        TEST(a_torn_line_in_the_middle), TEST(missing_folds),
+        TEST(runs_of_other_data),        TEST(values_that_are_no_numbers),
+        TEST(results_from_elsewhere),    TEST(another_metric),
+        TEST(names_stay_names),          TEST(the_page_is_self_contained),
+        TEST(without_gnuplot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
