@@ -4,12 +4,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "orchestrator/idle.h"
@@ -17,6 +19,7 @@
 #include "orchestrator/launch_process.h"
 #include "orchestrator/launch_try.h"
 #include "orchestrator/run.h"
+#include "orchestrator/time_limit.h"
 
 static const struct launch_patience PATIENCE = {
     .start = 300, .work = 900, .beat = 120, .stop = 90, .linger = 3, .kill = 6};
@@ -83,6 +86,18 @@ static void clean_up(const struct launch *l) {
         nftw(l->temporary, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+// The end of the job, for all tries: the sweep's limit counts from the first one.
+static bool set_end(const struct launch *l) {
+    char text[32];
+    double left = time_limit_from_environment();
+    if (l->config->sweep->time_limit > 0)
+        left = fmin(left, l->config->sweep->time_limit);
+    if (!isfinite(left))
+        return true;
+    snprintf(text, sizeof text, "%.0f", (double)time(NULL) + left);
+    return setenv(TIME_LIMIT_VARIABLE, text, 1) == 0;
+}
+
 static enum status prepare(struct launch *l, struct error *err) {
     ssize_t n = readlink("/proc/self/exe", l->program, sizeof l->program - 1);
     if (n <= 0)
@@ -100,7 +115,7 @@ static enum status prepare(struct launch *l, struct error *err) {
     remove_stale(l, prefix);
     snprintf(name, sizeof name, "%s%ld", prefix, (long)getpid());
     TRY(path_join(l->status_path, l->folder, name, err));
-    if (setenv(VERDICT_VARIABLE, l->status_path, 1) != 0)
+    if (setenv(VERDICT_VARIABLE, l->status_path, 1) != 0 || !set_end(l))
         return error_memory(err, "environment");
     return make_temporary(l, err);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orchestrator/time_limit.h"
 #include "orchestrator/verdict.h"
 
 static void add(struct launch_command *c, const char *word) {
@@ -90,7 +91,7 @@ static void add_hosts(struct launch_command *c, const struct launch_config *conf
 
 enum status launch_command_create(const struct launch_config *config, const char *program,
                                   struct launch_command *command, struct error *err) {
-    static const char *const exported[] = {"-x", VERDICT_VARIABLE};
+    static const char *const exported[] = {"-x", VERDICT_VARIABLE}, *const limit[] = {"-x", TIME_LIMIT_VARIABLE};
     *command = (struct launch_command){0};
     add(command, config->mpirun);
     if (geteuid() == 0)
@@ -98,6 +99,8 @@ enum status launch_command_create(const struct launch_config *config, const char
     add_survival(command);
     add_hosts(command, config);
     ADD_EACH(command, exported);
+    if (getenv(TIME_LIMIT_VARIABLE))
+        ADD_EACH(command, limit);
     add(command, "-np");
     add_number(command, config->ranks > 0 ? config->ranks : launch_hosts_slots(config->hosts) + 1);
     add_all(command, config->mpirun_words, config->mpirun_word_count);

@@ -37,6 +37,8 @@ struct master {
     bool open;      // workers get trials
     bool finished;
     bool stopping; // running trials have been asked to stop
+    bool holding;  // no more are started, for want of time
+    struct time_limit limit;
     int threads;
     double began, pinged, ticked;
     enum loss_cause lost_cause; // of the loss that is being handled
@@ -401,11 +403,20 @@ static void hello(struct master *m, int worker, const struct message *message) {
         apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = worker, .trial = -1}, message);
 }
 
+// What a stop will take. `pause` 0: not known yet; `trained`: the trial has got to where it can be stopped.
+static void learn_pace(struct master *m, int worker, int trial, double pause, bool trained) {
+    time_limit_learn(&m->limit.pause, pause);
+    if (trained && scheduler_worker_trial(m->scheduler, worker) == trial && workers_first_sign(m->workers, worker))
+        time_limit_learn(&m->limit.startup, workers_trial_seconds(m->workers, worker));
+}
+
 static void epoch(struct master *m, int worker, int trial, const struct message *message) {
     const struct message_epoch *e = &message->epoch;
     struct error err;
     bool fresh = false;
     check(m, run_folder_add_epoch(m->config.folder, m->config.plan, trial, &e->metrics, &fresh, &err), &err);
+    if (!e->replayed)
+        learn_pace(m, worker, trial, m->limit.pause > 0 ? 0 : e->seconds, true);
     if (!e->replayed)
         log_event(m, "epoch", worker, trial, e->metrics.epoch, message->attempt, e->seconds, fresh ? "" : "again");
     if (fresh)
@@ -471,6 +482,7 @@ static void handle(struct master *m, int worker, const struct message *message) 
         hello(m, worker, message);
         break;
     case MESSAGE_HEARTBEAT:
+        learn_pace(m, worker, trial, message->heartbeat.pause, trial >= 0 && message->heartbeat.pause > 0);
         if (m->open)
             apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_HEARD, .worker = worker, .trial = trial},
                   message);
@@ -531,11 +543,22 @@ static void watch_signals(struct master *m) {
         stop(m, "");
 }
 
+static void watch_time_limit(struct master *m, double t) {
+    if (t > time_limit_stop(&m->limit))
+        stop(m, ", time is up");
+    if (m->holding || m->stopping || t <= time_limit_last_start(&m->limit))
+        return;
+    m->holding = true;
+    progress_note(m->config.progress, "time is nearly up: no more trials are started");
+    apply(m, (struct scheduler_event){.kind = SCHEDULER_HOLD, .trial = -1}, NULL);
+}
+
 static void watch_clock(struct master *m) {
     double t = clock_seconds();
     struct error err;
     if (m->failure == STATUS_OK)
         check(m, run_folder_check(m->config.folder, t, &err), &err);
+    watch_time_limit(m, t);
     if (m->failure != STATUS_OK)
         apply(m, (struct scheduler_event){.kind = SCHEDULER_STOP, .trial = -1}, NULL);
     else if (t - m->ticked > TICK_SECONDS)
@@ -555,6 +578,7 @@ static void loop(struct master *m) {
     int read = 0; // messages without a pause
     struct message *message = malloc(sizeof *message);
     struct transport *t = m->config.transport;
+    watch_time_limit(m, clock_seconds());
     while (message && !m->finished && *m->config.stops < 2) {
         int from;
         bool any = t->receive(t->self, &from, message);
@@ -604,6 +628,7 @@ enum status master_run(const struct master_config *config, enum scheduler_ending
         return error_memory(err, "master");
     m->config = *config;
     m->began = m->pinged = clock_seconds();
+    m->limit = (struct time_limit){.began = config->began, .end = config->end};
     if (m->config.worker_timeout <= 0)
         m->config.worker_timeout = m->config.sweep->worker_timeout;
     if (m->config.gather_seconds <= 0)

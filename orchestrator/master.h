@@ -9,6 +9,7 @@
 #include "orchestrator/progress.h"
 #include "orchestrator/run_folder.h"
 #include "orchestrator/scheduler.h"
+#include "orchestrator/time_limit.h"
 #include "orchestrator/transport.h"
 
 struct master_config {
@@ -22,6 +23,7 @@ struct master_config {
     double worker_timeout;     // seconds of silence until a worker is lost; 0: the sweep's
     bool *gone, *absent;       // by worker: has said bye; was not there at the end and has not said it (out)
     void (*alive)(void);       // called every few seconds while the sweep runs; may be NULL
+    double began, end;         // of the job, as clock_seconds counts: its wall-clock limit; end 0: none
     double gather_seconds;     // how long to wait for all workers before the first assignment; 0: 15
 };
 

@@ -8,6 +8,7 @@ struct worker_info {
     bool joined, present;
     struct message_hello hello;
     double trial_began;
+    bool trial_trains;
 };
 
 struct workers {
@@ -80,6 +81,13 @@ int workers_device(const struct workers *w, int worker) {
 
 void workers_begin_trial(struct workers *w, int worker) {
     w->at[worker].trial_began = clock_seconds();
+    w->at[worker].trial_trains = false;
+}
+
+bool workers_first_sign(struct workers *w, int worker) {
+    bool first = !w->at[worker].trial_trains;
+    w->at[worker].trial_trains = true;
+    return first;
 }
 
 double workers_trial_seconds(const struct workers *w, int worker) {

@@ -21,6 +21,7 @@ int workers_host(const struct workers *w, int worker);
 int workers_device(const struct workers *w, int worker);
 
 void workers_begin_trial(struct workers *w, int worker);
+bool workers_first_sign(struct workers *w, int worker); // true once a trial: the first sign that it is being trained
 double workers_trial_seconds(const struct workers *w, int worker);
 
 // Threads that every trainer can have: the cores of a host divided among the workers that share them, at least 1, the

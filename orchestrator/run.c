@@ -1,6 +1,7 @@
 #include "orchestrator/run.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,7 @@ struct job {
     progress *progress;
     struct transport *transport;
     bool *gone, *absent;
+    double began;
     int terminal;
 };
 
@@ -128,6 +130,16 @@ static enum status job_open(struct job *j, struct error *err) {
                            &j->progress, err);
 }
 
+// The sweep's own limit counts from here, and the nearer of the two ends holds; one that has passed is passed.
+static void set_limit(const struct job *j, struct master_config *config) {
+    double t = clock_seconds(), left = time_limit_from_environment();
+    if (j->sweep->time_limit > 0 && !getenv(TIME_LIMIT_VARIABLE))
+        left = fmin(left, j->sweep->time_limit - (t - j->began));
+    config->began = j->began;
+    if (isfinite(left))
+        config->end = t + left;
+}
+
 static enum status job_run(struct job *j, enum scheduler_ending *ending, struct error *err) {
     const char *verb = run_folder_is_resumed(j->folder) ? "going on with" : "starting";
     progress_note(j->progress, "%s %s in %s", verb, j->sweep->name, run_folder_path(j->folder));
@@ -143,6 +155,7 @@ static enum status job_run(struct job *j, enum scheduler_ending *ending, struct 
         .absent = j->absent,
         .alive = tell_alive,
     };
+    set_limit(j, &config);
     tell(j, VERDICT_RUNNING, 0, "");
     return master_run(&config, ending, err);
 }
@@ -232,7 +245,11 @@ static void run_master(struct job *j, int argc, char **argv, load_function *load
 // Masters over `t` to the end and sends the workers home; *together: all have answered.
 static int run_and_dismiss(int argc, char **argv, load_function *load, struct transport *t, bool *together) {
     bool *flags = calloc(2 * (size_t)t->workers + 1, sizeof *flags);
-    struct job j = {.transport = t, .gone = flags, .absent = flags ? flags + t->workers : NULL, .terminal = -1};
+    struct job j = {.transport = t,
+                    .gone = flags,
+                    .absent = flags ? flags + t->workers : NULL,
+                    .began = clock_seconds(),
+                    .terminal = -1};
     struct verdict v = verdict_here(VERDICT_ERROR, RUN_ERROR, "out of memory");
     if (flags)
         run_master(&j, argc, argv, load, &v);

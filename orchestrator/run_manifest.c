@@ -26,7 +26,7 @@ void manifest_time(char out[32]) {
 // Settings of [sweep] that results do not depend on.
 static const char *const free_settings[] = {
     "checkpoint-seconds",     "max-attempts", "hang-seconds", "worker-timeout-seconds",
-    "master-timeout-seconds", "output",       "name"};
+    "master-timeout-seconds", "time-limit",   "output",       "name"};
 
 // The next line that says something: neither empty nor a comment. `line` has LINE_SIZE; false at the end.
 enum { LINE_SIZE = 1024 };

@@ -306,7 +306,7 @@ static enum scheduler_ending ending_now(scheduler *s, double now) {
     s->clock_started = true;
     if (s->plan_complete && s->finished == s->trial_count)
         return SCHEDULER_ALL_DONE;
-    if (s->stopping && s->busy == 0)
+    if ((s->holding || s->stopping) && s->busy == 0)
         return SCHEDULER_STOPPED;
     // Where workers are missing, one that can be used may still come.
     bool waited = now - s->populated > s->config.empty_timeout;
@@ -361,6 +361,9 @@ static void handle(scheduler *s, const struct scheduler_event *e) {
     case SCHEDULER_TRIAL_LOST:
         trial_ended(s, e);
         break;
+    case SCHEDULER_HOLD:
+        s->holding = true;
+        break;
     case SCHEDULER_STOP:
         stop(s);
         break;
@@ -374,7 +377,7 @@ struct scheduler_actions scheduler_step(scheduler *s, const struct scheduler_eve
     s->action_count = 0;
     if (event_is_valid(s, e))
         handle(s, e);
-    if (s->ending == SCHEDULER_RUNNING && !s->stopping)
+    if (s->ending == SCHEDULER_RUNNING && !s->holding && !s->stopping)
         dispatch(s);
     if (s->ending == SCHEDULER_RUNNING) {
         s->ending = ending_now(s, e->now);

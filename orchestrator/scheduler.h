@@ -58,6 +58,7 @@ enum scheduler_event_kind {
     SCHEDULER_TRIAL_PAUSED,   // worker, trial: has come to the epoch that it was to be trained to
     SCHEDULER_TRIAL_STOPPED,  // worker, trial: ended on request, to be resumed
     SCHEDULER_TRIAL_LOST,     // worker, trial, loss: its trainer died
+    SCHEDULER_HOLD,           // no more assignments; running trials go on to their end
     SCHEDULER_STOP,           // no more assignments; running trials are to stop
     SCHEDULER_TICK,           // time passes
 };

@@ -92,7 +92,7 @@ struct scheduler {
     int oldest, newest; // present workers by when they were last heard
     struct scheduler_action *actions;
     int action_count, action_capacity;
-    bool plan_complete, stopping, clock_started;
+    bool plan_complete, holding, stopping, clock_started;
     bool concluded;   // a trial has got its result in this run
     double populated; // when there was last a worker that may be used
     enum scheduler_ending ending;

@@ -66,6 +66,7 @@ struct sweep {
     int max_attempts;                          // 3
     double hang_seconds;                       // silence of a trainer that counts as a hang; 0: auto
     double worker_timeout;                     // seconds of silence until a worker is lost; 60
+    double time_limit;                         // seconds from the start of a run until it must have ended; 0: none
     double master_timeout;                     // seconds of the master's silence until a worker leaves; 120
     int folds;                                 // 5
     int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds to run, ascending

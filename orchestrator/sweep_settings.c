@@ -113,6 +113,29 @@ static enum status read_master_timeout(struct sweep_reader *r, const struct swee
     return read_seconds(r, e, 5, &r->sweep->master_timeout); // heartbeats come every two seconds
 }
 
+// "4h", "1h30m", "90s", "5400", "none".
+static enum status read_time_limit(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    static const char units[] = "dhms";
+    static const double seconds[] = {86400, 3600, 60, 1};
+    double total = 0;
+    const char *at = e->value;
+    while (*at && strcmp(e->value, "none") != 0) {
+        char *end = NULL;
+        double value = strtod(at, &end);
+        const char *unit = *end ? strchr(units, *end) : units + 3;
+        if (end == at || !unit || !(value >= 0 && value <= 1e6))
+            break;
+        total += value * seconds[unit - units];
+        at = end + (*end != 0);
+    }
+    bool none = strcmp(e->value, "none") == 0;
+    if (!none && (*at || !(total >= 1 && total <= 1e9)))
+        return sweep_ini_error(r->ini, e->line, r->err,
+                               "time-limit = %.80s: must be none or a time like 4h, 1h30m, 90s", e->value);
+    r->sweep->time_limit = total;
+    return STATUS_OK;
+}
+
 static enum status read_max_attempts(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     unsigned long long attempts = 0;
     TRY(read_whole(r, e, 1, 1000, &attempts));
@@ -150,7 +173,8 @@ static const struct {
                   {"max-attempts", read_max_attempts},
                   {"hang-seconds", read_hang_seconds},
                   {"worker-timeout-seconds", read_worker_timeout},
-                  {"master-timeout-seconds", read_master_timeout}};
+                  {"master-timeout-seconds", read_master_timeout},
+                  {"time-limit", read_time_limit}};
 
 static enum status read_sweep_entry(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     const char *keys[COUNT(sweep_keys)];

@@ -60,6 +60,8 @@ static void write_head(FILE *f, const struct sweep *s) {
     fprintf(f, "worker-timeout-seconds = %s\n", number);
     text_of_real(s->master_timeout, number, sizeof number);
     fprintf(f, "master-timeout-seconds = %s\n", number);
+    text_of_real(s->time_limit, number, sizeof number);
+    fprintf(f, "time-limit = %s%s\n", s->time_limit > 0 ? number : "none", s->time_limit > 0 ? "s" : "");
     fprintf(f, "\n[folds]\ncount = %d\n", s->folds);
     write_folds(f, "run", s->run_count, s->run_folds);
     fprintf(f, "\n[base]\n");

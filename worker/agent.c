@@ -38,6 +38,7 @@ struct agent {
         double limit;   // seconds, given; 0: found out
         double last;    // when the trial last gave a sign of itself; 0: not yet
         double longest; // seconds between two of these
+        double pause;   // as in its heartbeats
         bool epoch;     // one has been trained to its end
         int epochs, steps;
     } progress; // of the running trial
@@ -229,6 +230,7 @@ static void note_progress(agent *a, const struct message *m) {
     } else {
         a->progress.epochs = m->heartbeat.epoch;
         a->progress.steps = m->heartbeat.step;
+        a->progress.pause = m->heartbeat.pause;
     }
     if (a->progress.steps > 0 || a->progress.epoch) // before the first step time goes into other things
         a->progress.last = t;
@@ -374,6 +376,10 @@ const char *agent_trial(const agent *a) {
 
 int agent_attempt(const agent *a) {
     return a->attempt;
+}
+
+double agent_pause(const agent *a) {
+    return a->trial[0] ? a->progress.pause : 0;
 }
 
 int agent_descriptor(const agent *a) {

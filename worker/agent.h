@@ -45,6 +45,7 @@ bool agent_poll(agent *a, struct message *report);
 
 const char *agent_trial(const agent *a); // id of the running trial, "" for none
 int agent_attempt(const agent *a);
+double agent_pause(const agent *a); // how long it may take to stop, as measured (struct message_heartbeat); 0: unknown
 int agent_descriptor(const agent *a); // readable when agent_poll has something to do; -1 without a trainer
 long agent_pid(const agent *a);       // of the trainer; 0: none
 

@@ -75,6 +75,8 @@ struct message_epoch {
 
 struct message_heartbeat {
     int epoch, step; // a trainer's: epochs done in the running trial, and steps since; else 0
+    double pause;    // a trainer's or worker's: the longest time in this trial from one place where it can be stopped
+                     // to the next, a checkpoint's writing included; 0: not known yet
 };
 
 struct message {

@@ -113,6 +113,7 @@ bool station_next(station *s, struct message *m) {
     if (now() - s->spoke < s->config.heartbeat_seconds)
         return false;
     *m = (struct message){.kind = MESSAGE_HEARTBEAT, .attempt = agent_attempt(s->agent)};
+    m->heartbeat.pause = agent_pause(s->agent);
     snprintf(m->trial, sizeof m->trial, "%s", agent_trial(s->agent));
     return spoken(s);
 }

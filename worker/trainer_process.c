@@ -25,7 +25,17 @@ struct process {
     int attempt;
     int epochs, steps; // done in it: epochs, and steps since the last one
     double spoke;      // when the last message went out
+    double stoppable;  // when it could last be stopped; 0: not yet
+    double pause;      // the longest time between two such moments of the trial
 };
+
+// SIGTERM to a trainer, as a batch system sends it to every process of a job, is a stop for good.
+static volatile sig_atomic_t terminated;
+
+static void on_terminate(int number) {
+    (void)number;
+    terminated = 1;
+}
 
 static double now(void) {
     struct timespec t;
@@ -71,7 +81,9 @@ static bool take_in(struct process *p, bool wait) {
     ssize_t n;
     do
         n = recv(p->fd, chunk, sizeof chunk, wait ? 0 : MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && errno == EINTR && !terminated);
+    if (n < 0 && errno == EINTR)
+        return true;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return true;
     struct error err;
@@ -93,8 +105,16 @@ static void report_epoch(void *context, const struct trial *trial, const struct 
     say(p, &m);
 }
 
+static void note_stoppable(struct process *p) {
+    double t = now();
+    if (p->stoppable > 0 && t - p->stoppable > p->pause)
+        p->pause = t - p->stoppable;
+    p->stoppable = t;
+}
+
 static bool must_stop(void *context) {
     struct process *p = context;
+    note_stoppable(p);
     struct error err;
     struct message m;
     bool got = true;
@@ -107,7 +127,7 @@ static bool must_stop(void *context) {
             p->stop = true;
         }
     }
-    return p->stop || p->closed;
+    return p->stop || p->closed || terminated;
 }
 
 // The first step is told at once: compiling and reading are over.
@@ -116,7 +136,8 @@ static void report_alive(void *context) {
     bool first = ++p->steps == 1;
     if (!first && now() - p->spoke < HEARTBEAT_SECONDS)
         return;
-    struct message m = {.kind = MESSAGE_HEARTBEAT, .heartbeat = {.epoch = p->epochs, .step = p->steps}};
+    struct message m = {.kind = MESSAGE_HEARTBEAT,
+                        .heartbeat = {.epoch = p->epochs, .step = p->steps, .pause = p->pause}};
     say(p, &m);
 }
 
@@ -131,6 +152,7 @@ static bool run_trial(struct process *p, trainer *t, const struct message *order
     p->trial = trial->id;
     p->attempt = order->attempt;
     p->epochs = p->steps = 0;
+    p->stoppable = p->pause = 0;
     p->stop = false;
     struct error err = {0};
     struct message m = {.kind = MESSAGE_RESULT};
@@ -150,7 +172,7 @@ static bool run_trial(struct process *p, trainer *t, const struct message *order
 
 static int serve(struct process *p, trainer *t) {
     static struct message m; // 6 KiB
-    while (!p->closed) {
+    while (!p->closed && !terminated) {
         struct error err;
         bool got;
         if (inbox_take(&p->inbox, &m, &got, &err) != STATUS_OK) {
@@ -177,6 +199,9 @@ int trainer_process_run(int fd) {
     prctl(PR_SET_NAME, "gridfold-train");
     if (orphaned(fd))
         return 0;
+    struct sigaction action = {.sa_handler = on_terminate};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
     struct error err;
     trainer *t;
     if (trainer_create(&t, &err) != STATUS_OK) {

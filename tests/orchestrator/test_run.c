@@ -222,6 +222,21 @@ static void test_stop_and_resume(void **state) {
     assert_int_equal(count_events("stopped", "retried"), 0);
 }
 
+// A run that must have ended by a given time stops before it, and goes on in the next one.
+static void test_time_limit(void **state) {
+    (void)state;
+    int runs = 0, code = 75;
+    for (; code == 75 && runs < 20; runs++)
+        code = run("limit", 0, "FAKE_STEP_MS=50 GRIDFOLD_END_TIME=$(($(date +%s) + 4))");
+    expect_exit("limit", code, 0);
+    assert_true(runs >= 2); // 12 trials of 0.3 s, 1 to 2 s a run
+    expect_in_log("limit", "stopping, time is up");
+    expect_same_results("limit");
+    assert_int_equal(count_events("limit", "retried"), 0);
+    assert_int_equal(run("late", 0, "GRIDFOLD_END_TIME=$(($(date +%s) + 1))"), 75); // too late for anything
+    assert_int_equal(count_events("late", "assigned"), 0);
+}
+
 static void test_killed_again_and_again(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++)
@@ -356,6 +371,7 @@ int main(void) {
         cmocka_unit_test(test_broken_setup_ends_the_sweep),
         cmocka_unit_test(test_full_disk_stops_the_sweep),
         cmocka_unit_test(test_stop_and_resume),
+        cmocka_unit_test(test_time_limit),
         cmocka_unit_test(test_killed_again_and_again),
         cmocka_unit_test(test_folder_is_locked),
         cmocka_unit_test(test_folder_holds_another_sweep),

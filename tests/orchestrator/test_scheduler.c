@@ -165,6 +165,23 @@ static void test_stop(void **state) {
     scheduler_destroy(s);
 }
 
+static void test_hold(void **state) {
+    (void)state;
+    scheduler *s = create(2, 3);
+    for (int i = 0; i < 3; i++)
+        add(s, 5 - i, false, false);
+    step(s, SCHEDULER_PLAN_COMPLETE, 0, -1, 0);
+    step(s, SCHEDULER_WORKER_IDLE, 0, -1, 0);
+    assert_int_equal(step(s, SCHEDULER_HOLD, 0, -1, 1).count, 0); // what runs goes on
+    assert_int_equal(step(s, SCHEDULER_WORKER_IDLE, 1, -1, 1).count, 0);
+    assert_int_equal(scheduler_ending(s), SCHEDULER_RUNNING);
+    struct scheduler_actions a = step(s, SCHEDULER_TRIAL_FINISHED, 0, 0, 2);
+    expect(a, 0, SCHEDULER_ACCEPT, 0, 0, 1);
+    expect(a, 1, SCHEDULER_FINISH, -1, -1, 0);
+    assert_int_equal(scheduler_ending(s), SCHEDULER_STOPPED);
+    scheduler_destroy(s);
+}
+
 static void test_no_workers(void **state) {
     (void)state;
     scheduler *s = create(2, 3);
@@ -428,6 +445,7 @@ int main(void) {
         cmocka_unit_test(test_silent_worker),
         cmocka_unit_test(test_lost_worker_takes_its_trial_back),
         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_hold),
         cmocka_unit_test(test_no_workers),
         cmocka_unit_test(test_nonsense_is_ignored),
         cmocka_unit_test(test_a_lost_trial_goes_to_another_host),
