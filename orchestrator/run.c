@@ -12,6 +12,7 @@
 #include "orchestrator/transport_mpi.h"
 #include "orchestrator/verdict.h"
 #include "results/report.h"
+#include "worker/device_binding.h"
 #include "worker/trainer_process.h"
 
 static const double GOODBYE_SECONDS = 10;
@@ -293,6 +294,7 @@ static int run_under_mpi(int argc, char **argv, load_function *load) {
         struct station_config config = {0};
         struct transport_mpi_orders orders = {.stop = &preempted, .leave = &terminated};
         install_signals(false);
+        device_binding_apply();
         code = transport_mpi_serve(mpi, &config, &orders);
     }
     transport_mpi_end(mpi, together, code);

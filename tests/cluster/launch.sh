@@ -65,7 +65,7 @@ rank() { # OUTPUT RANK: the process of this rank
     done | head -1
 }
 
-epochs() { wc -l <"$1/epochs.csv" 2>/dev/null || echo 1; } # OUTPUT: recorded, and the head
+epochs() { { wc -l <"$1/epochs.csv"; } 2>/dev/null || echo 1; } # OUTPUT: recorded, and the head
 
 # Starts a launch, hits one of its processes a moment after its first epoch, and leaves its exit code in `code`.
 hit() { # OUTPUT VICTIM SIGNAL
