@@ -87,7 +87,7 @@ static enum status watch(const run_lock *l, const char *before, struct error *er
     struct stat s;
     fprintf(stderr, "gridfold: %s was last used by %.*s: looking for %.0f s whether it still is\n", l->folder,
             (int)strcspn(before, ","), before, WATCH_SECONDS);
-    for (double waited = 0; waited < WATCH_SECONDS; waited += 0.5) {
+    for (int looks = 0; looks < (int)(2 * WATCH_SECONDS); looks++) {
         rest(0.5);
         TRY(read_text(l, text, &s, err));
         if (strcmp(text, before) != 0)
