@@ -17,6 +17,8 @@ enum {
     MAX_UNSENT = 64,    // frames that a rank has not taken; more are dropped
     PATIENT_PINGS = 30, // heartbeats without an answer until they become rare
     FINALIZE_SECONDS = 10,
+    START_SECONDS = 300,
+    EXIT_NO_START = 75,
 };
 
 // A worker that never hears of the master again must not stay for ever. The master's heartbeats say how long it waits;
@@ -76,12 +78,38 @@ static enum status mpi_error(int code, const char *call, struct error *err) {
     return error_set(err, STATUS_LOST, "%s: %.*s", call, length, text);
 }
 
+static int code_at_end;
+
+static void leave_at_once(int number) {
+    (void)number;
+    _exit(code_at_end);
+}
+
+// MPI_Init waits for ever for a rank that is stopped meanwhile, MPI_Finalize and MPI_Abort for one that died a moment
+// ago.
+static void leave_in_time(int code, unsigned seconds) {
+    struct sigaction action = {.sa_handler = leave_at_once};
+    sigemptyset(&action.sa_mask);
+    code_at_end = code;
+    sigaction(SIGALRM, &action, NULL);
+    alarm(seconds);
+}
+
+// GRIDFOLD_START_SECONDS: how long the ranks of a job may take to find each other.
+static unsigned start_seconds(void) {
+    const char *text = getenv("GRIDFOLD_START_SECONDS");
+    long seconds = text ? strtol(text, NULL, 10) : 0;
+    return seconds > 0 && seconds < 86400 ? (unsigned)seconds : START_SECONDS;
+}
+
 enum status transport_mpi_begin(transport_mpi **out, int *rank, int *size, struct error *err) {
     transport_mpi *mpi = calloc(1, sizeof *mpi);
     if (!mpi)
         return error_memory(err, "MPI transport");
     int provided;
+    leave_in_time(EXIT_NO_START, start_seconds());
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    alarm(0);
     if (code != MPI_SUCCESS) {
         free(mpi);
         return mpi_error(code, "MPI_Init", err);
@@ -153,28 +181,12 @@ static bool flush(transport_mpi *mpi, double seconds) {
     return !mpi->outgoing;
 }
 
-static int code_at_end;
-
-static void leave_at_once(int number) {
-    (void)number;
-    _exit(code_at_end);
-}
-
-// MPI_Finalize and MPI_Abort may wait for ever for a rank that died a moment ago.
-static void leave_in_time(int code) {
-    struct sigaction action = {.sa_handler = leave_at_once};
-    sigemptyset(&action.sa_mask);
-    code_at_end = code;
-    sigaction(SIGALRM, &action, NULL);
-    alarm(FINALIZE_SECONDS);
-}
-
 void transport_mpi_end(transport_mpi *mpi, bool together, int code) {
     bool clean = flush(mpi, LAST_WORDS_SECONDS) && together && !mpi->incoming;
     for (int i = 0; i < mpi->size; i++)
         clean = clean && !mpi->peers[i].failed;
     fflush(NULL);
-    leave_in_time(code);
+    leave_in_time(code, FINALIZE_SECONDS);
     if (!clean) {
         MPI_Abort(MPI_COMM_WORLD, code);
         _exit(code);

@@ -4,9 +4,9 @@
 # the undisturbed run's, byte for byte, and no process may be left.
 # usage: killer.sh GRIDFOLD SOURCE_DIR [ROUNDS] [FIRST_ROUND] [SEED]       a round is replayed by its number and seed, but for the scheduler's timing
 set -uo pipefail
-gridfold=$1 source=$2 rounds=${3:-6} first=${4:-1} seed=${5:-42}
+gridfold=$1 source=$2 rounds=${3:-4} first=${4:-1} seed=${5:-42}
 work=$(mktemp -d /tmp/gridfold-killer-XXXXXX)
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HOME=${HOME:-/tmp} TMPDIR=$work
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HOME=${HOME:-/tmp} TMPDIR=$work GRIDFOLD_START_SECONDS=6
 cd "$work" || exit 1
 failed=0 faults=0 invocations=0 by_hand=0
 declare -A hits=()

@@ -15,8 +15,8 @@ try() { # PROGRAM PROCESS WHAT FEW EVERY MODE...
     "$here/faults.sh" "$program" "$library" "$here/sweep.ini" "$data/tiles.safetensors" "$process" "$what" "$@" -- "$samples" || failed=1
 }
 
-try "$fake" master write 7 0 ENOSPC EIO ESTALE+ short
-try "$gridfold" trainer write 3 0 ENOSPC EIO EIO+ short
-try "$fake" master alloc 20 0 ENOMEM
-try "$gridfold" trainer alloc 6 300 ENOMEM
+try "$fake" master write 5 0 ENOSPC EIO ESTALE+ short
+try "$gridfold" trainer write 2 0 ENOSPC EIO EIO+ short
+try "$fake" master alloc 12 0 ENOMEM
+try "$gridfold" trainer alloc 4 300 ENOMEM
 exit "$failed"
