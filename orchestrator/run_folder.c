@@ -487,9 +487,7 @@ bool run_folder_has_uncommitted(const run_folder *f) {
     return f->rows_wait || f->results_wait;
 }
 
-enum status run_folder_commit(run_folder *f, struct error *err) {
-    bool results = f->results_wait;
-    f->rows_wait = f->results_wait = false;
+static enum status commit(run_folder *f, bool results, struct error *err) {
     if (!results) {
         TRY(csv_log_flush(f->epochs, err));
     } else { // the epochs of a result are on disk before its rows
@@ -497,6 +495,15 @@ enum status run_folder_commit(run_folder *f, struct error *err) {
         TRY(csv_log_sync(f->trials, err));
     }
     return csv_log_flush(f->events, err);
+}
+
+enum status run_folder_commit(run_folder *f, struct error *err) {
+    bool results = f->results_wait;
+    f->rows_wait = f->results_wait = false;
+    enum status status = commit(f, results, err);
+    if (status != STATUS_OK) // a result without its epochs must not get there later
+        csv_log_give_up(f->trials, err);
+    return status;
 }
 
 const struct trial_result *run_folder_result(run_folder *f, const struct plan *plan, int trial) {

@@ -61,7 +61,7 @@ NODISCARD enum status run_folder_add_event(run_folder *f, struct event_row *row,
 
 // What has been added is in memory until it is committed: one fdatasync for everything that came together, which costs
 // as much as for one row. Epochs are on disk before the rows of a result, and both when this returns; epochs and events
-// alone are written, not synced.
+// alone are written, not synced. What an error kept off the disk is dropped: its trials are to be gone on with.
 bool run_folder_has_uncommitted(const run_folder *f);
 NODISCARD enum status run_folder_commit(run_folder *f, struct error *err);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -312,8 +313,46 @@ static int tear_down(void **state) {
     return system(command);
 }
 
+// A full disk, played by a limit on the size of files: a result whose epochs did not get there must not either.
+static void test_full_disk_keeps_results_behind_epochs(void **state) {
+    (void)state;
+    struct fixture f = open_and_load("full");
+    struct rlimit before, small;
+    struct error err;
+    add_epoch(&f, 0, 0);
+    assert_int_equal(run_folder_commit(f.folder, &err), STATUS_OK);
+    char *epochs = read_file("full", "epochs.csv");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = strlen(epochs) + 10;
+    for (int e = 1; e < 3; e++)
+        add_epoch(&f, 0, e);
+    add_result(&f, 0);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    enum status status = run_folder_commit(f.folder, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(status, STATUS_IO);
+    // There is room again, but the sweep is being stopped.
+    assert_int_equal(run_folder_commit(f.folder, &err), STATUS_IO);
+    close_fixture(&f);
+    char *after = read_file("full", "epochs.csv"), *trials = read_file("full", "trials.csv");
+    assert_string_equal(after, epochs);
+    assert_int_equal(count_lines(trials), 1);
+    // Gone on with, it is all there.
+    f = open_and_load("full");
+    assert_null(run_folder_result(f.folder, f.plan, 0));
+    assert_int_equal(run_folder_epochs(f.folder, f.plan, 0), 1);
+    close_fixture(&f);
+    free(epochs);
+    free(after);
+    free(trials);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_disk_keeps_results_behind_epochs),
         cmocka_unit_test(test_interruptions_leave_no_trace),
         cmocka_unit_test(test_missing_row_of_a_shared_trial),
         cmocka_unit_test(test_what_may_differ),
