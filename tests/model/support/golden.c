@@ -86,9 +86,12 @@ double golden_distance(const float *actual, const float *expected, size_t count)
     return isfinite(distance) ? distance : INFINITY;
 }
 
-struct golden_verdict golden_verdict_begin(const safetensors *file) {
+struct golden_verdict golden_verdict_begin(const safetensors *file, enum precision precision) {
+    static const double coarseness[] = {1, 1 << 13, 1 << 16}; // mantissas of 23, 10 and 7 bits
     const char *fresh = getenv("GRIDFOLD_GOLDEN_FRESH");
-    return (struct golden_verdict){.file = file, .fresh = fresh && strcmp(fresh, "1") == 0};
+    return (struct golden_verdict){.file = file,
+                                   .fresh = precision != PRECISION_FP32 || (fresh && strcmp(fresh, "1") == 0),
+                                   .coarseness = coarseness[precision]};
 }
 
 void golden_judge(struct golden_verdict *v, const char *prefix, const char *key, const float *actual, size_t count) {
@@ -97,7 +100,7 @@ void golden_judge(struct golden_verdict *v, const char *prefix, const char *key,
     snprintf(noise_name, sizeof noise_name, "noise/%s", name);
     double noise = (double)*golden_floats(v->file, noise_name, "", 1);
     double distance = golden_distance(actual, golden_floats(v->file, prefix, key, count), count);
-    double ratio = distance / (10 * noise + 1e-5);
+    double ratio = distance / (10 * noise + 1e-5) / v->coarseness;
     assert_true(v->count < GOLDEN_MAX_TENSORS);
     v->distances[v->count] = distance;
     v->noises[v->count++] = noise;
@@ -124,7 +127,7 @@ bool golden_verdict_end(struct golden_verdict *v, char *report, size_t size) {
     qsort(v->distances, (size_t)v->count, sizeof *v->distances, ascending);
     qsort(v->noises, (size_t)v->count, sizeof *v->noises, ascending);
     double distance = v->distances[v->count / 2], noise = v->noises[v->count / 2];
-    bool median_passed = !v->fresh || distance <= 3 * noise + 1e-5;
+    bool median_passed = !v->fresh || distance <= (3 * noise + 1e-5) * v->coarseness;
     snprintf(report, size,
              "%d tensors, median distance %.1e (noise %.1e), %d beyond the limit, nearest to it or worst %s", v->count,
              distance, noise, v->failures, v->worst);

@@ -21,12 +21,14 @@ enum { GOLDEN_MAX_TENSORS = 1024 };
 struct golden_verdict {
     const safetensors *file;
     bool fresh;
+    double coarseness; // how many times coarser than float's rounding: limits are wider by so much
     int count, failures;
     double distances[GOLDEN_MAX_TENSORS], noises[GOLDEN_MAX_TENSORS];
     double worst_ratio; // distance over limit
     char worst[256];
 };
-struct golden_verdict golden_verdict_begin(const safetensors *file);
+// TF32 and bf16 are judged as fresh draws are, by losses and medians: what sits on a kink of a ReLU falls either way.
+struct golden_verdict golden_verdict_begin(const safetensors *file, enum precision precision);
 void golden_judge(struct golden_verdict *v, const char *prefix, const char *key, const float *actual, size_t count);
 // False when the case fails; `report` says what was seen.
 bool golden_verdict_end(struct golden_verdict *v, char *report, size_t size);
