@@ -55,6 +55,16 @@ static void find_range(const struct grid *g, int column, struct values *v) {
     }
 }
 
+// Draws that crowd at the small end of their range were made on a logarithmic scale.
+static double share_below(const struct grid *g, int column, double limit) {
+    size_t below = 0;
+    for (size_t i = 0; i < g->points; i++) {
+        double number = 0;
+        below += number_of(g->point[i].row[0]->swept[column], &number) && number < limit;
+    }
+    return (double)below / (double)g->points;
+}
+
 // Free v->value. Out of memory: no values.
 static struct values values_of(const struct grid *g, int column) {
     struct values v = {.value = malloc((g->points + 1) * sizeof(const char *))};
@@ -65,7 +75,7 @@ static struct values values_of(const struct grid *g, int column) {
             v.value[v.count++] = value;
         v.scale = v.numbers && v.count > CATEGORIES_MOST;
     }
-    v.logarithmic = v.scale && v.least > 0 && v.most > 30 * v.least;
+    v.logarithmic = v.scale && v.least > 0 && share_below(g, column, (v.least + v.most) / 2) > 0.7;
     if (v.value && v.numbers)
         qsort(v.value, v.count, sizeof *v.value, by_number);
     return v;
@@ -82,12 +92,12 @@ static void write_tics(FILE *out, char axis, const struct values *v, int charact
     fputs(") scale 0\n", out);
 }
 
-static void write_metric_label(FILE *out, const char *command, const struct run_data *run) {
+static void write_metric_label(FILE *out, const char *command, const struct run_data *run, const char *offset) {
     char text[96];
     snprintf(text, sizeof text, "best %s%s", metric_name(&run->metric), metric_is_share(&run->metric) ? " (%)" : "");
     fprintf(out, "%s ", command);
     figures_quote(out, text);
-    fputs(" offset 1,0\n", out);
+    fprintf(out, " offset %s\n", offset);
 }
 
 static double shown_value(const struct run_data *run, const struct grid *g, size_t point) {
@@ -148,7 +158,7 @@ static void write_effect_data(FILE *out, const struct run_data *run, const struc
 static void write_effect_axis(FILE *out, const struct values *v) {
     if (v->scale) {
         double margin = 0.03 * (v->most - v->least);
-        fputs("set xtics autofreq norotate scale 0.6\n", out);
+        fputs("set xtics autofreq norotate scale 0.6\nset format x '%g'\n", out);
         if (v->logarithmic)
             fprintf(out, "set logscale x\nset xrange [%.9g:%.9g]\n", v->least / 1.2, v->most * 1.2);
         else
@@ -198,7 +208,7 @@ void plot_effect(FILE *out, const struct run_data *run, const struct grid *g) {
         if (v.value)
             write_effect_data(out, run, g, &v, c, panel);
         bool left = (size_t)panel % columns == 0;
-        write_metric_label(out, left ? "set ylabel" : "unset ylabel #", run);
+        write_metric_label(out, left ? "set ylabel" : "unset ylabel #", run, "0,0");
         fprintf(out, "set format y '%s'\n", left ? "%g" : "");
         if (v.count > 0)
             write_effect_panel(out, run, &v, c, panel, g->varying > 1);
@@ -261,7 +271,7 @@ void plot_heat(FILE *out, const struct run_data *run, const struct grid *g) {
         fputs(palette, out);
         fprintf(out, "set cbrange [%.9g:%.9g]\nset xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n", least, least + range,
                 (double)x.count - 0.5, (double)y.count - 0.5);
-        write_metric_label(out, "set cblabel", run);
+        write_metric_label(out, "set cblabel", run, "1,0");
         write_tics(out, 'x', &x, 12);
         write_tics(out, 'y', &y, 16);
         fputs("unset grid\nset xlabel ", out);
