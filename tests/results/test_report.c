@@ -43,10 +43,10 @@ static void terminal_text(void **state) {
         "Sweep report: small\n===================\n",
         "  0           2            1                     1               0\n",
         "  lstm_hidden_dim  512       256\n",
-        "learning-rate (fold 3)\n"
+        "learning-rate (fold 3)\n",
         "  lr      Best IoU  Best epoch  Best F1   vs first  Observation\n",
-        "  0.0001   22.38 %           0  36.57 %          -  did not learn: best at epoch 0\n"
-        "  0.001    39.80 %         166  56.94 %  +17.42 pp  converged slowly: best only at epoch 166 of 200\n"
+        "  0.0001   22.38 %           0  36.57 %          -  did not learn: best at epoch 0\n",
+        "  0.001    39.80 %         166  56.94 %  +17.42 pp  converged slowly: best only at epoch 166 of 200\n",
         "* 0.01     51.37 %          29  67.87 %  +28.99 pp  peaks early, at epoch 29 of 200 and falls by\n",
         "  Parameters of every row: 94.98M (94,978,561).\n",
         "* 256               53.77 %          40  69.94 %         -    54.61M (54,606,337)  peaks at epoch\n",
