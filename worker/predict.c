@@ -5,116 +5,94 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/dataset/geotiff.h"
-#include "worker/dataset/layout.h"
+#include "worker/dataset/geotiff_rows.h"
+#include "worker/picture.h"
+#include "worker/predict_model.h"
 
-enum { SMALLEST = 32 }; // the encoder halves five times
+enum { PICTURE_SIDE = 512 };                              // a panel's longer side at most
+static const double UNIT = 1 << 30, LOGIT_UNIT = 1 << 24; // steps that sums count in: 64 bits hold side 8192
+
+// What a picture shows, thinned to every step-th pixel.
+struct sketch {
+    int step, height, width;
+    int rgb[3];
+    float *colour[6]; // red, green, blue first, then last: (height, width)
+    double *probability;
+    uint8_t *mask; // NULL: no truth
+};
 
 // Everything a prediction holds; freed in one place.
 struct prediction {
     const struct predict_config *config;
-    struct checkpoint_info info;
-    safetensors *file;
-    struct raster raster;
-    struct sampling_plan plan;
-    float *image; // (T, C, height, width), normalized
-    backend *b;
-    network *net;
-    int side, batch, rows, columns; // windows
-    float *windows, *logits;        // (batch, T, C, side, side), (batch, side, side)
-    double *sum, *weight;           // (height, width)
+    struct predict_model model;
+    raster_reader *input, *truth;
+    raster_writer *output, *mask;
+    int height, width, side, rows, columns; // of the raster; of a window; windows
+    int top;                                // first row of what is in hand: `side` rows of the raster
+    float *band;                            // (file bands, side, width)
+    int64_t *sum, *weight;                  // (side, width)
+    float *tile;                            // one window: (file bands, side, side)
+    float *sampled;                         // (batch, T, C, side, side)
+    double *predicted;                      // (batch, side, side)
+    int *left;                              // (batch) of the windows that wait
+    int waiting, done;
+    float *line;       // (side, width) of output
+    uint8_t *bytes;    // the same of the mask
+    float *truth_line; // the same of the truth
+    struct sketch sketch;
+    size_t missing;
 };
 
 static void prediction_free(struct prediction *p) {
-    network_destroy(p->net);
-    backend_destroy(p->b);
-    safetensors_close(p->file);
-    raster_free(&p->raster);
-    free(p->image);
-    free(p->windows);
-    free(p->logits);
+    predict_model_close(&p->model);
+    raster_reader_close(p->input);
+    raster_reader_close(p->truth);
+    raster_writer_abandon(p->output);
+    raster_writer_abandon(p->mask);
+    free(p->band);
     free(p->sum);
     free(p->weight);
+    free(p->tile);
+    free(p->sampled);
+    free(p->predicted);
+    free(p->left);
+    free(p->line);
+    free(p->bytes);
+    free(p->truth_line);
+    for (int c = 0; c < 6; c++)
+        free(p->sketch.colour[c]);
+    free(p->sketch.probability);
+    free(p->sketch.mask);
 }
 
-static size_t raster_pixels(const struct prediction *p) {
-    return (size_t)p->raster.height * (size_t)p->raster.width;
-}
+// ---- opening ----
 
-static enum status settle(struct prediction *p, struct error *err) {
+static enum status check_input(const struct prediction *p, struct error *err) {
+    const struct layout *l = &p->model.layout;
     const struct predict_config *c = p->config;
-    struct hyperparameters hp = hyperparameters_default();
-    p->info.sampling = (enum temporal_sampling)hp.temporal_sampling;
-    p->info.model.skip = (enum skip_aggregation)hp.skip_aggregation;
-    p->info.model.image_size = hp.image_size;
-    TRY(safetensors_open(c->checkpoint, &p->file, err));
-    TRY(safetensors_verify(p->file, NULL, err));
-    TRY(checkpoint_inspect(p->file, c->checkpoint, &p->info, err));
-    if (c->sampling >= 0)
-        p->info.sampling = (enum temporal_sampling)c->sampling;
-    if (c->skip >= 0)
-        p->info.model.skip = (enum skip_aggregation)c->skip;
-    if (c->image_size >= 0)
-        p->info.model.image_size = c->image_size;
-    return STATUS_OK;
-}
-
-// The normalization of a checkpoint that carries none, from a dataset's training samples.
-static enum status normalization_from_dataset(struct prediction *p, struct error *err) {
-    const struct predict_config *c = p->config;
-    if (!c->dataset)
-        return error_set(
-            err, STATUS_INVALID,
-            "checkpoint %s carries no normalization; name the dataset it was trained on with --dataset (and --fold), or give --raw for an input that is normalized already",
-            c->checkpoint);
-    dataset *ds = NULL;
-    loader *l = NULL;
-    TRY(dataset_open(c->dataset, &ds, err));
-    struct loader_config config = {
-        .sampling = p->info.sampling, .image_size = SMALLEST, .folds = c->folds, .fold = c->fold, .seed = c->seed};
-    enum status status = loader_create(ds, &config, &l, err);
-    if (status == STATUS_OK)
-        p->info.normalization = *loader_normalization(l);
-    loader_destroy(l);
-    dataset_close(ds);
-    return status;
-}
-
-static enum status check_raster(const struct prediction *p, const struct layout *layout, struct error *err) {
-    const struct raster *r = &p->raster;
-    if (r->bands != layout->bands * layout->steps)
+    int bands = raster_reader_bands(p->input), model_bands = p->model.member[0].info.model.bands;
+    if (bands != l->bands * l->steps)
         return error_set(
             err, STATUS_INVALID,
             "%s has %d bands; %d timesteps of %d bands make %d; name its bands and steps in a dataset.ini and give it with --layout",
-            p->config->input, r->bands, layout->steps, layout->bands, layout->bands * layout->steps);
-    if (layout->bands != p->info.model.bands)
-        return error_set(err, STATUS_MISMATCH, "checkpoint %s takes %d spectral bands, %s has %d",
-                         p->config->checkpoint, p->info.model.bands, p->config->input, layout->bands);
-    if (r->height < SMALLEST || r->width < SMALLEST)
-        return error_set(err, STATUS_INVALID, "%s is %d x %d pixels; at least %d x %d are needed", p->config->input,
-                         r->height, r->width, SMALLEST, SMALLEST);
+            c->input, bands, l->steps, l->bands, l->bands * l->steps);
+    if (l->bands != model_bands)
+        return error_set(err, STATUS_MISMATCH, "checkpoint %s takes %d spectral bands, %s has %d", c->checkpoints[0],
+                         model_bands, c->input, l->bands);
+    if (p->height < PREDICT_SMALLEST || p->width < PREDICT_SMALLEST)
+        return error_set(err, STATUS_INVALID, "%s is %d x %d pixels; at least %d x %d are needed", c->input, p->height,
+                         p->width, PREDICT_SMALLEST, PREDICT_SMALLEST);
     return STATUS_OK;
 }
 
-static enum status load_input(struct prediction *p, struct error *err) {
-    struct dataset_ini ini;
-    layout_default(&ini.layout);
-    if (p->config->dataset_ini)
-        TRY(dataset_ini_read(p->config->dataset_ini, &ini, err));
-    TRY(raster_read(p->config->input, &p->raster, err));
-    TRY(check_raster(p, &ini.layout, err));
-    TRY(sampling_plan_of_layout(&ini.layout, p->config->input, p->info.sampling, &p->plan, err));
-    if (!p->info.has_normalization && !p->config->raw)
-        TRY(normalization_from_dataset(p, err));
-    size_t pixels = raster_pixels(p), frame = (size_t)ini.layout.bands * pixels;
-    p->image = malloc((size_t)p->plan.steps * frame * sizeof *p->image);
-    if (!p->image)
-        return error_memory(err, p->config->input);
-    for (int t = 0; t < p->plan.steps; t++) {
-        float *out = p->image + (size_t)t * frame;
-        sampling_apply_to(&p->plan, p->raster.data, frame, t, out);
-        normalization_apply(p->config->raw ? NULL : &p->info.normalization, ini.layout.bands, pixels, out);
-    }
+static enum status open_truth(struct prediction *p, struct error *err) {
+    if (!p->config->truth)
+        return STATUS_OK;
+    TRY(raster_reader_open(p->config->truth, &p->truth, err));
+    if (raster_reader_bands(p->truth) != 1 || raster_reader_height(p->truth) != p->height ||
+        raster_reader_width(p->truth) != p->width)
+        return error_set(err, STATUS_MISMATCH, "%s is no mask of %s: one band of %d x %d pixels is needed",
+                         p->config->truth, p->config->input, p->height, p->width);
     return STATUS_OK;
 }
 
@@ -129,105 +107,256 @@ static int window_start(int index, int length, int side) {
     return start + side > length ? length - side : start;
 }
 
-static enum status open_network(struct prediction *p, struct error *err) {
-    int shortest = p->raster.height < p->raster.width ? p->raster.height : p->raster.width;
-    p->side = p->info.model.image_size;
-    if (p->side > shortest) // the model is fully convolutional: a smaller window serves
-        p->side = shortest / SMALLEST * SMALLEST;
-    p->rows = windows_along(p->raster.height, p->side);
-    p->columns = windows_along(p->raster.width, p->side);
-    int windows = p->rows * p->columns;
-    p->batch = p->config->batch_size < windows ? p->config->batch_size : windows;
-    struct lstm_unet_config *model = &p->info.model;
-    model->batch = p->batch;
-    model->steps = p->plan.steps;
-    model->image_size = p->side;
-    TRY(backend_create(p->config->backend, &(struct backend_config){.threads = p->config->threads}, &p->b, err));
-    TRY(network_create(p->b, model, &p->net, err));
-    TRY(checkpoint_load(p->file, p->net, err));
-    size_t area = (size_t)p->side * (size_t)p->side, batch = (size_t)p->batch;
-    p->windows = malloc(batch * (size_t)model->steps * (size_t)model->bands * area * sizeof *p->windows);
-    p->logits = malloc(batch * area * sizeof *p->logits);
-    p->sum = calloc(raster_pixels(p), sizeof *p->sum);
-    p->weight = calloc(raster_pixels(p), sizeof *p->weight);
-    return p->windows && p->logits && p->sum && p->weight ? STATUS_OK : error_memory(err, "windows");
+static enum status allocate(struct prediction *p, struct error *err) {
+    size_t area = (size_t)p->side * (size_t)p->side, strip = (size_t)p->side * (size_t)p->width,
+           bands = (size_t)raster_reader_bands(p->input), batch = (size_t)p->model.batch,
+           frames = (size_t)(p->model.plan.steps * p->model.layout.bands);
+    p->band = malloc(bands * strip * sizeof *p->band);
+    p->sum = calloc(strip, sizeof *p->sum);
+    p->weight = calloc(strip, sizeof *p->weight);
+    p->tile = malloc(bands * area * sizeof *p->tile);
+    p->sampled = malloc(batch * frames * area * sizeof *p->sampled);
+    p->predicted = malloc(batch * area * sizeof *p->predicted);
+    p->left = malloc(batch * sizeof *p->left);
+    p->line = malloc(strip * sizeof *p->line);
+    p->bytes = malloc(strip);
+    p->truth_line = malloc(strip * sizeof *p->truth_line);
+    bool fits = p->band && p->sum && p->weight && p->tile && p->sampled && p->predicted && p->left && p->line &&
+                p->bytes && p->truth_line;
+    return fits ? STATUS_OK : error_memory(err, "a band of rows");
 }
 
-static void window_origin(const struct prediction *p, int window, int *y, int *x) {
-    *y = window_start(window / p->columns, p->raster.height, p->side);
-    *x = window_start(window % p->columns, p->raster.width, p->side);
+static int find_band(const void *context, const char *name) {
+    const struct layout *l = context;
+    for (int b = 0; b < l->bands; b++)
+        if (strcmp(l->band[b], name) == 0)
+            return b;
+    return -1;
 }
 
-static void cut_window(const struct prediction *p, int window, float *out) {
-    int y, x, planes = p->plan.steps * p->info.model.bands;
-    size_t side = (size_t)p->side;
-    window_origin(p, window, &y, &x);
-    for (int plane = 0; plane < planes; plane++)
-        for (size_t row = 0; row < side; row++)
-            memcpy(out + ((size_t)plane * side + row) * side,
-                   p->image + (size_t)plane * raster_pixels(p) + ((size_t)y + row) * (size_t)p->raster.width +
-                       (size_t)x,
-                   side * sizeof *out);
+static enum status allocate_sketch(struct prediction *p, struct error *err) {
+    struct sketch *s = &p->sketch;
+    if (!p->config->picture)
+        return STATUS_OK;
+    int longer = p->height > p->width ? p->height : p->width;
+    s->step = (longer + PICTURE_SIDE - 1) / PICTURE_SIDE;
+    s->height = (p->height + s->step - 1) / s->step;
+    s->width = (p->width + s->step - 1) / s->step;
+    picture_choose_bands(find_band, &p->model.layout, p->model.layout.bands, s->rgb);
+    size_t pixels = (size_t)s->height * (size_t)s->width;
+    bool fits = (s->probability = malloc(pixels * sizeof *s->probability)) != NULL;
+    for (int c = 0; c < 6; c++)
+        fits = (s->colour[c] = malloc(pixels * sizeof(float))) && fits;
+    if (p->truth)
+        fits = (s->mask = malloc(pixels)) && fits;
+    return fits ? STATUS_OK : error_memory(err, "a picture");
 }
 
-// Distance to the nearer edge of the window, in pixels from 1.
-static double tent(int i, int side) {
+static enum status open_all(struct prediction *p, struct error *err) {
+    const struct predict_config *c = p->config;
+    TRY(predict_model_open(c, &p->model, err));
+    TRY(raster_reader_open(c->input, &p->input, err));
+    p->height = raster_reader_height(p->input);
+    p->width = raster_reader_width(p->input);
+    TRY(check_input(p, err));
+    TRY(open_truth(p, err));
+    int shortest = p->height < p->width ? p->height : p->width;
+    p->side = predict_model_side(&p->model, shortest);
+    p->rows = windows_along(p->height, p->side);
+    p->columns = windows_along(p->width, p->side);
+    TRY(predict_model_build(&p->model, shortest, p->columns, err));
+    TRY(allocate(p, err));
+    TRY(allocate_sketch(p, err));
+    TRY(raster_writer_create(c->output, RASTER_FLOAT, p->input, &p->output, err));
+    return c->mask ? raster_writer_create(c->mask, RASTER_BYTE, p->input, &p->mask, err) : STATUS_OK;
+}
+
+// ---- windows ----
+
+static size_t strip_of(const struct prediction *p) {
+    return (size_t)p->side * (size_t)p->width;
+}
+
+// False when the window has no value at all: it needs no prediction.
+static bool cut_window(struct prediction *p, int left) {
+    bool any = false;
+    size_t side = (size_t)p->side, area = side * side;
+    for (int b = 0; b < raster_reader_bands(p->input); b++)
+        for (size_t y = 0; y < side; y++) {
+            const float *from = p->band + (size_t)b * strip_of(p) + y * (size_t)p->width + (size_t)left;
+            float *to = p->tile + (size_t)b * area + y * side;
+            memcpy(to, from, side * sizeof *to);
+            for (size_t x = 0; x < side && !any; x++)
+                any = isfinite(to[x]);
+        }
+    return any;
+}
+
+// 1 at the window's rim, growing to its middle.
+static int tent(int i, int side) {
     return i < side - 1 - i ? i + 1 : side - i;
 }
 
-static void blend_window(struct prediction *p, int window, const float *logits) {
-    int y, x, side = p->side;
-    window_origin(p, window, &y, &x);
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j < side; j++) {
-            double value = logits[i * side + j], w = tent(i, side) * tent(j, side);
-            size_t at = (size_t)(y + i) * (size_t)p->raster.width + (size_t)(x + j);
-            p->sum[at] += w * (p->config->logits ? value : 1 / (1 + exp(-value)));
+static void blend_window(struct prediction *p, int left, const double *predicted) {
+    double unit = p->config->logits ? LOGIT_UNIT : UNIT;
+    for (int i = 0; i < p->side; i++)
+        for (int j = 0; j < p->side; j++) {
+            int64_t w = (int64_t)tent(i, p->side) * tent(j, p->side);
+            size_t at = (size_t)i * (size_t)p->width + (size_t)(left + j);
+            p->sum[at] += w * llround(predicted[i * p->side + j] * unit);
             p->weight[at] += w;
         }
 }
 
+static enum status run_waiting(struct prediction *p, struct error *err) {
+    size_t area = (size_t)p->side * (size_t)p->side;
+    if (p->waiting == 0)
+        return STATUS_OK;
+    TRY(predict_model_run(&p->model, p->waiting, p->sampled, p->predicted, err));
+    for (int i = 0; i < p->waiting; i++)
+        blend_window(p, p->left[i], p->predicted + (size_t)i * area);
+    p->waiting = 0;
+    return STATUS_OK;
+}
+
+static void report_progress(struct prediction *p, int windows) {
+    p->done += windows;
+    if (p->config->progress)
+        p->config->progress(p->config->context, p->done, p->rows * p->columns);
+}
+
+static enum status run_window_row(struct prediction *p, struct error *err) {
+    const struct sampling_plan *plan = &p->model.plan;
+    size_t area = (size_t)p->side * (size_t)p->side, frame = (size_t)p->model.layout.bands * area;
+    int unreported = 0;
+    for (int column = 0; column < p->columns; column++, unreported++) {
+        int left = window_start(column, p->width, p->side);
+        if (!cut_window(p, left))
+            continue;
+        float *sampled = p->sampled + (size_t)(p->waiting * plan->steps) * frame;
+        for (int t = 0; t < plan->steps; t++)
+            sampling_apply_to(plan, p->tile, frame, t, sampled + (size_t)t * frame);
+        p->left[p->waiting++] = left;
+        if (p->waiting < p->model.batch)
+            continue;
+        TRY(run_waiting(p, err));
+        report_progress(p, unreported);
+        unreported = 0;
+    }
+    TRY(run_waiting(p, err));
+    report_progress(p, unreported);
+    return STATUS_OK;
+}
+
+// ---- rows ----
+
+static bool is_missing(const struct prediction *p, size_t at) {
+    for (int b = 0; b < raster_reader_bands(p->input); b++)
+        if (isfinite(p->band[(size_t)b * strip_of(p) + at]))
+            return false;
+    return true;
+}
+
+static void sketch_pixel(struct prediction *p, int y, int x, size_t at) {
+    struct sketch *s = &p->sketch;
+    const struct sampling_plan *plan = &p->model.plan;
+    size_t pixel = (size_t)(y / s->step) * (size_t)s->width + (size_t)(x / s->step);
+    for (int c = 0; c < 6; c++) {
+        int t = c < 3 ? 0 : plan->steps - 1, bands = p->model.layout.bands;
+        float first = p->band[(size_t)(plan->first[t] * bands + s->rgb[c % 3]) * strip_of(p) + at];
+        if (!isfinite(first) && plan->second[t] >= 0)
+            first = p->band[(size_t)(plan->second[t] * bands + s->rgb[c % 3]) * strip_of(p) + at];
+        s->colour[c][pixel] = first;
+    }
+    s->probability[pixel] = (double)p->line[at];
+    if (s->mask)
+        s->mask[pixel] = isnan(p->truth_line[at]) ? MASK_IGNORE : p->truth_line[at] > 0;
+}
+
+// The first `count` rows in hand are final: no further window reaches them.
+static enum status write_rows(struct prediction *p, int count, struct error *err) {
+    double unit = p->config->logits ? LOGIT_UNIT : UNIT;
+    if (p->truth)
+        TRY(raster_reader_rows(p->truth, p->top, count, p->truth_line, strip_of(p), err));
+    for (size_t at = 0; at < (size_t)count * (size_t)p->width; at++) {
+        bool missing = is_missing(p, at);
+        double value = missing ? NAN : (double)p->sum[at] / ((double)p->weight[at] * unit);
+        int y = p->top + (int)(at / (size_t)p->width), x = (int)(at % (size_t)p->width);
+        p->missing += missing;
+        p->line[at] = (float)value;
+        p->bytes[at] = missing ? 255 : value > p->config->threshold;
+        if (p->sketch.step > 0 && y % p->sketch.step == 0 && x % p->sketch.step == 0)
+            sketch_pixel(p, y, x, at);
+    }
+    TRY(raster_writer_rows(p->output, p->top, count, p->line, err));
+    return p->mask ? raster_writer_rows(p->mask, p->top, count, p->bytes, err) : STATUS_OK;
+}
+
+// Lets go of the first `count` rows and reads as many below.
+static enum status move_down(struct prediction *p, int count, struct error *err) {
+    size_t gone = (size_t)count * (size_t)p->width, kept = strip_of(p) - gone;
+    for (int b = 0; b < raster_reader_bands(p->input); b++) {
+        float *band = p->band + (size_t)b * strip_of(p);
+        memmove(band, band + gone, kept * sizeof *band);
+    }
+    memmove(p->sum, p->sum + gone, kept * sizeof *p->sum);
+    memmove(p->weight, p->weight + gone, kept * sizeof *p->weight);
+    memset(p->sum + kept, 0, gone * sizeof *p->sum);
+    memset(p->weight + kept, 0, gone * sizeof *p->weight);
+    p->top += count;
+    return raster_reader_rows(p->input, p->top + p->side - count, count, p->band + kept, strip_of(p), err);
+}
+
 static enum status run(struct prediction *p, struct error *err) {
-    struct focal_loss_config focal = {0.25f, 2};
-    size_t area = (size_t)p->side * (size_t)p->side,
-           window_floats = (size_t)(p->plan.steps * p->info.model.bands) * area;
-    int total = p->rows * p->columns;
-    for (int first = 0; first < total; first += p->batch) {
-        int n = total - first < p->batch ? total - first : p->batch;
-        for (int i = 0; i < n; i++)
-            cut_window(p, first + i, p->windows + (size_t)i * window_floats);
-        TRY(network_evaluate(p->net, n, p->windows, NULL, &focal, p->logits, NULL, err));
-        for (int i = 0; i < n; i++)
-            blend_window(p, first + i, p->logits + (size_t)i * area);
-        if (p->config->progress)
-            p->config->progress(p->config->context, first + n, total);
+    TRY(raster_reader_rows(p->input, 0, p->side, p->band, strip_of(p), err));
+    for (int row = 0; row < p->rows; row++) {
+        TRY(run_window_row(p, err));
+        bool last = row + 1 == p->rows;
+        int final = last ? p->side : window_start(row + 1, p->height, p->side) - p->top;
+        TRY(write_rows(p, final, err));
+        if (!last)
+            TRY(move_down(p, final, err));
     }
     return STATUS_OK;
 }
 
-static enum status write_output(struct prediction *p, struct error *err) {
-    float *out = malloc(raster_pixels(p) * sizeof *out);
-    if (!out)
-        return error_memory(err, p->config->output);
-    for (size_t i = 0; i < raster_pixels(p); i++)
-        out[i] = (float)(p->sum[i] / p->weight[i]);
-    enum status status = raster_write(p->config->output, 1, p->raster.height, p->raster.width, out, &p->raster, err);
-    free(out);
-    return status;
+// ---- ends ----
+
+static enum status write_picture(const struct prediction *p, struct error *err) {
+    const struct sketch *s = &p->sketch;
+    struct side_by_side picture = {.height = s->height,
+                                   .width = s->width,
+                                   .first = {s->colour[0], s->colour[1], s->colour[2]},
+                                   .last = {s->colour[3], s->colour[4], s->colour[5]},
+                                   .mask = s->mask,
+                                   .probability = s->probability,
+                                   .threshold = p->config->threshold};
+    return side_by_side_write(p->config->picture, &picture, err);
+}
+
+static enum status commit(raster_writer **writer, struct error *err) {
+    raster_writer *w = *writer;
+    *writer = NULL;
+    return w ? raster_writer_commit(w, err) : STATUS_OK;
 }
 
 enum status predict_raster(const struct predict_config *config, struct predict_result *result, struct error *err) {
-    struct prediction p = {.config = config};
-    enum status status = settle(&p, err);
+    struct prediction *p = calloc(1, sizeof *p);
+    *result = (struct predict_result){0};
+    if (!p)
+        return error_memory(err, "a prediction");
+    p->config = config;
+    enum status status = open_all(p, err);
     if (status == STATUS_OK)
-        status = load_input(&p, err);
+        status = run(p, err);
+    if (status == STATUS_OK && config->picture)
+        status = write_picture(p, err);
     if (status == STATUS_OK)
-        status = open_network(&p, err);
+        status = commit(&p->mask, err);
     if (status == STATUS_OK)
-        status = run(&p, err);
-    if (status == STATUS_OK)
-        status = write_output(&p, err);
-    *result = (struct predict_result){p.raster.height, p.raster.width, p.rows * p.columns};
-    prediction_free(&p);
+        status = commit(&p->output, err);
+    *result = (struct predict_result){p->height, p->width, p->rows * p->columns, p->missing};
+    prediction_free(p);
+    free(p);
     return status;
 }

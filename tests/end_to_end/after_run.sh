@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What looks at a run that is there: status (also while it runs), trials, best, evaluate; and verify, with every file damaged in turn.
+# What looks at a run that is there: status (also while it runs), trials, best, evaluate, predict; and verify, with every file damaged in turn.
 # usage: after_run.sh GRIDFOLD SOURCE_DIR
 set -euo pipefail
 gridfold=$1
@@ -122,6 +122,31 @@ refuse "tiles2.safetensors is not the one of moved" "$gridfold" evaluate moved
 cp "moved/trials/$(awk -F, '$3 == "plain" && $4 == 0 { print $1 }' run/trials.csv)/best.safetensors" "moved/trials/$id/best.safetensors"
 refuse "best.safetensors is not of epoch" "$gridfold" evaluate moved --dataset tiles.safetensors --config optimized
 
+# ---- predict ----
+tile=$(head -1 tiles/splits/test.txt)
+sentinel=tiles/sentinel/${tile}_RGBNIRRSWIRQ_Mosaic.tif
+"$gridfold" predict --ensemble run --config optimized "$sentinel" map.tif --mask mask.tif --threshold 0.4 --picture map.png --truth "tiles/masks/${tile}_mask.tif" --threads 1 \
+    2>predict.err >predict.log || fail "predict: $(cat predict.err)"
+[ ! -s predict.err ] || fail "predict of a small image is not silent in a log: $(cat predict.err)"
+grep -q 'mean of 3 checkpoints' predict.log || fail "predict says: $(cat predict.log)"
+[ "$(head -c 4 map.png | tail -c 3)" = PNG ] || fail "map.png is no PNG"
+if command -v gdalinfo >/dev/null; then
+    geo() { gdalinfo "$1" | grep -E '^(Size|Origin|Pixel Size)|EPSG'; }
+    [ "$(geo map.tif)" = "$(geo "$sentinel")" ] && [ "$(geo mask.tif)" = "$(geo "$sentinel")" ] || fail "georeference of map.tif or mask.tif"
+    gdalinfo mask.tif | grep -q 'NoData Value=255' && gdalinfo map.tif | grep -q 'NoData Value=nan' || fail "nodata of map.tif or mask.tif"
+    # An image of thousands of windows: a line of progress every tenth, and memory for a band of its rows alone.
+    gdal_translate -q -outsize 540 540 "$sentinel" large.tif
+    "$gridfold" predict "$checkpoint" large.tif large-map.tif --threads 1 --batch-size 16 2>predict.err >predict.log
+    [ "$(grep -c 'of 1089 windows' predict.err)" -eq 10 ] || fail "progress of a large image: $(cat predict.err)"
+    gdalinfo -stats large-map.tif | grep -q 'STATISTICS_VALID_PERCENT=100' || fail "holes in large-map.tif"
+fi
+refuse "IN.tif OUT.tif beside --ensemble" "$gridfold" predict --ensemble run "$checkpoint" "$sentinel" none.tif
+refuse "map.tif is named for two outputs" "$gridfold" predict "$checkpoint" "$sentinel" map.tif --mask map.tif
+refuse "mask.tif is an input" "$gridfold" predict "$checkpoint" "$sentinel" none.tif --truth mask.tif --picture mask.tif
+refuse "threshold 2: a number from 0 to 1" "$gridfold" predict "$checkpoint" "$sentinel" none.tif --threshold 2
+[ ! -e none.tif ] || fail "a refused prediction left a file"
+rm large.tif
+
 # ---- verify ----
 "$gridfold" verify run >verify.log || fail "verify of a sound run: $(cat verify.log)"
 grep -q 'is whole: 8 trials with a result, 21 epochs, 14 checkpoints' verify.log || fail "verify says: $(cat verify.log)"
@@ -217,4 +242,4 @@ rm -rf run && cp -r whole run
 "$gridfold" verify run >verify.log || fail "a run without its dataset is not damaged: $(cat verify.log)"
 grep -q '^note: the dataset cannot be compared: .*tiles.safetensors' verify.log || fail "no note of a lost dataset: $(cat verify.log)"
 mv elsewhere.safetensors tiles.safetensors
-echo "after a run: status, trials, best, evaluate; verify found $found of $found damages"
+echo "after a run: status, trials, best, evaluate, predict; verify found $found of $found damages"

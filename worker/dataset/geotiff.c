@@ -12,12 +12,8 @@
 #include <unistd.h>
 
 #include "model/base/file.h"
+#include "worker/dataset/geotiff_internal.h"
 #include "worker/dataset/geotiff_write.h"
-
-// GDAL reports through a callback: the first failure's text is kept, nothing is printed.
-struct gdal_report {
-    char text[512];
-};
 
 static void CPL_STDCALL take_report(CPLErr level, CPLErrorNum number, const char *text) {
     (void)number;
@@ -30,21 +26,24 @@ static void CPL_STDCALL take_report(CPLErr level, CPLErrorNum number, const char
             *p = ' ';
 }
 
-static void gdal_begin(struct gdal_report *report) {
+void gdal_begin(struct gdal_report *report) {
     report->text[0] = 0;
     CPLPushErrorHandlerEx(take_report, report);
     GDALAllRegister();
 }
 
-static enum status gdal_failed(const struct gdal_report *report, const char *what, const char *path,
-                               struct error *err) {
+void gdal_end(void) {
+    CPLPopErrorHandler();
+}
+
+enum status gdal_failed(const struct gdal_report *report, const char *what, const char *path, struct error *err) {
     return error_set(err, STATUS_FORMAT, "cannot %s %s: %s", what, path,
                      report->text[0] ? report->text : "GDAL gives no reason");
 }
 
 // ---- reading ----
 
-static void mark_nodata(GDALRasterBandH band, float *data, size_t count) {
+void gdal_mark_nodata(void *band, float *data, size_t count) {
     int has_nodata = 0;
     float nodata = (float)GDALGetRasterNoDataValue(band, &has_nodata);
     if (!has_nodata)
@@ -66,7 +65,7 @@ static enum status read_bands(GDALDatasetH file, const char *path, struct raster
         if (GDALRasterIO(band, GF_Read, 0, 0, r->width, r->height, data, r->width, r->height, GDT_Float32, 0, 0) !=
             CE_None)
             return gdal_failed(report, "read", path, err);
-        mark_nodata(band, data, pixels);
+        gdal_mark_nodata(band, data, pixels);
     }
     return STATUS_OK;
 }
@@ -99,7 +98,7 @@ enum status raster_read(const char *path, struct raster *r, struct error *err) {
     enum status status = file ? read_open(file, path, r, &report, err) : gdal_failed(&report, "read", path, err);
     if (file)
         GDALClose(file);
-    CPLPopErrorHandler();
+    gdal_end();
     if (status != STATUS_OK)
         raster_free(r);
     return status;
@@ -171,7 +170,7 @@ enum status geotiff_write(const char *path, const struct geotiff_image *image, s
     if (status == STATUS_OK)
         status = move_to_disk(memory, path, err);
     VSIUnlink(memory);
-    CPLPopErrorHandler();
+    gdal_end();
     return status;
 }
 
@@ -201,7 +200,7 @@ enum status raster_write_png(const char *path, int height, int width, const uint
     if (status == STATUS_OK)
         status = move_to_disk(memory, path, err);
     VSIUnlink(memory);
-    CPLPopErrorHandler();
+    gdal_end();
     return status;
 }
 
@@ -225,7 +224,7 @@ enum status geotiff_projection(int epsg, char **wkt, struct error *err) {
     CPLFree(text);
     if (system)
         OSRDestroySpatialReference(system);
-    CPLPopErrorHandler();
+    gdal_end();
     if (!ok)
         return error_set(err, STATUS_UNSUPPORTED, "GDAL does not know EPSG:%d: %s", epsg, report.text);
     return *wkt ? STATUS_OK : error_memory(err, "projection");
