@@ -10,9 +10,10 @@
 NODISCARD enum status export_tensorboard(const struct run_data *run, const char *folder, size_t *trials,
                                          struct error *err);
 
-// Optuna: a journal file (optuna.storages.JournalStorage) with one study, named as the run, that maximizes best_iou. A
-// trial of the run is a trial of the study: swept values as parameters, validation IoU by epoch as intermediate values,
-// configuration, fold and id as user attributes; failed and diverged ones are FAIL, stopped ones PRUNED.
+// Optuna: a journal file (optuna.storages.JournalStorage) with one study, named as the run, of the best value of the
+// metric that decides. A trial of the run is a trial of the study: swept values as parameters, validation IoU by epoch
+// as intermediate values, configuration, fold and id as user attributes; failed and diverged ones are FAIL, stopped
+// ones PRUNED.
 NODISCARD enum status export_optuna(const struct run_data *run, const char *path, size_t *trials, struct error *err);
 
 // Seconds since 1970 of the trial's event; `epoch` -1: its first event. 0: there is none.

@@ -8,7 +8,7 @@
 
 #include "results/export.h"
 
-enum { CREATE_STUDY = 0, CREATE_TRIAL = 4, MAXIMIZE = 2 };
+enum { CREATE_STUDY = 0, CREATE_TRIAL = 4, MINIMIZE = 1, MAXIMIZE = 2 };
 enum { COMPLETE = 1, PRUNED = 2, FAIL = 3 };
 static const char WORKER[] = "gridfold-export";
 
@@ -120,8 +120,9 @@ static bool print_line(FILE *out, json_t *line) {
 
 static bool print_journal(const struct run_data *run, const struct trial_row *const *rows, size_t count, FILE *out) {
     struct parameter parameters[RUN_MAX_SWEPT];
-    bool ok = print_line(out, json_pack("{s:i, s:s, s:s, s:[i]}", "op_code", CREATE_STUDY, "worker_id", WORKER,
-                                        "study_name", run->name, "directions", MAXIMIZE));
+    bool ok =
+        print_line(out, json_pack("{s:i, s:s, s:s, s:[i]}", "op_code", CREATE_STUDY, "worker_id", WORKER, "study_name",
+                                  run->name, "directions", run->metric.minimize ? MINIMIZE : MAXIMIZE));
     for (int i = 0; i < run->swept.count; i++)
         parameters[i] = parameter_of(rows, count, i);
     for (size_t i = 0; i < count && ok; i++)
