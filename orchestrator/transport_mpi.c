@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef OPEN_MPI
 #include <mpi-ext.h> // says whether this build has ULFM
@@ -306,6 +307,24 @@ static struct incoming *take_whole(transport_mpi *mpi) {
     return NULL;
 }
 
+// A message that is lost may be a result, for which the sender would wait for ever: where there is no memory to read it
+// the job ends, and the same command goes on.
+static bool read_frame(transport_mpi *mpi, const struct incoming *in, struct message *m) {
+    enum { TRIES = 500, PAUSE_NS = 10000000 };
+    static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    struct error err;
+    enum status status = decode(in->frame, (size_t)in->bytes, m, &err);
+    for (int i = 0; i < TRIES && status == STATUS_MEMORY; i++) {
+        nanosleep(&pause, NULL);
+        status = decode(in->frame, (size_t)in->bytes, m, &err);
+    }
+    if (status != STATUS_OK)
+        fprintf(stderr, "gridfold: rank %d: from rank %d: %s\n", mpi->rank, in->rank, err.message);
+    if (status == STATUS_MEMORY)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    return status == STATUS_OK;
+}
+
 static bool take(transport_mpi *mpi, int *rank, struct message *m) {
     struct incoming *in = take_whole(mpi);
     if (!in) {
@@ -314,10 +333,7 @@ static bool take(transport_mpi *mpi, int *rank, struct message *m) {
     }
     if (!in)
         return false;
-    struct error err;
-    bool ok = decode(in->frame, (size_t)in->bytes, m, &err) == STATUS_OK;
-    if (!ok)
-        fprintf(stderr, "gridfold: rank %d: from rank %d: %s\n", mpi->rank, in->rank, err.message);
+    bool ok = read_frame(mpi, in, m);
     *rank = in->rank;
     mpi->peers[in->rank].unanswered = 0;
     mpi->peers[in->rank].ping_due = 0;

@@ -324,8 +324,9 @@ static bool next_report(agent *a, struct message *report) {
     struct error err;
     bool got = true;
     while (got) {
-        if (inbox_take(&a->inbox, report, &got, &err) != STATUS_OK) {
-            a->trouble_cause = LOSS_PROTOCOL;
+        enum status status = inbox_take(&a->inbox, report, &got, &err);
+        if (status != STATUS_OK) {
+            a->trouble_cause = status == STATUS_MEMORY ? LOSS_MEMORY : LOSS_PROTOCOL;
             snprintf(a->trouble, sizeof a->trouble, "%s", err.message);
             return false;
         }

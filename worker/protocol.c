@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "model/base/json_text.h"
 
 enum { LENGTH_BYTES = 4 };
 
@@ -39,7 +40,7 @@ const char *loss_cause_name(enum loss_cause cause) {
     X(TEXT, id)                                                                                                        \
     X(INT, folds)                                                                                                      \
     X(INT, fold) X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(REAL, checkpoint_seconds)
-#define ASSIGN_MEMBERS(X)    X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
+#define ASSIGN_MEMBERS(X) X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
 #define PROGRAM_MEMBERS(X)                                                                                             \
     X(TEXT, arguments) X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume)
 #define HEARTBEAT_MEMBERS(X) X(INT, epoch) X(INT, step) X(REAL, pause)
@@ -404,15 +405,18 @@ enum status inbox_take(struct inbox *inbox, struct message *m, bool *got, struct
         return error_set(err, STATUS_FORMAT, "message: a frame of %zu bytes: not this protocol", length);
     if (held < LENGTH_BYTES + length)
         return STATUS_OK;
-    json_error_t why;
-    json_t *o = json_loadb((const char *)p + LENGTH_BYTES, length, JSON_REJECT_DUPLICATES, &why);
+    json_t *o;
+    struct error why;
+    enum status status = json_text_parse((const char *)p + LENGTH_BYTES, length, &o, &why);
     inbox->taken += LENGTH_BYTES + length;
+    if (status != STATUS_OK)
+        return error_set(err, status, "message: %s%.900s", status == STATUS_FORMAT ? "not JSON: " : "", why.message);
     if (!json_is_object(o)) {
         json_decref(o);
-        return error_set(err, STATUS_FORMAT, "message: not JSON: %s", o ? "no object" : why.text);
+        return error_set(err, STATUS_FORMAT, "message: not JSON: no object");
     }
     memset(m, 0, sizeof *m);
-    enum status status = unpack_message(o, m, err);
+    status = unpack_message(o, m, err);
     json_decref(o);
     *got = status == STATUS_OK;
     return status;

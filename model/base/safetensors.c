@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/base/json_text.h"
 #include "model/base/safetensors_checksum.h"
 #include "model/base/safetensors_measure.h"
 
@@ -116,10 +116,12 @@ static enum status parse_header(safetensors *f, size_t *data_start, struct error
     if (length > f->bytes - LENGTH_BYTES)
         return error_set(err, STATUS_FORMAT, "%s: truncated: header of %" PRIu64 " bytes in a file of %zu", f->path,
                          length, f->bytes);
-    json_error_t e;
-    f->header = json_loadb((const char *)p + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &e);
-    if (!f->header)
-        return error_set(err, STATUS_FORMAT, "%s: header is not valid JSON: %s", f->path, e.text);
+    struct error why;
+    enum status status = json_text_parse((const char *)p + LENGTH_BYTES, (size_t)length, &f->header, &why);
+    if (status == STATUS_FORMAT)
+        return error_set(err, status, "%s: header is not valid JSON: %.900s", f->path, why.message);
+    if (status != STATUS_OK)
+        return error_memory(err, f->path);
     if (!json_is_object(f->header))
         return error_set(err, STATUS_FORMAT, "%s: header is not a JSON object", f->path);
     f->header_bytes = (size_t)length;

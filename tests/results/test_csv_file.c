@@ -126,7 +126,6 @@ static void failed_row_leaves_nothing(void **state) {
     assert_file_is(path, "name,value,note\n");
     assert_int_equal(csv_log_open(path, columns, 3, &log, &err), STATUS_OK);
     assert_int_equal(csv_log_append(log, short_row, &err), STATUS_OK);
-    assert_int_equal(csv_log_flush(log, &err), STATUS_OK);
     csv_log_give_up(log, &later);
     assert_int_equal(csv_log_append(log, short_row, &err), STATUS_IO);
     csv_log_close(log);

@@ -25,9 +25,11 @@ static char dataset_file[PATH_SIZE], layout_file[PATH_SIZE], best[2][PATH_SIZE];
 static struct error err;
 
 static const char *path_of(const char *name) {
-    static char paths[16][PATH_SIZE];
-    static int next;
-    char *path = paths[next++ % 16];
+    static char paths[64][PATH_SIZE]; // each name is kept: a caller may hold it for as long as it likes
+    int i = 0;
+    for (; i < 63 && *paths[i] && strcmp(strrchr(paths[i], '/') + 1, name) != 0; i++) {
+    }
+    char *path = paths[i];
     snprintf(path, PATH_SIZE, "%s/%s", folder, name);
     return path;
 }
