@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/plan_cost.h"
+#include "orchestrator/sweep_random.h"
 #include "orchestrator/winner.h"
 
 // One expansion, by plan_create or plan_resolve.
@@ -35,19 +36,8 @@ bool plan_is_complete(const struct plan *plan) {
     return plan->grids_expanded == plan->sweep->grid_count && plan->configs_expanded == plan->sweep->config_count;
 }
 
-static int axis_values(const struct sweep_axis *axis) {
-    return axis->value_count > 0 ? axis->value_count : 1;
-}
-
-static int grid_points(const struct sweep_grid *grid) {
-    int points = 1;
-    for (int i = 0; i < grid->axis_count; i++)
-        points *= axis_values(&grid->axes[i]);
-    return points;
-}
-
 int plan_grid_rows(const struct sweep_grid *grid) {
-    return grid_points(grid) * grid->run_count;
+    return sweep_grid_points(grid) * grid->run_count;
 }
 
 // ---- trials and rows ----
@@ -140,7 +130,7 @@ static enum status grid_winner(const struct expansion *x, int grid, const struct
             trial[rows] = t;
             iou[rows++] = !*p->trials[t].refused && t < x->known ? x->outcomes[t].score : NAN;
         }
-        winner = winner_point(grid_points(&p->sweep->grids[grid]), rows, point, iou);
+        winner = winner_point(sweep_grid_points(&p->sweep->grids[grid]), rows, point, iou);
         for (size_t i = 0; winner >= 0 && i < rows; i++)
             if (point[i] == winner)
                 *hp = &p->trials[trial[i]].hp;
@@ -164,11 +154,11 @@ static bool axes_decided(const struct expansion *x, const struct sweep_axis *axe
     return true;
 }
 
-// Sets one axis to its value of this number, or to the winner's.
-static enum status set_axis(const struct expansion *x, const struct sweep_axis *axis, int value,
+// Sets an axis to this value, or to the winner's.
+static enum status set_axis(const struct expansion *x, const struct sweep_axis *axis, const char *value,
                             struct hyperparameters *hp) {
     if (axis->reference < 0)
-        return hyper_set(hp, axis->hyper, axis->values[value], x->err);
+        return hyper_set(hp, axis->hyper, value, x->err);
     const struct hyperparameters *winner = NULL;
     TRY(grid_winner(x, axis->reference, &winner));
     hyper_copy(hp, winner, axis->hyper);
@@ -197,12 +187,14 @@ static void label_point(const struct sweep *sweep, const struct sweep_grid *grid
 
 static enum status expand_grid(struct expansion *x, int index) {
     const struct sweep_grid *grid = &x->plan->sweep->grids[index];
-    int points = grid_points(grid);
+    int points = sweep_grid_points(grid);
     for (int point = 0; point < points; point++) {
         struct hyperparameters hp = x->plan->sweep->base;
-        for (int i = grid->axis_count - 1, rest = point; i >= 0; i--) {
-            TRY(set_axis(x, &grid->axes[i], rest % axis_values(&grid->axes[i]), &hp));
-            rest /= axis_values(&grid->axes[i]);
+        for (int i = 0; i < grid->axis_count; i++) {
+            char value[HYPER_VALUE_SIZE] = "";
+            if (grid->axes[i].reference < 0)
+                sweep_point_value(x->plan->sweep, grid, i, point, value);
+            TRY(set_axis(x, &grid->axes[i], value, &hp));
         }
         struct plan_row row = {.grid = index, .config = -1, .point = point};
         label_point(x->plan->sweep, grid, &hp, point, row.label);
@@ -248,7 +240,8 @@ static enum status expand_config(struct expansion *x, int index) {
     if (takes_all_winners(config))
         TRY(take_all_winners(x, &hp));
     for (int i = 0; i < config->setting_count; i++)
-        TRY(set_axis(x, &config->settings[i], 0, &hp));
+        TRY(set_axis(x, &config->settings[i], config->settings[i].reference < 0 ? config->settings[i].values[0] : "",
+                     &hp));
     struct plan_row row = {.grid = -1, .config = index};
     snprintf(row.label, sizeof row.label, "%s", config->name);
     TRY(add_rows(x, &hp, row, config->run_folds, config->run_count));

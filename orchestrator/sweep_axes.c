@@ -1,11 +1,12 @@
-// [base], [grid NAME] and [config NAME] of a sweep file: hyperparameters, lists of them, references to winners.
+// [base], [grid NAME], [random NAME] and [config NAME] of a sweep file: hyperparameters, lists of them, references to
+// winners.
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/base/nearest.h"
-#include "orchestrator/sweep_read.h"
+#include "orchestrator/sweep_random.h"
 
 bool sweep_axis_add(struct sweep_axis *axis, const char *canonical) {
     void *larger = realloc(axis->values, (size_t)(axis->value_count + 1) * HYPER_VALUE_SIZE);
@@ -66,6 +67,7 @@ static void list_axes(const struct sweep *s, const struct sweep_grid *grid, char
 // Why "@name" is no grid that stands before: it stands later, or is none.
 static enum status no_such_grid(struct sweep_reader *r, const struct sweep_ini_entry *e, const char *name) {
     int later = sweep_ini_section_find(r->ini, "grid", name);
+    later = later >= 0 ? later : sweep_ini_section_find(r->ini, "random", name);
     if (later == e->section)
         return sweep_ini_error(r->ini, e->line, r->err,
                                "%s = @%.64s: a grid cannot take its own winner; name an earlier one", e->key, name);
@@ -156,8 +158,9 @@ static enum status check_name(struct sweep_reader *r, const struct sweep_ini_sec
     if (s->name[strspn(s->name, allowed)])
         return sweep_ini_error(r->ini, s->line, r->err,
                                "[%s %s]: a name is made of letters, digits and . _ - +; rename it", s->kind, s->name);
-    if (strcmp(s->name, "this") == 0 && strcmp(s->kind, "grid") == 0)
-        return sweep_ini_error(r->ini, s->line, r->err, "[grid this]: @this means all grids of this file; rename it");
+    if (strcmp(s->name, "this") == 0 && strcmp(s->kind, "config") != 0)
+        return sweep_ini_error(r->ini, s->line, r->err, "[%s this]: @this means all grids of this file; rename it",
+                               s->kind);
     return STATUS_OK;
 }
 
@@ -174,12 +177,23 @@ enum status sweep_read_grid(struct sweep_reader *r, int section) {
     memcpy(g->run_folds, sweep->run_folds, sizeof g->run_folds);
     snprintf(g->name, sizeof g->name, "%s", s->name);
     double points = 1;
+    bool random = strcmp(s->kind, "random") == 0;
+    const char *other = random ? "grid" : "random";
+    if (sweep_ini_section_find(r->ini, other, s->name) >= 0)
+        return sweep_ini_error(r->ini, s->line, r->err, "[%s %s]: there is a [%s %s]; rename one", s->kind, s->name,
+                               other, s->name);
     for (int i = 0; i < r->ini->entry_count; i++) {
         const struct sweep_ini_entry *e = &r->ini->entries[i];
         if (e->section != section)
             continue;
         if (strcmp(e->key, "folds") == 0) {
             TRY(sweep_read_fold_list(r, e, &g->run_count, g->run_folds));
+            continue;
+        }
+        if (random && strcmp(e->key, "points") == 0) {
+            unsigned long long count;
+            TRY(sweep_read_whole(r, e, 1, SWEEP_MAX_POINTS, &count));
+            g->points = (int)count;
             continue;
         }
         int hyper;
@@ -189,13 +203,20 @@ enum status sweep_read_grid(struct sweep_reader *r, int section) {
                                    SWEEP_MAX_AXES);
         struct sweep_axis *axis = &g->axes[g->axis_count++];
         *axis = (struct sweep_axis){.hyper = hyper, .reference = -1, .line = e->line};
-        TRY(e->value[0] == '@' ? read_reference(r, e, axis) : read_list(r, e, axis));
+        bool is_range = false;
+        if (random)
+            TRY(sweep_read_range(r, e, axis, &is_range));
+        if (!is_range)
+            TRY(e->value[0] == '@' ? read_reference(r, e, axis) : read_list(r, e, axis));
         points *= axis->value_count > 0 ? axis->value_count : 1;
     }
-    if (g->axis_count == 0)
-        return sweep_ini_error(r->ini, s->line, r->err, "[grid %s] is empty; add a list such as lr = 0.001, 0.01",
+    if (random && g->points == 0)
+        return sweep_ini_error(r->ini, s->line, r->err, "[random %s] has no points; say how many, as in points = 50",
                                g->name);
-    if (points > SWEEP_MAX_POINTS)
+    if (g->axis_count == 0)
+        return sweep_ini_error(r->ini, s->line, r->err, "[%s %s] is empty; add a line such as lr = %s", s->kind,
+                               g->name, random ? "log-uniform 0.0001 .. 0.1" : "0.001, 0.01");
+    if (!random && points > SWEEP_MAX_POINTS)
         return sweep_ini_error(r->ini, s->line, r->err, "[grid %s] has %.0f points, more than %d; take fewer values",
                                g->name, points, SWEEP_MAX_POINTS);
     sweep->grid_count++;

@@ -96,7 +96,7 @@ static enum status apply_override(struct sweep_ini *ini, const char *word, struc
 // ---- the whole file ----
 
 static enum status check_sections(const struct sweep_ini *ini, struct error *err) {
-    static const char *const kinds[] = {"sweep", "folds", "base", "grid", "config", "compare"};
+    static const char *const kinds[] = {"sweep", "folds", "base", "grid", "random", "config", "compare"};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     for (int i = 0; i < ini->section_count; i++) {
         const struct sweep_ini_section *s = &ini->sections[i];
@@ -106,7 +106,7 @@ static enum status check_sections(const struct sweep_ini *ini, struct error *err
         if (kind == KINDS)
             return sweep_ini_error(ini, s->line, err, "unknown section [%s%s%s]; the nearest is [%s]", s->kind,
                                    *s->name ? " " : "", s->name, text_nearest(s->kind, kinds, KINDS));
-        bool named = strcmp(s->kind, "grid") == 0 || strcmp(s->kind, "config") == 0;
+        bool named = strcmp(s->kind, "grid") == 0 || strcmp(s->kind, "random") == 0 || strcmp(s->kind, "config") == 0;
         if (!named && *s->name)
             return sweep_ini_error(ini, s->line, err, "[%s %s]: [%s] has no name; write [%s]", s->kind, s->name,
                                    s->kind, s->kind);
@@ -119,6 +119,14 @@ static enum status read_all(struct sweep_reader *r, const char *kind,
     for (int i = 0; i < r->ini->section_count; i++)
         if (strcmp(r->ini->sections[i].kind, kind) == 0)
             TRY(read(r, i));
+    return STATUS_OK;
+}
+
+// Of both kinds, in the order of the file: later ones refer to earlier ones.
+static enum status read_grids(struct sweep_reader *r) {
+    for (int i = 0; i < r->ini->section_count; i++)
+        if (strcmp(r->ini->sections[i].kind, "grid") == 0 || strcmp(r->ini->sections[i].kind, "random") == 0)
+            TRY(sweep_read_grid(r, i));
     return STATUS_OK;
 }
 
@@ -141,7 +149,7 @@ static enum status read_sections(struct sweep_reader *r) {
     TRY(sweep_read_sweep(r));
     TRY(sweep_read_folds(r));
     TRY(read_all(r, "base", sweep_read_base));
-    TRY(read_all(r, "grid", sweep_read_grid));
+    TRY(read_grids(r));
     TRY(read_all(r, "config", sweep_read_config));
     TRY(sweep_read_compare(r));
     TRY(sweep_check_own(r));

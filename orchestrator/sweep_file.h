@@ -1,8 +1,8 @@
 // A sweep file, parsed and checked: what is to be tried, on which folds, and where the results go.
 //
-// Sections: [sweep], [folds], [base], [grid NAME], [config NAME], [compare]. Parsed by inih; every error is one line
-// with file, line number, what is wrong and the nearest valid key. Nothing runs before the whole file has been read and
-// checked. A sweep is immutable once parsed.
+// Sections: [sweep], [folds], [base], [grid NAME], [random NAME], [config NAME], [compare]. Parsed by inih; every error
+// is one line with file, line number, what is wrong and the nearest valid key. Nothing runs before the whole file has
+// been read and checked. A sweep is immutable once parsed.
 //
 // Lists are separated by commas, alternatives of decoder-channels (a list itself) by '|'. `@GRID` stands for the
 // winner's value of that key in an earlier grid. `from = RUN_DIR` takes the winners of a finished run's grids, `from =
@@ -23,18 +23,27 @@ enum {
     SWEEP_MAX_CONFIGS = 64
 };
 
+// What a [random NAME] draws a value from (orchestrator/sweep_random.h); both ends included.
+enum range_kind { RANGE_NONE, RANGE_UNIFORM, RANGE_LOG_UNIFORM, RANGE_INT, RANGE_LOG_INT };
+struct sweep_range {
+    enum range_kind kind;
+    double low, high;
+};
+
 // One swept hyperparameter of a grid: its values as canonical text, or the winner of an earlier grid
 // ("@learning-rate").
 struct sweep_axis {
     int hyper;       // index in the hyperparameter table
-    int value_count; // 0 with a reference
+    int value_count; // 0 with a reference or a range
     char (*values)[HYPER_VALUE_SIZE];
     int reference; // grid whose winner gives the value; -1: none
+    struct sweep_range range;
     int line;
 };
 
 struct sweep_grid {
     char name[SWEEP_NAME_SIZE];
+    int points; // [random NAME]: how many are drawn; 0: a [grid NAME], the product of its lists
     int axis_count;
     struct sweep_axis axes[SWEEP_MAX_AXES];    // in file order: the last varies fastest
     int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds that this grid runs on, ascending

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/sweep_read.h"
+#include "orchestrator/sweep_random.h"
 #include "orchestrator/winner.h"
 #include "results/run_files.h"
 
@@ -115,8 +115,7 @@ static enum status take_grid(struct source *s, const char *name, const struct sw
         return err->status;
     if (definition) {
         size_t expected = (size_t)definition->run_count;
-        for (int i = 0; i < definition->axis_count; i++)
-            expected *= definition->axes[i].value_count > 0 ? (size_t)definition->axes[i].value_count : 1;
+        expected *= (size_t)sweep_grid_points(definition);
         if (finished < expected)
             return error_set(err, STATUS_INVALID,
                              "from = %s: its grid %s has finished %zu of %zu trials; finish that run first", s->folder,

@@ -33,9 +33,13 @@ enum status sweep_find_hyper(struct sweep_reader *r, const struct sweep_ini_entr
 // When all sections are read: every trial has a value for every declared hyperparameter, and the command can be made.
 enum status sweep_check_own(struct sweep_reader *r);
 
+// A whole number in lowest .. highest.
+enum status sweep_read_whole(struct sweep_reader *r, const struct sweep_ini_entry *e, unsigned long long lowest,
+                             unsigned long long highest, unsigned long long *out);
+
 bool sweep_is_sweep_key(const char *key);
 
-// [base], [grid NAME], [config NAME].
+// [base], [grid NAME] or [random NAME], [config NAME].
 enum status sweep_read_base(struct sweep_reader *r, int section);
 enum status sweep_read_grid(struct sweep_reader *r, int section);
 enum status sweep_read_config(struct sweep_reader *r, int section);

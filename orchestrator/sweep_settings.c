@@ -22,9 +22,8 @@ enum status sweep_unknown_key(struct sweep_reader *r, const struct sweep_ini_ent
                            s->kind, gap, s->name, text_nearest(e->key, keys, count));
 }
 
-// A whole number in lowest .. highest.
-static enum status read_whole(struct sweep_reader *r, const struct sweep_ini_entry *e, unsigned long long lowest,
-                              unsigned long long highest, unsigned long long *out) {
+enum status sweep_read_whole(struct sweep_reader *r, const struct sweep_ini_entry *e, unsigned long long lowest,
+                             unsigned long long highest, unsigned long long *out) {
     char *end = NULL;
     errno = 0;
     unsigned long long value = strtoull(e->value, &end, 10);
@@ -58,7 +57,7 @@ static enum status read_dataset(struct sweep_reader *r, const struct sweep_ini_e
 
 static enum status read_seed(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     unsigned long long seed = 0;
-    TRY(read_whole(r, e, 0, UINT64_MAX, &seed));
+    TRY(sweep_read_whole(r, e, 0, UINT64_MAX, &seed));
     r->sweep->seed = seed;
     return STATUS_OK;
 }
@@ -79,7 +78,7 @@ static enum status read_backend(struct sweep_reader *r, const struct sweep_ini_e
 
 static enum status read_threads(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     unsigned long long threads = 0;
-    if (strcmp(e->value, "auto") != 0 && read_whole(r, e, 1, 4096, &threads) != STATUS_OK)
+    if (strcmp(e->value, "auto") != 0 && sweep_read_whole(r, e, 1, 4096, &threads) != STATUS_OK)
         return sweep_ini_error(r->ini, e->line, r->err, "threads = %.80s: must be auto or a whole number in 1 .. 4096",
                                e->value);
     r->sweep->threads = (int)threads;
@@ -138,7 +137,7 @@ static enum status read_time_limit(struct sweep_reader *r, const struct sweep_in
 
 static enum status read_max_attempts(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     unsigned long long attempts = 0;
-    TRY(read_whole(r, e, 1, 1000, &attempts));
+    TRY(sweep_read_whole(r, e, 1, 1000, &attempts));
     r->sweep->max_attempts = (int)attempts;
     return STATUS_OK;
 }
@@ -262,7 +261,7 @@ enum status sweep_read_folds(struct sweep_reader *r) {
     s->folds = whole ? 1 : s->folds;
     if (count) {
         unsigned long long folds = 0;
-        TRY(read_whole(r, count, whole ? 1 : 2, SWEEP_MAX_FOLDS, &folds));
+        TRY(sweep_read_whole(r, count, whole ? 1 : 2, SWEEP_MAX_FOLDS, &folds));
         s->folds = (int)folds;
     }
     for (s->run_count = 0; s->run_count < s->folds; s->run_count++)

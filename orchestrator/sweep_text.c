@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/sweep_read.h"
+#include "orchestrator/sweep_random.h"
 
 static void write_folds(FILE *f, const char *key, int count, const int *folds) {
     fprintf(f, "%s = ", key);
@@ -23,6 +23,8 @@ static void write_axis(FILE *f, const struct sweep *s, const struct sweep_axis *
     fprintf(f, "%s = ", program_hyper_key(&s->program, axis->hyper));
     if (axis->reference >= 0)
         fprintf(f, "@%s", s->grids[axis->reference].name);
+    if (axis->range.kind != RANGE_NONE)
+        sweep_write_range(f, &axis->range);
     for (int i = 0; i < axis->value_count; i++)
         fprintf(f, "%s%s", i > 0 ? separator : "", axis->values[i]);
     fputc('\n', f);
@@ -83,7 +85,9 @@ char *sweep_write_text(const struct sweep *s) {
     write_head(f, s);
     for (int i = 0; i < s->grid_count; i++) {
         const struct sweep_grid *g = &s->grids[i];
-        fprintf(f, "\n[grid %s]\n", g->name);
+        fprintf(f, "\n[%s %s]\n", g->points > 0 ? "random" : "grid", g->name);
+        if (g->points > 0)
+            fprintf(f, "points = %d\n", g->points);
         write_own_folds(f, s, g->run_count, g->run_folds);
         for (int j = 0; j < g->axis_count; j++)
             write_axis(f, s, &g->axes[j]);

@@ -103,7 +103,7 @@ static void print_rows(const struct plan *p, int grid, int config, int width, do
 
 static void print_grid(const struct plan *p, int index, int width, double gflops) {
     const struct sweep_grid *g = &p->sweep->grids[index];
-    printf("\n[grid %s]", g->name);
+    printf("\n[%s %s]", g->points > 0 ? "random" : "grid", g->name);
     print_folds(g->run_count, g->run_folds);
     if (index < p->grids_expanded) {
         printf("\n");
