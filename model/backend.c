@@ -5,15 +5,16 @@
 // Fastest first: "auto" takes the first that this machine can run.
 static const struct {
     const char *name;
+    bool cpu;
     enum status (*create)(const struct backend_config *config, backend **b, struct error *err);
 } built[] = {
 #ifdef GRIDFOLD_CUDA
-    {"cuda", backend_cuda_create},
+    {"cuda", false, backend_cuda_create},
 #endif
 #ifdef GRIDFOLD_ONEDNN
-    {"onednn", backend_onednn_create},
+    {"onednn", true, backend_onednn_create},
 #endif
-    {"reference", backend_reference_create},
+    {"reference", true, backend_reference_create},
 };
 
 const char *backend_list(void) {
@@ -28,17 +29,17 @@ const char *backend_list(void) {
 }
 
 enum status backend_create(const char *name, const struct backend_config *config, backend **b, struct error *err) {
-    bool any = strcmp(name, "auto") == 0;
+    bool any_cpu = strcmp(name, "cpu") == 0, any = any_cpu || strcmp(name, "auto") == 0;
     if (config->threads < 1)
         return error_set(err, STATUS_INVALID, "backend %s: threads must be at least 1, not %d", name, config->threads);
     for (size_t i = 0; i < sizeof built / sizeof *built; i++) {
-        if (!any && strcmp(name, built[i].name) != 0)
+        if (any ? any_cpu && !built[i].cpu : strcmp(name, built[i].name) != 0)
             continue;
         enum status status = built[i].create(config, b, err);
         if (!any || status != STATUS_UNSUPPORTED)
             return status;
     }
-    return error_set(err, STATUS_UNSUPPORTED, "no backend \"%s\" in this build; it has: auto, %s", name,
+    return error_set(err, STATUS_UNSUPPORTED, "no backend \"%s\" in this build; it has: auto, cpu, %s", name,
                      backend_list());
 }
 

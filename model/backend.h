@@ -56,10 +56,28 @@ struct loss_sums {
     int64_t tp, fp, fn, tn; // positive at logit > 0
 };
 
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
+
+struct optimizer_config {
+    enum optimizer_kind kind;
+    float momentum;              // SGD
+    float beta1, beta2, epsilon; // AdamW
+    float weight_decay;
+    float clip_norm; // global gradient norm; 0 leaves gradients alone
+    struct focal_loss_config focal;
+};
+
+struct step_result {
+    struct loss_sums sums;
+    double grad_norm; // before clipping; 0 in evaluation
+};
+
 struct adamw_config {
     float lr, beta1, beta2, epsilon, weight_decay;
     int64_t step; // 1 at the first
 };
+
+struct resident_ops;
 
 struct backend_ops {
     const char *name;
@@ -114,15 +132,18 @@ struct backend_ops {
     // As torch.optim.AdamW (Loshchilov and Hutter 2019).
     void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
                        float *moment2, float *param);
+
+    const struct resident_ops *resident; // model/resident.h; NULL: the host leads every step
 };
 
 struct backend { // a backend's own state begins with this
     const struct backend_ops *ops;
 };
 
-// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", "cuda", and
-// "auto" (the fastest there is: cuda where there is a device). STATUS_UNSUPPORTED names those that this build has, or
-// says that there is no device. Destroy with backend_destroy (NULL is fine).
+// The factory, and the only place that knows which backends were built. Names: "reference", "onednn", "cuda", "auto"
+// (the fastest that this machine can run: cuda where there is a device) and "cpu" (the fastest of the CPU's).
+// STATUS_UNSUPPORTED names those that this build has, or says that there is no device. Destroy with backend_destroy
+// (NULL is fine).
 NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
                                      struct error *err);
 void backend_destroy(backend *b);

@@ -104,6 +104,7 @@ fail:
 }
 
 static void drop_programs(struct network *net) {
+    network_forget_recordings(net);
     for (int i = 0; i < net->program_count; i++) {
         program_destroy(net->programs[i].p);
         graph_destroy(net->programs[i].g);
@@ -130,12 +131,16 @@ void network_destroy(network *net) {
     if (!net)
         return;
     drop_programs(net);
+    if (net->samples)
+        net->b->ops->resident->destroy(net->b, net->samples);
     destroy_layouts(net);
     for (int i = 0; i < ARENA_COUNT; i++)
         if (net->arenas[i])
             net->b->ops->release(net->b, net->arenas[i]);
-    if (net->buffer_arena)
-        net->b->ops->release(net->b, net->buffer_arena);
+    float *const others[] = {net->buffer_arena, net->snapshot_params, net->snapshot_buffers};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i])
+            net->b->ops->release(net->b, others[i]);
     free(net->param_offsets);
     free(net->buffer_offsets);
     free(net->params);
@@ -144,7 +149,6 @@ void network_destroy(network *net) {
     free(net->tensors);
     free(net->programs);
     free(net->staging);
-    free(net->snapshot);
     graph_destroy(net->g);
     free(net);
 }
@@ -165,6 +169,7 @@ static enum status fit_arena(struct network *net, program *p, struct error *err)
         bind(net, p);
         return STATUS_OK;
     }
+    network_forget_recordings(net);
     if (net->arena)
         net->b->ops->release(net->b, net->arena);
     net->arena = NULL;
@@ -188,13 +193,14 @@ static enum status compile(struct network *net, int batch, bool training, struct
     return status;
 }
 
-static enum status find_program(struct network *net, int batch, bool training, program **p, struct error *err) {
+enum status network_find_program(struct network *net, int batch, bool training, struct compiled **found,
+                                 struct error *err) {
     if (batch < 1 || batch > net->config.batch)
         return error_set(err, STATUS_INVALID, "batch of %d samples; this network takes 1 to %d", batch,
                          net->config.batch);
     for (int i = 0; i < net->program_count; i++)
         if (net->programs[i].batch == batch && net->programs[i].training == training) {
-            *p = net->programs[i].p;
+            *found = &net->programs[i];
             return STATUS_OK;
         }
     if (net->program_count == net->program_room) {
@@ -214,8 +220,8 @@ static enum status find_program(struct network *net, int batch, bool training, p
         drop_programs(net); // the others lost their arena
         return status;
     }
-    net->programs[net->program_count++] = c;
-    *p = c.p;
+    *found = &net->programs[net->program_count++];
+    **found = c;
     return STATUS_OK;
 }
 
@@ -232,7 +238,7 @@ static void import_images(struct network *net, program *p, int batch, const floa
     net->b->ops->activation_import(net->b, shape, net->staging, program_input(p));
 }
 
-static struct shape logits_shape(const struct network *net, int batch) {
+struct shape network_logits_shape(const struct network *net, int batch) {
     struct shape shape = value_shape(net->g, net->g->logits);
     shape.n = batch;
     return shape;
@@ -244,11 +250,12 @@ static enum status compute_gradients(struct network *net, int batch, const float
                                      struct error *err) {
     *result = (struct step_result){0};
     TRY(network_ensure_arena(net, ARENA_GRAD, err));
-    program *p;
-    TRY(find_program(net, batch, true, &p, err));
+    struct compiled *c;
+    TRY(network_find_program(net, batch, true, &c, err));
+    program *p = c->p;
     import_images(net, p, batch, image);
     TRY(program_forward(p, err));
-    struct shape shape = logits_shape(net, batch);
+    struct shape shape = network_logits_shape(net, batch);
     if (logits)
         net->b->ops->activation_export(net->b, shape, program_logits(p), logits);
     TRY(net->b->ops->focal_loss(net->b, shape, program_logits(p), mask, focal, program_logits_grad(p), &result->sums,
@@ -298,7 +305,7 @@ enum status network_train_step(network *net, int batch, const float *image, cons
     }
     update_parameters(net, config, lr);
     net->steps_taken++;
-    return STATUS_OK;
+    return backend_finish(net->b, err);
 }
 
 enum status network_gradients(network *net, int batch, const float *image, const uint8_t *mask,
@@ -310,11 +317,12 @@ enum status network_gradients(network *net, int batch, const float *image, const
 enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                              const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                              struct error *err) {
-    program *p;
-    TRY(find_program(net, batch, false, &p, err));
+    struct compiled *c;
+    TRY(network_find_program(net, batch, false, &c, err));
+    program *p = c->p;
     import_images(net, p, batch, image);
     TRY(program_forward(p, err));
-    struct shape shape = logits_shape(net, batch);
+    struct shape shape = network_logits_shape(net, batch);
     if (logits)
         net->b->ops->activation_export(net->b, shape, program_logits(p), logits);
     if (mask)

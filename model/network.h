@@ -8,24 +8,9 @@
 
 #include "model/backend.h"
 #include "model/lstm_unet.h"
+#include "model/resident.h"
 
 typedef struct network network;
-
-enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAMW };
-
-struct optimizer_config {
-    enum optimizer_kind kind;
-    float momentum;              // SGD
-    float beta1, beta2, epsilon; // AdamW
-    float weight_decay;
-    float clip_norm; // global gradient norm; 0 leaves gradients alone
-    struct focal_loss_config focal;
-};
-
-struct step_result {
-    struct loss_sums sums;
-    double grad_norm; // before clipping
-};
 
 // config->batch is the largest batch that will be asked for. The backend outlives the network. STATUS_MEMORY,
 // STATUS_UNSUPPORTED.
@@ -57,6 +42,28 @@ NODISCARD enum status network_evaluate(network *net, int batch, const float *ima
                                        const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                                        struct error *err);
 
+// The same by samples that the backend holds (resident.h), many steps at once: whole batches of the network's largest,
+// and a last short one. The host waits once, at the end.
+bool network_can_hold_samples(const network *net);
+bool network_holds_samples(const network *net);
+// Takes a copy; NULL drops the one there is. config->batch is the network's.
+NODISCARD enum status network_hold_samples(network *net, const struct resident_config *config, struct error *err);
+struct network_stretch {
+    const struct sample_cut *cuts;
+    int count;
+    struct step_result *results; // one a step
+    // Asked after every step but the last has been handed to the device; true: no more of them. May be NULL.
+    bool (*stop)(void *context);
+    void *context;
+};
+// `done` steps count; after STATUS_DIVERGED those before the step that diverged. Batch-norm statistics go on moving in
+// the steps of the stretch that come after that one.
+NODISCARD enum status network_train_stretch(network *net, const struct network_stretch *stretch,
+                                            const struct optimizer_config *config, double lr, int *done,
+                                            struct error *err);
+NODISCARD enum status network_evaluate_stretch(network *net, const struct network_stretch *stretch,
+                                               const struct focal_loss_config *focal, struct error *err);
+
 // The state dict. Tensors are enumerated in PyTorch's order of model.state_dict() (num_batches_tracked is left out here
 // and written by the checkpoint); slices of one tensor are joined under its key.
 // ARENA_MOMENT1 is SGD's velocity or AdamW's first moment. An arena that was never needed reads as zeros.
@@ -78,7 +85,7 @@ void network_write(network *net, enum network_arena arena, int index, const floa
 int64_t network_steps_taken(const network *net); // optimizer steps since initialisation: AdamW's t
 void network_set_steps_taken(network *net, int64_t steps);
 
-// A copy of parameters and buffers kept in host memory: the best epoch so far.
+// A copy of parameters and buffers, in backend memory: the best epoch so far.
 NODISCARD enum status network_snapshot(network *net, struct error *err);
 bool network_has_snapshot(const network *net);
 void network_read_snapshot(network *net, int index, float *host);
@@ -87,7 +94,7 @@ void network_write_snapshot(network *net, int index, const float *host); // mark
 // What a network of this configuration will take, in bytes, without building it on a device.
 struct network_cost {
     size_t parameters;              // scalars
-    size_t arena_bytes;             // parameters, gradients, optimizer state
+    size_t arena_bytes;             // parameters and their snapshot, gradients, optimizer state
     size_t activation_bytes;        // the training program's arena
     double train_flops, eval_flops; // of one batch
 };

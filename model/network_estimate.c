@@ -54,7 +54,7 @@ enum status network_estimate(const struct lstm_unet_config *config, enum optimiz
                              struct network_cost *cost, struct error *err) {
     graph *g;
     TRY(lstm_unet_build(config, &g, err));
-    size_t arenas = optimizer == OPTIMIZER_ADAMW ? 4 : 3; // parameters, gradients, one or two moments
+    size_t arenas = optimizer == OPTIMIZER_ADAMW ? 5 : 4; // parameters, their best, gradients, one or two moments
     *cost = (struct network_cost){.parameters = graph_parameter_count(g),
                                   .arena_bytes = arenas * padded_parameters(g) * sizeof(float),
                                   .train_flops = graph_flops(g, true),

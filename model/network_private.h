@@ -5,6 +5,7 @@
 
 #include "model/executor.h"
 #include "model/network.h"
+#include "model/resident.h"
 
 enum { ARENA_COUNT = 4, ARENA_GRANULE = 16 }; // every slice begins at a multiple of 64 bytes
 
@@ -14,8 +15,7 @@ struct state_tensor {
     int first, slices;
     enum param_init init;
     int64_t fan_in, fan_out;
-    float initial;          // buffers
-    size_t snapshot_offset; // floats
+    float initial; // buffers
 };
 
 struct compiled {
@@ -23,6 +23,8 @@ struct compiled {
     bool training;
     graph *g;
     program *p;
+    recording *recorded; // a step with samples that the backend holds; NULL: not yet
+    struct optimizer_config recorded_with;
 };
 
 struct network {
@@ -39,18 +41,26 @@ struct network {
 
     struct state_tensor *tensors;
     int tensor_count;
-    size_t state_count; // floats of all tensors
 
     struct compiled *programs;
     int program_count, program_room;
     void *arena; // shared by the programs
     size_t arena_bytes;
+    resident *samples; // NULL: the host brings every batch
 
-    float *staging; // host: one batch of frames, or one slice of a parameter
-    float *snapshot;
+    float *staging;                            // host: one batch of frames, or one slice of a parameter
+    float *snapshot_params, *snapshot_buffers; // backend memory, laid out as the arenas; NULL until needed
     bool has_snapshot, write_failed;
     int64_t steps_taken;
 };
+
+// network.c: the program for so many samples, compiled when it is first asked for. Valid until the next call.
+NODISCARD enum status network_find_program(struct network *net, int batch, bool training, struct compiled **c,
+                                           struct error *err);
+struct shape network_logits_shape(const struct network *net, int batch);
+
+// network_resident.c: recorded steps know addresses; forget them when an arena moves.
+void network_forget_recordings(struct network *net);
 
 // network_state.c
 NODISCARD enum status network_list_tensors(struct network *net, struct error *err);

@@ -13,8 +13,6 @@ static size_t count_of(const struct network_tensor *t) {
 
 static void append(struct network *net, struct state_tensor tensor) {
     tensor.info.count = count_of(&tensor.info);
-    tensor.snapshot_offset = net->state_count;
-    net->state_count += tensor.info.count;
     net->tensors[net->tensor_count++] = tensor;
 }
 
@@ -162,17 +160,25 @@ void network_write(network *net, enum network_arena arena, int index, const floa
         net->write_failed = true; // the next training step says so
 }
 
-static enum status ensure_snapshot(struct network *net) {
-    if (!net->snapshot)
-        net->snapshot = malloc(net->state_count * sizeof(float));
-    return net->snapshot ? STATUS_OK : STATUS_MEMORY;
+static enum status ensure_copy(struct network *net, size_t floats, float **copy, struct error *err) {
+    void *memory;
+    if (*copy)
+        return STATUS_OK;
+    TRY(net->b->ops->alloc(net->b, floats * sizeof(float), &memory, err));
+    *copy = memory;
+    return STATUS_OK;
+}
+
+static enum status ensure_snapshot(struct network *net, struct error *err) {
+    TRY(ensure_copy(net, net->param_floats, &net->snapshot_params, err));
+    return ensure_copy(net, net->buffer_floats, &net->snapshot_buffers, err);
 }
 
 enum status network_snapshot(network *net, struct error *err) {
-    if (ensure_snapshot(net) != STATUS_OK)
-        return error_memory(err, "a copy of the best epoch's parameters");
-    for (int i = 0; i < net->tensor_count; i++)
-        network_read(net, ARENA_PARAM, i, net->snapshot + net->tensors[i].snapshot_offset);
+    if (ensure_snapshot(net, err) != STATUS_OK)
+        return error_prefix(err, "a copy of the best epoch's parameters");
+    net->b->ops->copy(net->b, net->snapshot_params, net->arenas[ARENA_PARAM], net->param_floats * sizeof(float));
+    net->b->ops->copy(net->b, net->snapshot_buffers, net->buffer_arena, net->buffer_floats * sizeof(float));
     net->has_snapshot = true;
     return STATUS_OK;
 }
@@ -187,15 +193,24 @@ void network_forget_snapshot(struct network *net) {
 
 void network_read_snapshot(network *net, int index, float *host) {
     const struct state_tensor *t = &net->tensors[index];
-    memcpy(host, net->snapshot + t->snapshot_offset, t->info.count * sizeof(float));
+    if (t->info.buffer)
+        net->b->ops->param_export(net->b, net->buffer_layouts[t->first],
+                                  net->snapshot_buffers + net->buffer_offsets[t->first], host);
+    else
+        read_parameter(net, net->snapshot_params, t, host);
 }
 
 void network_write_snapshot(network *net, int index, const float *host) {
-    if (ensure_snapshot(net) != STATUS_OK) {
+    const struct state_tensor *t = &net->tensors[index];
+    struct error err;
+    if (ensure_snapshot(net, &err) != STATUS_OK) {
         net->write_failed = true;
         return;
     }
-    const struct state_tensor *t = &net->tensors[index];
-    memcpy(net->snapshot + t->snapshot_offset, host, t->info.count * sizeof(float));
+    if (t->info.buffer)
+        net->b->ops->param_import(net->b, net->buffer_layouts[t->first], host,
+                                  net->snapshot_buffers + net->buffer_offsets[t->first]);
+    else
+        write_parameter(net, net->snapshot_params, t, host);
     net->has_snapshot = true;
 }

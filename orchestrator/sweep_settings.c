@@ -64,7 +64,7 @@ static enum status read_seed(struct sweep_reader *r, const struct sweep_ini_entr
 
 static enum status read_backend(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     TRY(read_text(r, e, r->sweep->backend, sizeof r->sweep->backend));
-    if (r->stored || strcmp(e->value, "auto") == 0)
+    if (r->stored || strcmp(e->value, "auto") == 0 || strcmp(e->value, "cpu") == 0)
         return STATUS_OK;
     size_t length = strlen(e->value);
     for (const char *at = backend_list(); *at; at += strspn(at, ", ")) { // "reference, onednn"
@@ -73,7 +73,15 @@ static enum status read_backend(struct sweep_reader *r, const struct sweep_ini_e
             return STATUS_OK;
         at += word;
     }
-    return sweep_ini_error(r->ini, e->line, r->err, "backend = %s: this build has auto, %s", e->value, backend_list());
+    return sweep_ini_error(r->ini, e->line, r->err, "%s = %s: this build has auto, cpu, %s", e->key, e->value,
+                           backend_list());
+}
+
+// The same setting in plainer words: which backend computes there is left to the build.
+static enum status read_device(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    if (strcmp(e->value, "auto") != 0 && strcmp(e->value, "cpu") != 0 && strcmp(e->value, "cuda") != 0)
+        return sweep_ini_error(r->ini, e->line, r->err, "device = %.80s: must be auto, cuda or cpu", e->value);
+    return read_backend(r, e);
 }
 
 static enum status read_threads(struct sweep_reader *r, const struct sweep_ini_entry *e) {
@@ -167,6 +175,7 @@ static const struct {
                   {"direction", sweep_read_direction},
                   {"resume", sweep_read_resume},
                   {"backend", read_backend},
+                  {"device", read_device},
                   {"threads", read_threads},
                   {"checkpoint-seconds", read_checkpoint_seconds},
                   {"max-attempts", read_max_attempts},

@@ -25,7 +25,7 @@ static const struct option_spec specs[] = {
     {"renormalize", NULL, NULL,
      "normalize by the fold's training samples even where the checkpoint has its own numbers"},
     {"logits", "FILE", NULL, "write logits and masks to this safetensors file"},
-    {"backend", "NAME", "auto", "auto, onednn, reference"},
+    {"backend", "NAME", "auto", "where to compute; gridfold info lists what there is"},
     {"threads", "N", NULL, "threads (all cores)"},
 };
 const struct verb_options verb_evaluate_options = {specs, sizeof specs / sizeof *specs};

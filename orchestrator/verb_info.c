@@ -10,11 +10,18 @@
 #include "model/backend.h"
 #include "orchestrator/verbs.h"
 
+static void print_backend(backend *b, const char *name) {
+    char text[256];
+    b->ops->describe(b, text, sizeof text);
+    printf("  %-10s %s\n", name, text);
+    backend_destroy(b);
+}
+
 static void print_backends(void) {
     struct backend_config config = {.threads = (int)sysconf(_SC_NPROCESSORS_ONLN)};
     printf("backends: %s\n", backend_list());
     for (const char *at = backend_list(); *at; at += strspn(at, ", ")) { // "reference, onednn"
-        char name[32], text[256];
+        char name[32];
         struct error err;
         backend *b;
         size_t length = strcspn(at, ", ");
@@ -24,9 +31,14 @@ static void print_backends(void) {
             printf("  %-10s does not work here: %s\n", name, err.message);
             continue;
         }
-        b->ops->describe(b, text, sizeof text);
-        printf("  %-10s %s\n", name, text);
-        backend_destroy(b);
+        print_backend(b, name);
+        // Further GPUs, until there is none of that number.
+        for (config.device = 1; strcmp(name, "cuda") == 0; config.device++) {
+            if (backend_create(name, &config, &b, &err) != STATUS_OK)
+                break;
+            print_backend(b, name);
+        }
+        config.device = 0;
     }
 }
 

@@ -28,7 +28,7 @@ static const struct option_spec specs[] = {
     {"skip-aggregation", "NAME", NULL, "for checkpoints that do not say: max, mean, last"},
     {"image-size", "N", NULL, "side of a window; the checkpoint knows its own"},
     {"batch-size", "N", "4", "windows at a time"},
-    {"backend", "NAME", "auto", "auto, onednn, reference"},
+    {"backend", "NAME", "auto", "where to compute; gridfold info lists what there is"},
     {"threads", "N", NULL, "threads (all cores)"},
 };
 const struct verb_options verb_predict_options = {specs, sizeof specs / sizeof *specs};

@@ -82,6 +82,42 @@ static enum status write_checkpoints(struct session *s, struct error *err) {
     return STATUS_OK;
 }
 
+static void count_step(struct session *s, const struct step_result *result) {
+    pooled_add(&s->state.partial, &result->sums);
+    s->state.partial_grad_norm += result->grad_norm;
+    s->state.step++;
+    if (s->hooks->alive)
+        s->hooks->alive(s->hooks->context);
+}
+
+// Whether the trial is to stop; once told so it stays.
+static bool ask_to_stop(struct session *s) {
+    s->stopping = s->stopping || (s->hooks->stop && s->hooks->stop(s->hooks->context));
+    return s->stopping;
+}
+
+static bool checkpoint_is_due(const struct session *s) {
+    return now() - s->last_written >= s->trial->checkpoint_seconds;
+}
+
+static bool end_stretch(void *context) {
+    struct session *s = context;
+    return checkpoint_is_due(s) || ask_to_stop(s); // where one is due, after_step asks
+}
+
+// What is left of the epoch, or what is run until a checkpoint is due, at once, by the samples that the backend holds.
+static enum status train_stretch(struct session *s, double lr, struct error *err) {
+    trainer *t = s->t;
+    int first = s->state.step * t->net_config.batch, done;
+    int count = trainer_stretch(t, loader_count(t->l, SPLIT_TRAIN) - first);
+    loader_train_cuts(t->l, s->state.epoch, first, count, t->cuts);
+    struct network_stretch stretch = {t->cuts, count, t->results, end_stretch, s};
+    enum status status = network_train_stretch(t->net, &stretch, &s->optimizer, lr, &done, err);
+    for (int i = 0; i < done; i++)
+        count_step(s, &t->results[i]);
+    return status;
+}
+
 static enum status train_step(struct session *s, double lr, struct error *err) {
     trainer *t = s->t;
     int first = s->state.step * t->net_config.batch, left = loader_count(t->l, SPLIT_TRAIN) - first;
@@ -89,18 +125,14 @@ static enum status train_step(struct session *s, double lr, struct error *err) {
     struct step_result result;
     loader_train_batch(t->l, s->state.epoch, first, count, t->image, t->mask);
     TRY(network_train_step(t->net, count, t->image, t->mask, &s->optimizer, lr, &result, err));
-    pooled_add(&s->state.partial, &result.sums);
-    s->state.partial_grad_norm += result.grad_norm;
-    s->state.step++;
-    if (s->hooks->alive)
-        s->hooks->alive(s->hooks->context);
+    count_step(s, &result);
     return STATUS_OK;
 }
 
 // Checkpoints when asked to stop (STATUS_STOPPED) or when it is time to.
 static enum status after_step(struct session *s, struct error *err) {
-    bool stop = s->hooks->stop && s->hooks->stop(s->hooks->context);
-    if (!stop && now() - s->last_written < s->trial->checkpoint_seconds)
+    bool stop = ask_to_stop(s);
+    if (!stop && !checkpoint_is_due(s))
         return STATUS_OK;
     TRY(write_checkpoints(s, err));
     return stop ? error_set(err, STATUS_STOPPED, "stopped at epoch %d, step %d", s->state.epoch, s->state.step)
@@ -145,7 +177,7 @@ static enum status train_epochs(struct session *s, struct error *err) {
     while (s->state.epoch < hp->epochs) {
         double lr = schedule_lr((enum scheduler)hp->scheduler, hp->lr, s->state.epoch, hp->epochs);
         if (s->state.step < s->context.steps_per_epoch) {
-            TRY(train_step(s, lr, err));
+            TRY(network_holds_samples(s->t->net) ? train_stretch(s, lr, err) : train_step(s, lr, err));
             TRY(after_step(s, err));
         } else {
             TRY(finish_epoch(s, lr, err));

@@ -16,7 +16,7 @@ struct trial {
     uint64_t seed;
     char dataset[PATH_SIZE];   // dataset file
     char folder[PATH_SIZE];    // trials/<id>, created by the trainer; best.safetensors and last.safetensors stand here
-    char backend[32];          // "auto", "onednn", "reference"
+    char backend[32];          // a name of backend_create: "auto", "cpu", "cuda", ...
     int threads;               // >= 1
     double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when
                                // stopped, and at the end)

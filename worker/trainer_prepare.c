@@ -30,6 +30,8 @@ void trainer_destroy(trainer *t) {
     dataset_close(t->ds);
     free(t->image);
     free(t->mask);
+    free(t->cuts);
+    free(t->results);
     free(t);
 }
 
@@ -53,14 +55,30 @@ static enum status prepare_data(trainer *t, const struct trial *trial, struct er
     return loader_create(t->ds, &config, &t->l, err);
 }
 
-static enum status prepare_network(trainer *t, const struct trial *trial, struct error *err) {
-    if (t->b && (strcmp(t->backend_name, trial->backend) != 0 || t->threads != trial->threads))
+static enum status prepare_backend(trainer *t, const struct trial *trial, struct error *err) {
+    static const char *const names[] = {"fp32", "tf32", "bf16"};
+    struct backend_config config = {.threads = trial->threads, .precision = (enum precision)trial->hp.precision};
+    if (t->b && (strcmp(t->backend_name, trial->backend) != 0 || t->threads != config.threads ||
+                 t->precision != config.precision))
         drop_backend(t);
-    if (!t->b) {
-        TRY(backend_create(trial->backend, &(struct backend_config){.threads = trial->threads}, &t->b, err));
-        snprintf(t->backend_name, sizeof t->backend_name, "%s", trial->backend);
-        t->threads = trial->threads;
+    if (t->b)
+        return STATUS_OK;
+    TRY(backend_create(trial->backend, &config, &t->b, err));
+    if (config.precision != PRECISION_FP32 && strcmp(t->b->ops->name, "cuda") != 0) {
+        enum status status =
+            error_set(err, STATUS_UNSUPPORTED, "precision = %s needs a CUDA device; the %s backend has fp32",
+                      names[config.precision], t->b->ops->name);
+        drop_backend(t);
+        return status;
     }
+    snprintf(t->backend_name, sizeof t->backend_name, "%s", trial->backend);
+    t->threads = config.threads;
+    t->precision = config.precision;
+    return STATUS_OK;
+}
+
+static enum status prepare_network(trainer *t, const struct trial *trial, struct error *err) {
+    TRY(prepare_backend(t, trial, err));
     struct lstm_unet_config config;
     memset(&config, 0, sizeof config); // compared byte by byte below: no stray padding
     config = trial_model(&trial->hp, loader_steps(t->l), loader_bands(t->l));
@@ -87,16 +105,67 @@ static enum status prepare_buffers(trainer *t, struct error *err) {
     return t->image && t->mask ? STATUS_OK : error_memory(err, "batch buffers");
 }
 
+// The samples of this fold, normalized for it, on the device.
+static enum status hold_samples(trainer *t, struct error *err) {
+    int count = loader_sample_count(t->l);
+    struct resident_sample *samples = calloc((size_t)count, sizeof *samples);
+    free(t->cuts);
+    free(t->results);
+    t->cuts = calloc((size_t)count, sizeof *t->cuts);
+    t->results = calloc((size_t)count, sizeof *t->results);
+    enum status status = STATUS_OK;
+    if (samples && t->cuts && t->results) {
+        for (int i = 0; i < count; i++) {
+            struct loaded_sample s = loader_sample(t->l, i);
+            samples[i] = (struct resident_sample){s.image, s.mask, s.height, s.width};
+        }
+        struct resident_config config = {.steps = t->net_config.steps,
+                                         .bands = t->net_config.bands,
+                                         .image_size = t->net_config.image_size,
+                                         .batch = t->net_config.batch,
+                                         .samples = count,
+                                         .sample = samples};
+        status = network_hold_samples(t->net, &config, err);
+    } else {
+        status = error_memory(err, "the samples of an epoch");
+    }
+    free(samples);
+    return status;
+}
+
+int trainer_stretch(const trainer *t, int left) {
+    int most = RESIDENT_MAX_STEPS * t->net_config.batch;
+    return left < most ? left : most;
+}
+
 enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err) {
     TRY(hyperparameters_check(&trial->hp, err));
     TRY(prepare_data(t, trial, err));
     TRY(prepare_network(t, trial, err));
-    return prepare_buffers(t, err);
+    return network_can_hold_samples(t->net) ? hold_samples(t, err) : prepare_buffers(t, err);
+}
+
+static enum status evaluate_stretches(trainer *t, enum split split, const struct focal_loss_config *focal,
+                                      const struct trainer_hooks *hooks, struct pooled *sums, struct error *err) {
+    int total = loader_count(t->l, split), batch = t->net_config.batch;
+    for (int first = 0, count; first < total; first += count) {
+        count = trainer_stretch(t, total - first);
+        loader_eval_cuts(t->l, split, first, count, t->cuts);
+        struct network_stretch stretch = {t->cuts, count, t->results, NULL, NULL};
+        TRY(network_evaluate_stretch(t->net, &stretch, focal, err));
+        for (int i = 0; i < (count + batch - 1) / batch; i++)
+            pooled_add(sums, &t->results[i].sums);
+        if (hooks->alive)
+            hooks->alive(hooks->context);
+    }
+    return STATUS_OK;
 }
 
 enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,
                              const struct trainer_hooks *hooks, struct pooled *sums, struct error *err) {
     memset(sums, 0, sizeof *sums);
+    if (network_holds_samples(t->net))
+        return evaluate_stretches(t, split, focal, hooks, sums, err);
     int count = loader_count(t->l, split), batch = t->net_config.batch;
     for (int first = 0; first < count; first += batch) {
         int n = count - first < batch ? count - first : batch;

@@ -13,17 +13,24 @@ struct trainer {
     backend *b;
     char backend_name[32];
     int threads;
+    enum precision precision;
     network *net;
     struct lstm_unet_config net_config; // of net, and of the next trial's model
     loader *l;
     float *image;  // (batch, T, C, S, S)
     uint8_t *mask; // (batch, S, S)
     size_t image_floats, mask_bytes;
+    // Where the backend holds the samples: an epoch's cuts and what its steps said, in place of the batch.
+    struct sample_cut *cuts;
+    struct step_result *results;
 };
 
 // Dataset, loader, backend, network and batch buffers for this trial, reused where they fit. The network's parameters
 // are then undefined.
 NODISCARD enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err);
+
+// The largest number of samples in one stretch (resident.h).
+int trainer_stretch(const trainer *t, int left);
 
 // The sums of a whole split in evaluation mode; hooks->alive is called after every batch.
 NODISCARD enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,

@@ -15,6 +15,7 @@ struct session {
     struct optimizer_config optimizer;
     struct trial_folder folder;
     bool best_pending; // a new best stands in the snapshot but not on disk
+    bool stopping;     // the hooks have said so
     double epoch_began, last_written;
 };
 

@@ -34,7 +34,7 @@ enum status cuda_backend_focal_loss(backend *base, struct shape shape, const flo
     TRY(cuda_failed_before(b, err));
     TRY(ensure_mask(b, pixels, err));
     TRY(cuda_status(cudaMemcpyAsync(b->mask, mask, pixels, cudaMemcpyHostToDevice, b->stream), "copying a mask", err));
-    TRY(cuda_status(cuda_focal_loss(shape, b->precision == PRECISION_BF16, logits, b->mask, config, dlogits,
+    TRY(cuda_status(cuda_focal_loss(shape, b->precision == PRECISION_BF16, logits, b->mask, config, dlogits, NULL,
                                     b->workspace, b->stream),
                     "focal loss", err));
     return read_workspace(b, &b->workspace->loss, sums, sizeof *sums, err);

@@ -38,4 +38,7 @@ void cuda_backend_sgd_step(backend *b, size_t n, float lr, float momentum, float
 void cuda_backend_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
                              float *moment2, float *param);
 
+// resident.c
+extern const struct resident_ops cuda_resident_ops;
+
 #endif

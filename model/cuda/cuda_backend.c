@@ -102,6 +102,7 @@ static const struct backend_ops cuda_ops = {
     .scale = cuda_backend_scale,
     .sgd_step = cuda_backend_sgd_step,
     .adamw_step = cuda_backend_adamw_step,
+    .resident = &cuda_resident_ops,
 };
 
 // The static runtime loads the driver when it is first needed, so a machine without one gets here and is told.

@@ -9,7 +9,10 @@
 
 #include "model/backend.h"
 
-struct cuda_workspace; // workspace.h
+struct cuda_workspace; // these four: workspace.h
+struct cuda_sample;
+struct cuda_stretch;
+struct sample_cut;
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,12 +41,22 @@ cudaError_t cuda_lstm_cell_backward(const struct op_desc *d, bool bf16, const st
                                     cudaStream_t stream);
 
 // ---- loss.cu ----
-// Mask in device memory. Leaves w->loss; writes dlogits unless NULL.
+// What a step of a stretch leaves behind, and where it stands; NULL for a step that the host leads.
+struct cuda_step {
+    struct cuda_stretch *stretch;
+    struct step_result *results;
+};
+
+// Mask in device memory. Leaves w->loss; writes dlogits unless NULL. In a step: leaves the sums there too, takes the
+// batch's cuts as done, and ends the step when there are no dlogits.
 cudaError_t cuda_focal_loss(struct shape shape, bool bf16, const float *logits, const uint8_t *mask,
-                            const struct focal_loss_config *config, float *dlogits, struct cuda_workspace *w,
-                            cudaStream_t stream);
+                            const struct focal_loss_config *config, float *dlogits, const struct cuda_step *step,
+                            struct cuda_workspace *w, cudaStream_t stream);
 
 // ---- optimizer.cu ----
+// From w->squares and the step's loss: the norm, how to clip, and w->update. Ends the step.
+cudaError_t cuda_begin_update(const struct optimizer_config *config, const struct cuda_step *step,
+                              struct cuda_workspace *w, cudaStream_t stream);
 // Leaves w->squares.
 cudaError_t cuda_sum_squares(size_t n, const float *x, struct cuda_workspace *w, cudaStream_t stream);
 cudaError_t cuda_scale(size_t n, float factor, float *x, cudaStream_t stream);
@@ -52,6 +65,16 @@ cudaError_t cuda_sgd_step(size_t n, const float *grad, float *velocity, float *p
                           cudaStream_t stream);
 cudaError_t cuda_adamw_step(size_t n, const float *grad, float *moment1, float *moment2, float *param,
                             struct cuda_workspace *w, cudaStream_t stream);
+
+// ---- cut.cu ----
+struct cuda_cut_args {
+    int batch, steps, bands, size;
+    const struct cuda_sample *samples; // by sample_cut.sample
+    const struct sample_cut *cuts;     // of the stretch
+    const struct cuda_stretch *stretch;
+    uint8_t *mask; // (batch, S, S), written
+};
+cudaError_t cuda_cut(const struct cuda_cut_args *args, bool bf16, float *input, cudaStream_t stream);
 
 // ---- bias.cu ----
 // y[n,h,w,c] += bias[c]

@@ -4,6 +4,7 @@
 #define GRIDFOLD_MODEL_CUDA_WORKSPACE_H
 
 #include "model/backend.h"
+#include "model/sample_cut.h"
 
 enum { WORKSPACE_COUNTERS = 8192, LOSS_BLOCKS = 64, LOSS_SUMS = 6, SQUARE_BLOCKS = 1024 };
 
@@ -16,6 +17,20 @@ struct cuda_update {
     float clip;                        // 1: gradients as they are
     int first;                         // SGD: there is no velocity yet
     int skip;                          // leave everything as it is
+};
+
+struct cuda_sample {     // device memory
+    const float *image;  // (T, C, height, width)
+    const uint8_t *mask; // (height, width)
+    int height, width;
+};
+
+// Where a stretch of steps stands (resident.h).
+struct cuda_stretch {
+    int next_cut, step; // advanced by the kernel that ends a step
+    int64_t optimizer_steps;
+    double lr;
+    int halted; // loss or norm was not finite
 };
 
 struct cuda_workspace {

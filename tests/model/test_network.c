@@ -381,12 +381,15 @@ static void factory(void **state) {
     backend *b;
     struct error err;
     assert_int_equal(backend_create("abacus", &(struct backend_config){.threads = 1}, &b, &err), STATUS_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "auto, reference"));
+    assert_non_null(strstr(err.message, "auto, cpu, reference"));
     assert_int_equal(backend_create("reference", &(struct backend_config){.threads = 0}, &b, &err), STATUS_INVALID);
     check(backend_create("auto", &(struct backend_config){.threads = 1}, &b, &err), &err);
     char text[128];
     b->ops->describe(b, text, sizeof text);
     assert_true(strlen(text) > 0);
+    backend_destroy(b);
+    check(backend_create("cpu", &(struct backend_config){.threads = 1}, &b, &err), &err);
+    assert_string_not_equal(b->ops->name, "cuda");
     backend_destroy(b);
     backend_destroy(NULL);
 }

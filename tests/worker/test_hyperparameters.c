@@ -148,7 +148,7 @@ static void test_trial_id(void **state) {
 static void test_every_hyperparameter_is_part_of_the_id(void **state) {
     (void)state;
     static const char *const changed[] = {"adamw", "cosine",          "all", "mean", "nearest", "off", "as-published",
-                                          "96",    "256,128,64,32,8", "0.5", "3"};
+                                          "96",    "256,128,64,32,8", "0.5", "3",    "tf32"};
     struct hyperparameters base = hyperparameters_default();
     char id[TRIAL_ID_SIZE], other[TRIAL_ID_SIZE];
     trial_id(&base, 5, 3, 42, id);

@@ -210,78 +210,98 @@ const struct normalization *loader_normalization(const loader *l) {
     return &l->normalization;
 }
 
-// Where a batch image of S x S pixels lies in its tile.
-struct placement {
-    int top, left;
-    bool flip_horizontal, flip_vertical;
-    int quarter_turns; // counter-clockwise, after the flips
-};
-
-static struct placement centre(const struct sample *s, int size) {
-    return (struct placement){.top = (s->height - size) / 2, .left = (s->width - size) / 2};
+static struct sample_cut centre_cut(const loader *l, int index) {
+    const struct sample *s = dataset_sample(l->ds, index);
+    return (struct sample_cut){.sample = index, .top = (s->height - l->size) / 2, .left = (s->width - l->size) / 2};
 }
 
-static struct placement draw_placement(const loader *l, const struct sample *s, int epoch, int sample_index) {
-    struct rng r = rng_stream(l->seed, l->fold, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)sample_index);
-    struct placement p;
-    p.top = (int)rng_below(&r, (uint32_t)(s->height - l->size + 1));
-    p.left = (int)rng_below(&r, (uint32_t)(s->width - l->size + 1));
-    p.flip_horizontal = rng_uniform(&r) < 0.5;
-    p.flip_vertical = rng_uniform(&r) < 0.5;
-    p.quarter_turns = rng_uniform(&r) < 0.5 ? 1 + (int)rng_below(&r, 3) : 0;
-    return p;
+static struct sample_cut draw_cut(const loader *l, int epoch, int index) {
+    const struct sample *s = dataset_sample(l->ds, index);
+    struct rng r = rng_stream(l->seed, l->fold, RNG_AUGMENT, (uint32_t)epoch, (uint32_t)index);
+    struct sample_cut cut = {.sample = index};
+    cut.top = (int)rng_below(&r, (uint32_t)(s->height - l->size + 1));
+    cut.left = (int)rng_below(&r, (uint32_t)(s->width - l->size + 1));
+    cut.flip_horizontal = rng_uniform(&r) < 0.5;
+    cut.flip_vertical = rng_uniform(&r) < 0.5;
+    cut.quarter_turns = rng_uniform(&r) < 0.5 ? (uint8_t)(1 + rng_below(&r, 3)) : 0;
+    return cut;
 }
 
-static void fill_gather(const loader *l, const struct sample *s, struct placement p) {
+static void fill_gather(const loader *l, const struct sample *s, struct sample_cut cut) {
     int size = l->size, last = size - 1;
     for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++) {
             int y = i, x = j;
-            for (int turn = 0; turn < p.quarter_turns; turn++) { // rotated[i][j] = original[j][last - i]
+            for (int turn = 0; turn < cut.quarter_turns; turn++) { // rotated[i][j] = original[j][last - i]
                 int before = y;
                 y = x;
                 x = last - before;
             }
-            y = p.flip_vertical ? last - y : y;
-            x = p.flip_horizontal ? last - x : x;
-            l->gather[i * size + j] = (size_t)(p.top + y) * (size_t)s->width + (size_t)(p.left + x);
+            y = cut.flip_vertical ? last - y : y;
+            x = cut.flip_horizontal ? last - x : x;
+            l->gather[i * size + j] = (size_t)(cut.top + y) * (size_t)s->width + (size_t)(cut.left + x);
         }
 }
 
-static void cut(const loader *l, int index, struct placement placement, float *image, uint8_t *mask) {
-    const struct sample *s = dataset_sample(l->ds, index);
+static void make_cut(const loader *l, struct sample_cut cut, float *image, uint8_t *mask) {
+    const struct sample *s = dataset_sample(l->ds, cut.sample);
     size_t in = pixels_of(s), out = (size_t)l->size * (size_t)l->size;
     size_t frames = (size_t)l->plan.steps * (size_t)l->bands;
-    fill_gather(l, s, placement);
+    fill_gather(l, s, cut);
     for (size_t frame = 0; frame < frames; frame++)
         for (size_t p = 0; p < out; p++)
-            image[frame * out + p] = l->images[index][frame * in + l->gather[p]];
+            image[frame * out + p] = l->images[cut.sample][frame * in + l->gather[p]];
     for (size_t p = 0; p < out; p++)
         mask[p] = s->mask[l->gather[p]];
 }
 
-void loader_train_batch(const loader *l, int epoch, int first, int count, float *image, uint8_t *mask) {
-    size_t pixels = (size_t)l->size * (size_t)l->size, n = (size_t)l->counts[SPLIT_TRAIN];
-    size_t values = (size_t)l->plan.steps * (size_t)l->bands * pixels;
+static void order_of_epoch(const loader *l, int epoch) {
+    size_t n = (size_t)l->counts[SPLIT_TRAIN];
     memcpy(l->order, l->members[SPLIT_TRAIN], n * sizeof *l->order);
     if (l->shuffle) {
         struct rng r = rng_stream(l->seed, l->fold, RNG_SHUFFLE, (uint32_t)epoch, 0);
         rng_shuffle(&r, l->order, n);
     }
-    for (int i = 0; i < count; i++) {
-        int index = l->order[first + i];
-        const struct sample *s = dataset_sample(l->ds, index);
-        cut(l, index, l->augment ? draw_placement(l, s, epoch, index) : centre(s, l->size), image + (size_t)i * values,
-            mask + (size_t)i * pixels);
-    }
+}
+
+static struct sample_cut train_cut(const loader *l, int epoch, int position) {
+    int index = l->order[position];
+    return l->augment ? draw_cut(l, epoch, index) : centre_cut(l, index);
+}
+
+static void batch_of_cut(const loader *l, struct sample_cut cut, int position, float *image, uint8_t *mask) {
+    size_t pixels = (size_t)l->size * (size_t)l->size;
+    size_t values = (size_t)l->plan.steps * (size_t)l->bands * pixels;
+    make_cut(l, cut, image + (size_t)position * values, mask + (size_t)position * pixels);
+}
+
+void loader_train_batch(const loader *l, int epoch, int first, int count, float *image, uint8_t *mask) {
+    order_of_epoch(l, epoch);
+    for (int i = 0; i < count; i++)
+        batch_of_cut(l, train_cut(l, epoch, first + i), i, image, mask);
 }
 
 void loader_eval_batch(const loader *l, enum split split, int first, int count, float *image, uint8_t *mask) {
-    size_t pixels = (size_t)l->size * (size_t)l->size;
-    size_t values = (size_t)l->plan.steps * (size_t)l->bands * pixels;
-    for (int i = 0; i < count; i++) {
-        int index = l->members[split][first + i];
-        cut(l, index, centre(dataset_sample(l->ds, index), l->size), image + (size_t)i * values,
-            mask + (size_t)i * pixels);
-    }
+    for (int i = 0; i < count; i++)
+        batch_of_cut(l, centre_cut(l, l->members[split][first + i]), i, image, mask);
+}
+
+void loader_train_cuts(const loader *l, int epoch, int first, int count, struct sample_cut *cuts) {
+    order_of_epoch(l, epoch);
+    for (int i = 0; i < count; i++)
+        cuts[i] = train_cut(l, epoch, first + i);
+}
+
+void loader_eval_cuts(const loader *l, enum split split, int first, int count, struct sample_cut *cuts) {
+    for (int i = 0; i < count; i++)
+        cuts[i] = centre_cut(l, l->members[split][first + i]);
+}
+
+int loader_sample_count(const loader *l) {
+    return dataset_count(l->ds);
+}
+
+struct loaded_sample loader_sample(const loader *l, int index) {
+    const struct sample *s = dataset_sample(l->ds, index);
+    return (struct loaded_sample){l->images[index], s->mask, s->height, s->width};
 }

@@ -6,6 +6,7 @@
 #ifndef GRIDFOLD_WORKER_DATASET_LOADER_H
 #define GRIDFOLD_WORKER_DATASET_LOADER_H
 
+#include "model/sample_cut.h"
 #include "worker/dataset/dataset.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT };
@@ -51,5 +52,17 @@ void loader_train_batch(const loader *l, int epoch, int first, int count, float 
 
 // Centre crops of a split, in the order of ids.
 void loader_eval_batch(const loader *l, enum split split, int first, int count, float *image, uint8_t *mask);
+
+// What the batches are made of, for those who cut themselves: the same batches, as cuts of samples by their index in
+// the dataset.
+void loader_train_cuts(const loader *l, int epoch, int first, int count, struct sample_cut *cuts);
+void loader_eval_cuts(const loader *l, enum split split, int first, int count, struct sample_cut *cuts);
+int loader_sample_count(const loader *l); // of all splits
+struct loaded_sample {
+    const float *image;  // (T, C, height, width), sampled in time and normalized; the loader's
+    const uint8_t *mask; // (height, width)
+    int height, width;
+};
+struct loaded_sample loader_sample(const loader *l, int index);
 
 #endif

@@ -26,7 +26,7 @@ static __device__ inline float pixel_loss(float x, bool positive, struct focal k
 
 template <typename T>
 static __global__ void sum_losses(size_t pixels, struct focal k, const T *logits, const uint8_t *mask,
-                                  struct cuda_workspace *w) {
+                                  struct cuda_workspace *w, struct cuda_step step, int batch, bool ends_step) {
     __shared__ double shared[BLOCK_THREADS * SUMS];
     double sum[SUMS] = {0};
     for (size_t p = thread_number(); p < pixels; p += (size_t)gridDim.x * blockDim.x) {
@@ -57,6 +57,13 @@ static __global__ void sum_losses(size_t pixels, struct focal k, const T *logits
         w->loss.fn = (int64_t)sum[3];
         w->loss.tn = (int64_t)sum[4];
         w->counted_pixels = (float)sum[5];
+        if (step.stretch) {
+            struct step_result *result = &step.results[step.stretch->step];
+            result->sums = w->loss;
+            result->grad_norm = 0;
+            step.stretch->next_cut += batch;
+            step.stretch->step += ends_step;
+        }
     }
 }
 
@@ -75,22 +82,25 @@ static __global__ void loss_gradient(size_t pixels, struct focal k, const T *log
 }
 
 template <typename T>
-static cudaError_t focal_loss(size_t pixels, struct focal k, const T *logits, const uint8_t *mask, T *dlogits,
-                              struct cuda_workspace *w, cudaStream_t stream) {
+static cudaError_t focal_loss(struct shape shape, struct focal k, const T *logits, const uint8_t *mask, T *dlogits,
+                              struct cuda_step step, struct cuda_workspace *w, cudaStream_t stream) {
+    size_t pixels = pixel_count(shape);
     dim3 grid = blocks_for(pixels);
     dim3 few(grid.x < LOSS_BLOCKS ? grid.x : (unsigned)LOSS_BLOCKS);
-    cudaError_t code = launch(sum_losses<T>, few, BLOCK_THREADS, stream, pixels, k, logits, mask, w);
+    cudaError_t code = launch(sum_losses<T>, few, BLOCK_THREADS, stream, pixels, k, logits, mask, w, step, shape.n,
+                              dlogits == nullptr);
     if (code != cudaSuccess || !dlogits)
         return code;
     return launch(loss_gradient<T>, grid, BLOCK_THREADS, stream, pixels, k, logits, mask, w, dlogits);
 }
 
 cudaError_t cuda_focal_loss(struct shape shape, bool is_bf16, const float *logits, const uint8_t *mask,
-                            const struct focal_loss_config *config, float *dlogits, struct cuda_workspace *w,
-                            cudaStream_t stream) {
+                            const struct focal_loss_config *config, float *dlogits, const struct cuda_step *step,
+                            struct cuda_workspace *w, cudaStream_t stream) {
     struct focal k = {config->alpha, config->gamma};
+    struct cuda_step none = {nullptr, nullptr};
     if (is_bf16)
-        return focal_loss(pixel_count(shape), k, reinterpret_cast<const bf16 *>(logits), mask,
-                          reinterpret_cast<bf16 *>(dlogits), w, stream);
-    return focal_loss(pixel_count(shape), k, logits, mask, dlogits, w, stream);
+        return focal_loss(shape, k, reinterpret_cast<const bf16 *>(logits), mask, reinterpret_cast<bf16 *>(dlogits),
+                          step ? *step : none, w, stream);
+    return focal_loss(shape, k, logits, mask, dlogits, step ? *step : none, w, stream);
 }

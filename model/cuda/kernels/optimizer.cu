@@ -100,6 +100,39 @@ static __global__ void adamw(size_t n, const struct cuda_update *u, const float 
     store4(n, first, p, param);
 }
 
+// One thread. The numbers are worked out in double, as the host does for the steps that it leads.
+static __global__ void begin_update(struct optimizer_config config, struct cuda_step step, struct cuda_workspace *w) {
+    struct cuda_stretch *stretch = step.stretch;
+    struct step_result *result = &step.results[stretch->step];
+    struct cuda_update *u = &w->update;
+    double norm = sqrt(w->squares), lr = (double)(float)stretch->lr, t = (double)(stretch->optimizer_steps + 1);
+    result->grad_norm = norm;
+    if (!isfinite(result->sums.loss) || !isfinite(norm))
+        stretch->halted = 1;
+    double factor = config.clip_norm > 0 ? (double)config.clip_norm / (norm + 1e-6) : 1;
+    u->clip = factor < 1 ? (float)factor : 1.0f;
+    u->lr = (float)lr;
+    u->momentum = config.momentum;
+    u->weight_decay = config.weight_decay;
+    u->beta1 = config.beta1;
+    u->take1 = (float)(1 - (double)config.beta1);
+    u->beta2 = config.beta2;
+    u->take2 = (float)(1 - (double)config.beta2);
+    u->shrink = (float)(1 - lr * (double)config.weight_decay);
+    u->size = (float)(lr / (1 - pow((double)config.beta1, t)));
+    u->root = (float)(1 / sqrt(1 - pow((double)config.beta2, t)));
+    u->epsilon = config.epsilon;
+    u->first = stretch->optimizer_steps == 0;
+    u->skip = stretch->halted;
+    stretch->optimizer_steps += !stretch->halted;
+    stretch->step++;
+}
+
+cudaError_t cuda_begin_update(const struct optimizer_config *config, const struct cuda_step *step,
+                              struct cuda_workspace *w, cudaStream_t stream) {
+    return launch(begin_update, dim3(1), 1, stream, *config, *step, w);
+}
+
 cudaError_t cuda_sum_squares(size_t n, const float *x, struct cuda_workspace *w, cudaStream_t stream) {
     size_t blocks = (n + BLOCK_THREADS * 16 - 1) / (BLOCK_THREADS * 16);
     dim3 grid(blocks < 1 ? 1 : blocks > SQUARE_BLOCKS ? (unsigned)SQUARE_BLOCKS : (unsigned)blocks);

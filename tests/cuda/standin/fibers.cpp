@@ -2,6 +2,7 @@
 // its fiber, and the next one gets another.
 #include "fibers.h"
 
+#include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -18,14 +19,16 @@ namespace {
 constexpr size_t STACK_BYTES = 128 * 1024;
 
 struct fiber {
-    ucontext_t context;
+    ucontext_t context; // to begin with; from then on `jump`, which makes no system call
+    jmp_buf jump;
+    bool begun = false;
     std::unique_ptr<char[]> stack{new char[STACK_BYTES]};
     void *fake_stack = nullptr;
     int thread = -1; // whose body it is in; -1: idle
 };
 
 struct scheduler {
-    ucontext_t context;
+    jmp_buf jump;
     void *fake_stack = nullptr;
     const void *stack_bottom = nullptr;
     size_t stack_size = 0;
@@ -44,7 +47,12 @@ void to_fiber(fiber *f) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&now.fake_stack, f->stack.get(), STACK_BYTES);
 #endif
-    swapcontext(&now.context, &f->context);
+    if (_setjmp(now.jump) == 0) {
+        if (f->begun)
+            _longjmp(f->jump, 1);
+        f->begun = true;
+        setcontext(&f->context);
+    }
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(now.fake_stack, nullptr, nullptr);
 #endif
@@ -54,7 +62,8 @@ void to_scheduler(fiber *f) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&f->fake_stack, now.stack_bottom, now.stack_size);
 #endif
-    swapcontext(&f->context, &now.context);
+    if (_setjmp(f->jump) == 0)
+        _longjmp(now.jump, 1);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(f->fake_stack, &now.stack_bottom, &now.stack_size);
 #endif

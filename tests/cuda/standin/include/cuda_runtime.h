@@ -33,6 +33,8 @@ struct alignas(8) uint2 {
     unsigned x, y;
 };
 
+using std::isfinite;
+
 static inline float4 make_float4(float x, float y, float z, float w) {
     return {x, y, z, w};
 }

@@ -1,0 +1,142 @@
+// Steps by samples that the backend holds: each kind of step is recorded once, then replayed.
+#include <math.h>
+#include <string.h>
+
+#include "model/network_private.h"
+
+static const struct resident_ops *resident_ops(const struct network *net) {
+    return net->b->ops->resident;
+}
+
+bool network_can_hold_samples(const network *net) {
+    return resident_ops(net) != NULL;
+}
+
+bool network_holds_samples(const network *net) {
+    return net->samples != NULL;
+}
+
+void network_forget_recordings(struct network *net) {
+    for (int i = 0; i < net->program_count; i++) {
+        if (net->programs[i].recorded)
+            resident_ops(net)->recording_destroy(net->b, net->programs[i].recorded);
+        net->programs[i].recorded = NULL;
+    }
+}
+
+enum status network_hold_samples(network *net, const struct resident_config *config, struct error *err) {
+    network_forget_recordings(net);
+    if (net->samples)
+        resident_ops(net)->destroy(net->b, net->samples);
+    net->samples = NULL;
+    return config ? resident_ops(net)->create(net->b, config, &net->samples, err) : STATUS_OK;
+}
+
+static enum status step(struct network *net, const struct compiled *c, const struct optimizer_config *config,
+                        struct error *err) {
+    const struct resident_ops *ops = resident_ops(net);
+    struct shape shape = network_logits_shape(net, c->batch);
+    TRY(ops->cut(net->b, net->samples, c->batch, program_input(c->p), err));
+    TRY(program_forward(c->p, err));
+    TRY(ops->loss(net->b, net->samples, shape, program_logits(c->p), &config->focal,
+                  c->training ? program_logits_grad(c->p) : NULL, err));
+    if (!c->training)
+        return STATUS_OK;
+    struct resident_update update = {.config = config,
+                                     .n = net->param_floats,
+                                     .grad = net->arenas[ARENA_GRAD],
+                                     .moment1 = net->arenas[ARENA_MOMENT1],
+                                     .moment2 = net->arenas[ARENA_MOMENT2],
+                                     .param = net->arenas[ARENA_PARAM]};
+    TRY(program_backward(c->p, err));
+    return ops->update(net->b, net->samples, &update, err);
+}
+
+static enum status record(struct network *net, struct compiled *c, const struct optimizer_config *config,
+                          struct error *err) {
+    const struct resident_ops *ops = resident_ops(net);
+    if (c->recorded && memcmp(&c->recorded_with, config, sizeof *config) == 0)
+        return STATUS_OK;
+    if (c->recorded)
+        ops->recording_destroy(net->b, c->recorded);
+    c->recorded = NULL;
+    c->recorded_with = *config;
+    TRY(ops->record_begin(net->b, err));
+    enum status status = step(net, c, config, err);
+    if (status == STATUS_OK)
+        return ops->record_end(net->b, &c->recorded, err);
+    struct error second;
+    (void)!ops->record_end(net->b, NULL, &second); // the first failure says more
+    return status;
+}
+
+// Compiles before it records: a program that needs a larger arena moves the others.
+static enum status prepare(struct network *net, const int batches[2], bool training,
+                           const struct optimizer_config *config, struct error *err) {
+    struct compiled *c;
+    for (int i = 0; i < 2; i++)
+        if (batches[i] > 0)
+            TRY(network_find_program(net, batches[i], training, &c, err));
+    for (int i = 0; i < 2; i++)
+        if (batches[i] > 0) {
+            TRY(network_find_program(net, batches[i], training, &c, err));
+            TRY(record(net, c, config, err));
+        }
+    return STATUS_OK;
+}
+
+// Replays the stretch's steps; `steps` of them when it is over.
+static enum status replay_steps(struct network *net, const struct network_stretch *s, bool training, int *steps,
+                                struct error *err) {
+    int batch = net->config.batch;
+    *steps = 0;
+    for (int left = s->count; left > 0; left -= batch, ++*steps) {
+        struct compiled *c;
+        if (*steps > 0 && s->stop && s->stop(s->context))
+            return STATUS_OK;
+        TRY(network_find_program(net, left < batch ? left : batch, training, &c, err));
+        TRY(resident_ops(net)->replay(net->b, c->recorded, err));
+    }
+    return STATUS_OK;
+}
+
+static enum status run_stretch(struct network *net, const struct network_stretch *s, bool training,
+                               const struct optimizer_config *config, double lr, int *steps, struct error *err) {
+    int batch = net->config.batch;
+    const int batches[2] = {s->count >= batch ? batch : 0, s->count % batch};
+    TRY(prepare(net, batches, training, config, err));
+    TRY(resident_ops(net)->begin(net->b, net->samples, s->cuts, s->count, lr, net->steps_taken, err));
+    TRY(replay_steps(net, s, training, steps, err));
+    return resident_ops(net)->finish(net->b, net->samples, *steps, s->results, err);
+}
+
+enum status network_train_stretch(network *net, const struct network_stretch *stretch,
+                                  const struct optimizer_config *config, double lr, int *done, struct error *err) {
+    int steps;
+    *done = 0;
+    if (net->write_failed)
+        return error_memory(err, "the optimizer state that was to be restored");
+    TRY(network_ensure_arena(net, ARENA_GRAD, err));
+    TRY(network_ensure_arena(net, ARENA_MOMENT1, err));
+    if (config->kind == OPTIMIZER_ADAMW)
+        TRY(network_ensure_arena(net, ARENA_MOMENT2, err));
+    TRY(run_stretch(net, stretch, true, config, lr, &steps, err));
+    for (; *done < steps; ++*done, net->steps_taken++) {
+        const struct step_result *r = &stretch->results[*done];
+        bool loss = !isfinite(r->sums.loss);
+        if (loss || !isfinite(r->grad_norm))
+            return error_set(err, STATUS_DIVERGED, "%s is %g at step %lld; a lower learning rate may help",
+                             loss ? "loss" : "gradient norm", loss ? r->sums.loss : r->grad_norm,
+                             (long long)net->steps_taken + 1);
+    }
+    return STATUS_OK;
+}
+
+enum status network_evaluate_stretch(network *net, const struct network_stretch *stretch,
+                                     const struct focal_loss_config *focal, struct error *err) {
+    struct optimizer_config config;
+    int steps;
+    memset(&config, 0, sizeof config); // compared byte by byte
+    config.focal = *focal;
+    return run_stretch(net, stretch, false, &config, 0, &steps, err);
+}

@@ -1,0 +1,394 @@
+// Recorded steps on the CUDA backend, over the stand-ins: the batches are the loader's to the byte, a stretch of steps
+// is the steps that the host leads, to the bit; nothing allocates or waits in between; failures of the device come back
+// as what they are. The order in which threads and blocks run changes nothing.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "model/network.h"
+#include "tests/cuda/standin/standin.h"
+#include "tests/worker/small_dataset.h"
+#include "worker/dataset/loader.h"
+
+enum { BATCH = 3, SIZE = 32, PIXELS = SIZE * SIZE, FLOATS = SMALL_STEPS * SMALL_BANDS * PIXELS, EPOCHS = 3 };
+
+static const struct optimizer_config adamw = {.kind = OPTIMIZER_ADAMW,
+                                              .beta1 = 0.9f,
+                                              .beta2 = 0.999f,
+                                              .epsilon = 1e-8f,
+                                              .weight_decay = 5e-4f,
+                                              .clip_norm = 1,
+                                              .focal = {0.25f, 2}};
+static const struct optimizer_config sgd = {
+    .kind = OPTIMIZER_SGD, .momentum = 0.9f, .weight_decay = 5e-4f, .focal = {0.25f, 2}};
+
+static char path[] = "/tmp/gridfold-resident-XXXXXX";
+
+struct fixture {
+    dataset *ds;
+    loader *l;
+    backend *b;
+    network *led, *held; // the same parameters
+    struct sample_cut cuts[SMALL_SAMPLES];
+    struct step_result results[SMALL_SAMPLES];
+    float image[BATCH * FLOATS];
+    uint8_t mask[BATCH * PIXELS];
+};
+
+static void check(enum status status, const struct error *err) {
+    if (status != STATUS_OK)
+        fail_msg("%s", err->message);
+}
+
+static network *new_network(backend *b) {
+    const struct lstm_unet_config config = {.batch = BATCH,
+                                            .steps = SMALL_STEPS,
+                                            .bands = SMALL_BANDS,
+                                            .image_size = SIZE,
+                                            .encoder_width = 2,
+                                            .lstm_hidden = 3,
+                                            .lstm_layers = 2,
+                                            .decoder_channels = {6, 5, 4, 3, 2}};
+    struct error err;
+    network *net;
+    check(network_create(b, &config, &net, &err), &err);
+    check(network_initialize(net, 1, &err), &err);
+    return net;
+}
+
+static struct resident_sample *samples_of(const loader *l) {
+    struct resident_sample *samples = calloc(SMALL_SAMPLES, sizeof *samples);
+    assert_non_null(samples);
+    for (int i = 0; i < SMALL_SAMPLES; i++) {
+        struct loaded_sample s = loader_sample(l, i);
+        samples[i] = (struct resident_sample){s.image, s.mask, s.height, s.width};
+    }
+    return samples;
+}
+
+static struct resident_config resident_of(const struct resident_sample *samples) {
+    return (struct resident_config){.steps = SMALL_STEPS,
+                                    .bands = SMALL_BANDS,
+                                    .image_size = SIZE,
+                                    .batch = BATCH,
+                                    .samples = SMALL_SAMPLES,
+                                    .sample = samples};
+}
+
+static enum status hold(struct fixture *f, struct error *err) {
+    struct resident_sample *samples = samples_of(f->l);
+    struct resident_config config = resident_of(samples);
+    enum status status = network_hold_samples(f->held, &config, err);
+    free(samples);
+    return status;
+}
+
+static int set_up(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    struct error err;
+    assert_non_null(f);
+    small_dataset_write(path);
+    check(dataset_open(path, &f->ds, &err), &err);
+    struct loader_config config = {.sampling = SAMPLING_ALL,
+                                   .image_size = SIZE,
+                                   .folds = 3,
+                                   .fold = 1,
+                                   .seed = 5,
+                                   .augment = true,
+                                   .shuffle = true};
+    check(loader_create(f->ds, &config, &f->l, &err), &err);
+    check(backend_create("cuda", &(struct backend_config){.threads = 1}, &f->b, &err), &err);
+    f->led = new_network(f->b);
+    f->held = new_network(f->b);
+    check(hold(f, &err), &err);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct fixture *f = *state;
+    network_destroy(f->led);
+    network_destroy(f->held);
+    backend_destroy(f->b);
+    loader_destroy(f->l);
+    dataset_close(f->ds);
+    free(f);
+    standin_fail_launch(0);
+    standin_set_devices(1);
+    standin_set_memory((size_t)1 << 30);
+    standin_set_reverse(false);
+    return 0;
+}
+
+static void assert_same_state(network *a, network *b) {
+    for (int arena = ARENA_PARAM; arena <= ARENA_MOMENT2; arena++)
+        for (int i = 0; i < network_tensor_count(a); i++) {
+            const struct network_tensor *t = network_tensor_at(a, i);
+            float *x = calloc(t->count, sizeof *x), *y = calloc(t->count, sizeof *y);
+            assert_true(x && y);
+            if (!t->buffer || arena == ARENA_PARAM) {
+                network_read(a, (enum network_arena)arena, i, x);
+                network_read(b, (enum network_arena)arena, i, y);
+            }
+            if (memcmp(x, y, t->count * sizeof *x) != 0)
+                fail_msg("%s differs in arena %d", t->key, arena);
+            free(x);
+            free(y);
+        }
+}
+
+static void assert_same_result(const struct step_result *a, const struct step_result *b) {
+    assert_true(a->sums.loss == b->sums.loss && a->grad_norm == b->grad_norm);
+    assert_true(a->sums.tp == b->sums.tp && a->sums.fp == b->sums.fp);
+    assert_true(a->sums.fn == b->sums.fn && a->sums.tn == b->sums.tn);
+}
+
+// One epoch led by the host; the results of its steps.
+static int lead_epoch(struct fixture *f, int epoch, const struct optimizer_config *config, double lr,
+                      struct step_result *results, enum status *status, struct error *err) {
+    int count = loader_count(f->l, SPLIT_TRAIN), step = 0;
+    *status = STATUS_OK;
+    for (int first = 0; first < count && *status == STATUS_OK; first += BATCH) {
+        int n = count - first < BATCH ? count - first : BATCH;
+        loader_train_batch(f->l, epoch, first, n, f->image, f->mask);
+        *status = network_train_step(f->led, n, f->image, f->mask, config, lr, &results[step], err);
+        step += *status == STATUS_OK;
+    }
+    return step;
+}
+
+static int hold_epoch(struct fixture *f, int epoch, const struct optimizer_config *config, double lr,
+                      enum status *status, struct error *err) {
+    int count = loader_count(f->l, SPLIT_TRAIN), done;
+    loader_train_cuts(f->l, epoch, 0, count, f->cuts);
+    struct network_stretch stretch = {f->cuts, count, f->results, NULL, NULL};
+    *status = network_train_stretch(f->held, &stretch, config, lr, &done, err);
+    return done;
+}
+
+static void same_epochs(struct fixture *f, const struct optimizer_config *config) {
+    struct step_result led[SMALL_SAMPLES];
+    struct error err;
+    enum status status;
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        double lr = 0.01 / (epoch + 1); // a recorded step takes it from device memory
+        int steps = lead_epoch(f, epoch, config, lr, led, &status, &err);
+        check(status, &err);
+        assert_int_equal(steps, 2); // four samples: a whole batch and a short one
+        assert_int_equal(hold_epoch(f, epoch, config, lr, &status, &err), steps);
+        check(status, &err);
+        for (int i = 0; i < steps; i++)
+            assert_same_result(&led[i], &f->results[i]);
+    }
+    assert_int_equal(network_steps_taken(f->led), network_steps_taken(f->held));
+    assert_same_state(f->led, f->held);
+}
+
+static void adamw_steps_are_those_that_the_host_leads(void **state) {
+    same_epochs(*state, &adamw);
+}
+
+static void sgd_steps_are_those_that_the_host_leads(void **state) {
+    same_epochs(*state, &sgd);
+}
+
+static void evaluation_is_that_which_the_host_leads(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        int count = loader_count(f->l, (enum split)split);
+        loader_eval_cuts(f->l, (enum split)split, 0, count, f->cuts);
+        struct network_stretch stretch = {f->cuts, count, f->results, NULL, NULL};
+        check(network_evaluate_stretch(f->held, &stretch, &adamw.focal, &err), &err);
+        for (int first = 0, step = 0; first < count; first += BATCH, step++) {
+            struct step_result led = {.grad_norm = 0};
+            int n = count - first < BATCH ? count - first : BATCH;
+            loader_eval_batch(f->l, (enum split)split, first, n, f->image, f->mask);
+            check(network_evaluate(f->led, n, f->image, f->mask, &adamw.focal, NULL, &led.sums, &err), &err);
+            assert_same_result(&led, &f->results[step]);
+        }
+    }
+}
+
+// From the second epoch on: one graph launch a step, one wait an epoch, no memory, no kernel launched by itself.
+static void an_epoch_neither_allocates_nor_waits(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    enum status status;
+    int val = loader_count(f->l, SPLIT_VAL);
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        struct standin_counts before = standin_counts_now();
+        hold_epoch(f, epoch, &adamw, 0.01, &status, &err);
+        check(status, &err);
+        loader_eval_cuts(f->l, SPLIT_VAL, 0, val, f->cuts);
+        struct network_stretch stretch = {f->cuts, val, f->results, NULL, NULL};
+        check(network_evaluate_stretch(f->held, &stretch, &adamw.focal, &err), &err);
+        struct standin_counts after = standin_counts_now();
+        if (epoch == 0) {
+            assert_true(after.launches > before.launches); // recorded
+            continue;
+        }
+        assert_int_equal(after.launches - before.launches, 0);
+        assert_int_equal(after.allocations - before.allocations, 0);
+        assert_int_equal(after.waits - before.waits, 2);
+        assert_int_equal(after.graph_launches - before.graph_launches, 3);
+    }
+}
+
+// Every flip and turn, from every corner of the tile, frame by frame.
+static void cuts_are_the_loaders(void **state) {
+    struct fixture *f = *state;
+    const struct resident_ops *ops = f->b->ops->resident;
+    struct resident_sample *samples = samples_of(f->l);
+    struct resident_config config = resident_of(samples);
+    const struct shape shape = {SMALL_STEPS * BATCH, SMALL_BANDS, SIZE, SIZE};
+    struct error err;
+    resident *r;
+    void *value;
+    bool turned = false, flipped = false;
+    float *frames = malloc(BATCH * FLOATS * sizeof *frames);
+    check(ops->create(f->b, &config, &r, &err), &err);
+    check(f->b->ops->alloc(f->b, f->b->ops->activation_floats(f->b, shape) * sizeof(float), &value, &err), &err);
+    for (int epoch = 0; epoch < 40; epoch++) {
+        loader_train_cuts(f->l, epoch, 0, BATCH, f->cuts);
+        loader_train_batch(f->l, epoch, 0, BATCH, f->image, f->mask);
+        check(ops->begin(f->b, r, f->cuts, BATCH, 0, 0, &err), &err);
+        check(ops->cut(f->b, r, BATCH, value, &err), &err);
+        f->b->ops->activation_export(f->b, shape, value, frames);
+        for (int b = 0; b < BATCH; b++) {
+            turned |= f->cuts[b].quarter_turns == 3;
+            flipped |= f->cuts[b].flip_horizontal && f->cuts[b].flip_vertical;
+            for (int t = 0; t < SMALL_STEPS; t++)
+                assert_memory_equal(frames + (t * BATCH + b) * SMALL_BANDS * PIXELS,
+                                    f->image + (b * SMALL_STEPS + t) * SMALL_BANDS * PIXELS,
+                                    SMALL_BANDS * PIXELS * sizeof(float));
+        }
+    }
+    assert_true(turned && flipped);
+    f->b->ops->release(f->b, value);
+    ops->destroy(f->b, r);
+    free(frames);
+    free(samples);
+}
+
+static void divergence_stops_where_it_stops_the_host(void **state) {
+    struct fixture *f = *state;
+    struct step_result led[SMALL_SAMPLES];
+    struct error err, held_err;
+    enum status status = STATUS_OK, held_status = STATUS_OK;
+    struct optimizer_config wild = sgd;
+    wild.momentum = 0;
+    for (int epoch = 0; status == STATUS_OK && epoch < 40; epoch++) {
+        int steps = lead_epoch(f, epoch, &wild, 1e18, led, &status, &err);
+        assert_int_equal(hold_epoch(f, epoch, &wild, 1e18, &held_status, &held_err), steps);
+        assert_int_equal(held_status, status);
+    }
+    assert_int_equal(status, STATUS_DIVERGED);
+    assert_string_equal(held_err.message, err.message);
+    assert_int_equal(network_steps_taken(f->led), network_steps_taken(f->held));
+}
+
+static void threads_in_reverse_make_no_difference(void **state) {
+    struct fixture *f = *state;
+    struct step_result led[SMALL_SAMPLES];
+    struct error err;
+    enum status status;
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        standin_set_reverse(false);
+        int steps = lead_epoch(f, epoch, &adamw, 0.01, led, &status, &err);
+        check(status, &err);
+        standin_set_reverse(true);
+        assert_int_equal(hold_epoch(f, epoch, &adamw, 0.01, &status, &err), steps);
+        check(status, &err);
+    }
+    assert_same_state(f->led, f->held);
+}
+
+static void too_little_memory_is_said(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    enum status status;
+    standin_set_memory(1 << 16);
+    hold_epoch(f, 0, &adamw, 0.01, &status, &err);
+    assert_int_equal(status, STATUS_MEMORY);
+    assert_non_null(strstr(err.message, "out of memory on CUDA device 0"));
+    assert_int_equal(hold(f, &err), STATUS_MEMORY);
+    standin_set_memory((size_t)1 << 30); // and is over when there is enough again
+    check(hold(f, &err), &err);
+    hold_epoch(f, 0, &adamw, 0.01, &status, &err);
+    check(status, &err);
+}
+
+static void a_failed_launch_is_said(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    enum status status;
+    standin_fail_launch(20);
+    hold_epoch(f, 0, &adamw, 0.01, &status, &err);
+    assert_int_equal(status, STATUS_INTERNAL);
+    assert_non_null(strstr(err.message, "an illegal memory access was encountered (cudaErrorIllegalAddress)"));
+}
+
+static void a_failed_optimizer_step_is_said(void **state) {
+    struct fixture *f = *state;
+    struct step_result results[SMALL_SAMPLES];
+    struct error err;
+    enum status status;
+    lead_epoch(f, 0, &adamw, 0.01, results, &status, &err);
+    check(status, &err);
+    struct standin_counts before = standin_counts_now();
+    lead_epoch(f, 1, &adamw, 0.01, results, &status, &err);
+    check(status, &err);
+    standin_fail_launch((int)(standin_counts_now().launches - before.launches)); // AdamW's of the last step
+    assert_int_equal(lead_epoch(f, 2, &adamw, 0.01, results, &status, &err), 1);
+    assert_int_equal(status, STATUS_INTERNAL);
+    assert_non_null(strstr(err.message, "AdamW step"));
+}
+
+static void without_a_device(void **state) {
+    (void)state;
+    struct error err;
+    backend *b;
+    standin_set_devices(0);
+    assert_int_equal(backend_create("cuda", &(struct backend_config){.threads = 1}, &b, &err), STATUS_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "no CUDA device"));
+    check(backend_create("auto", &(struct backend_config){.threads = 1}, &b, &err), &err);
+    assert_string_equal(b->ops->name, "reference");
+    backend_destroy(b);
+    standin_set_devices(1);
+    struct backend_config config = {.threads = 1, .device = 1};
+    assert_int_equal(backend_create("cuda", &config, &b, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "there is no device 1"));
+}
+
+#define RESIDENT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RESIDENT_TEST(adamw_steps_are_those_that_the_host_leads),
+        RESIDENT_TEST(sgd_steps_are_those_that_the_host_leads),
+        RESIDENT_TEST(evaluation_is_that_which_the_host_leads),
+        RESIDENT_TEST(an_epoch_neither_allocates_nor_waits),
+        RESIDENT_TEST(cuts_are_the_loaders),
+        RESIDENT_TEST(divergence_stops_where_it_stops_the_host),
+        RESIDENT_TEST(threads_in_reverse_make_no_difference),
+        RESIDENT_TEST(too_little_memory_is_said),
+        RESIDENT_TEST(a_failed_launch_is_said),
+        RESIDENT_TEST(a_failed_optimizer_step_is_said),
+        cmocka_unit_test(without_a_device),
+    };
+    int file = mkstemp(path);
+    if (file < 0)
+        return 1;
+    close(file);
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failures;
+}
