@@ -125,7 +125,7 @@ static void test_phase1(void **state) {
     expect_row(p, 8, 2, -1, 3, 2, "lstm-hidden-dim=512");
     expect_row(p, 11, 3, -1, 3, 8, "image-size=128");
     expect_row(p, 12, 4, -1, 3, 2, "epochs=200");
-    assert_string_equal(p->trials[2].id, "faf7d11673328759");
+    assert_string_equal(p->trials[2].id, "48920c8329a715f7");
     assert_string_equal(p->trials[2].config, "lr=0.01");
     assert_int_equal(p->trials[8].hp.image_size, 128);
     assert_string_equal(p->trials[8].refused,

@@ -132,7 +132,7 @@ static void test_trial_id(void **state) {
     struct error err;
     char id[TRIAL_ID_SIZE], other[TRIAL_ID_SIZE];
     trial_id(&hp, 5, 3, 42, id);
-    assert_string_equal(id, "dea2075760dbdeb5");
+    assert_string_equal(id, "fc7612d0b6a2c493");
     trial_id(&hp, 5, 2, 42, other);
     assert_string_not_equal(id, other);
     trial_id(&hp, 4, 3, 42, other);
