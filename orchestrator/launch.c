@@ -19,10 +19,18 @@
 #include "orchestrator/launch_process.h"
 #include "orchestrator/launch_try.h"
 #include "orchestrator/run.h"
+#include "orchestrator/transport_mpi.h"
 #include "orchestrator/time_limit.h"
 
-static const struct launch_patience PATIENCE = {
-    .start = 300, .work = 900, .beat = 120, .stop = 90, .linger = 3, .kill = 6};
+// Ranks see for themselves that they do not find each other, or that the master is silent; they come first.
+static struct launch_patience patience_of(const struct sweep *sweep) {
+    return (struct launch_patience){.start = transport_mpi_start_seconds() + 10,
+                                    .work = 900,
+                                    .beat = sweep->master_timeout + 10,
+                                    .stop = 90,
+                                    .linger = 3,
+                                    .kill = 6};
+}
 static const double PROBE_SECONDS = 10, LONGEST_PAUSE = 60;
 
 struct launch {
@@ -169,7 +177,8 @@ static bool find_hosts(struct launch *l) {
 static enum status try_once(struct launch *l, struct error *err) {
     struct launch_command command;
     TRY(launch_command_create(l->config, l->program, &command, err));
-    enum status status = launch_try_run(command.argv, l->status_path, &PATIENCE, &l->last, err);
+    struct launch_patience patience = patience_of(l->config->sweep);
+    enum status status = launch_try_run(command.argv, l->status_path, &patience, &l->last, err);
     launch_command_free(&command);
     l->tries++;
     return status;

@@ -9,6 +9,7 @@
 
 #include "orchestrator/idle.h"
 #include "orchestrator/launch_process.h"
+#include "worker/agent.h"
 
 enum stage { WATCHED, TERMINATED, KILLED };
 
@@ -74,12 +75,13 @@ static void pass_on_stop(struct watch *w, struct launch_stops stops) {
         end(w, "stopped before it began", SIGTERM);
 }
 
-// Rank 0 on this host: whether it is there can be asked. mpirun with --enable-recovery does not mind its death.
+// Rank 0 on this host: whether it is there can be asked. mpirun with --enable-recovery does not mind its death, and
+// hangs now and then without having taken note of it.
 static bool master_is_gone(struct watch *w) {
     char host[sizeof w->t->verdict.host] = "";
     gethostname(host, sizeof host - 1);
     if (!w->t->began || w->t->judged || strcmp(host, w->t->verdict.host) != 0 ||
-        kill((pid_t)w->t->verdict.process, 0) == 0 || errno != ESRCH)
+        !agent_has_ended(w->t->verdict.process))
         return false;
     take_verdict(w); // its last word may have come just now
     return !w->t->judged;

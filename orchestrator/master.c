@@ -607,6 +607,15 @@ static void note_absent(struct master *m) {
         m->config.absent[w] = !m->config.gone[w] && !scheduler_worker_is_present(m->scheduler, w);
 }
 
+static void note_neighbours(struct master *m) {
+    struct message_hello here;
+    agent_describe_host(&here);
+    for (int w = 0; m->config.neighbours && w < m->config.transport->workers; w++) {
+        const struct message_hello *there = workers_hello(m->workers, w);
+        m->config.neighbours[w] = strcmp(there->host, here.host) == 0 ? (long)there->pid : 0;
+    }
+}
+
 static enum status prepare(struct master *m, struct error *err) {
     struct scheduler_config config = {.workers = m->config.transport->workers,
                                       .quarantine_after = QUARANTINE_AFTER,
@@ -637,6 +646,7 @@ enum status master_run(const struct master_config *config, enum scheduler_ending
     if (status == STATUS_OK) {
         loop(m);
         note_absent(m);
+        note_neighbours(m);
         *ending = scheduler_ending(m->scheduler);
         if (*ending == SCHEDULER_RUNNING) // a second signal
             *ending = SCHEDULER_STOPPED;

@@ -22,9 +22,10 @@ struct master_config {
     const volatile int *stops; // how many stop signals have come: the first asks, the second insists
     double worker_timeout;     // seconds of silence until a worker is lost; 0: the sweep's
     bool *gone, *absent;       // by worker: has said bye; was not there at the end and has not said it (out)
-    void (*alive)(void);       // called every few seconds while the sweep runs; may be NULL
-    double began, end;         // of the job, as clock_seconds counts: its wall-clock limit; end 0: none
-    double gather_seconds;     // how long to wait for all workers before the first assignment; 0: 15
+    long *neighbours;      // by worker: its process where that is on the master's host, else 0 (out); NULL: not asked
+    void (*alive)(void);   // called every few seconds while the sweep runs; may be NULL
+    double began, end;     // of the job, as clock_seconds counts: its wall-clock limit; end 0: none
+    double gather_seconds; // how long to wait for all workers before the first assignment; 0: 15
 };
 
 // Runs until the sweep ends. *ending is not SCHEDULER_RUNNING when STATUS_OK is returned; on an error (a file that

@@ -61,6 +61,7 @@ struct job {
     progress *progress;
     struct transport *transport;
     bool *gone, *absent;
+    long *neighbours;
     double began;
     int terminal;
 };
@@ -154,6 +155,7 @@ static enum status job_run(struct job *j, enum scheduler_ending *ending, struct 
         .stops = &stops,
         .gone = j->gone,
         .absent = j->absent,
+        .neighbours = j->neighbours,
         .alive = tell_alive,
     };
     set_limit(j, &config);
@@ -243,21 +245,35 @@ static void run_master(struct job *j, int argc, char **argv, load_function *load
     fflush(stdout);
 }
 
+// A rank of this host that has not answered the goodbye is stopped or hangs, and mpirun would wait for it for ever. Its
+// parent tells that the process is still the one that said hello.
+static void end_silent_neighbours(const struct job *j) {
+    for (int w = 0; w < j->transport->workers; w++)
+        if (!j->gone[w] && j->neighbours[w] > 0 && j->neighbours[w] != getpid() &&
+            agent_parent_of(j->neighbours[w]) == getppid())
+            kill((pid_t)j->neighbours[w], SIGKILL);
+}
+
 // Masters over `t` to the end and sends the workers home; *together: all have answered.
 static int run_and_dismiss(int argc, char **argv, load_function *load, struct transport *t, bool *together) {
+    long *neighbours = calloc((size_t)t->workers + 1, sizeof *neighbours);
     bool *flags = calloc(2 * (size_t)t->workers + 1, sizeof *flags);
     struct job j = {.transport = t,
                     .gone = flags,
                     .absent = flags ? flags + t->workers : NULL,
+                    .neighbours = neighbours,
                     .began = clock_seconds(),
                     .terminal = -1};
     struct verdict v = verdict_here(VERDICT_ERROR, RUN_ERROR, "out of memory");
-    if (flags)
+    if (flags && neighbours)
         run_master(&j, argc, argv, load, &v);
     *together = transport_dismiss(t, v.exit_code, j.gone, j.absent, GOODBYE_SECONDS);
+    if (flags && neighbours)
+        end_silent_neighbours(&j);
     tell(&j, v.state, v.exit_code, v.message);
     job_free(&j);
     free(flags);
+    free(neighbours);
     return v.exit_code;
 }
 

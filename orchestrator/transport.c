@@ -34,7 +34,7 @@ void transport_local_destroy(struct transport *t) {
     t->self = NULL;
 }
 
-bool transport_dismiss(struct transport *t, int code, const bool *gone, const bool *absent, double seconds) {
+bool transport_dismiss(struct transport *t, int code, bool *gone, const bool *absent, double seconds) {
     struct error err;
     struct message m = {.kind = MESSAGE_BYE, .code = code};
     int awaited = 0;
@@ -52,6 +52,8 @@ bool transport_dismiss(struct transport *t, int code, const bool *gone, const bo
         int from;
         if (t->receive(t->self, &from, &m)) {
             awaited -= m.kind == MESSAGE_BYE && !(absent && absent[from]);
+            if (gone && m.kind == MESSAGE_BYE)
+                gone[from] = true;
             idle_reset(&idle);
         } else {
             t->rest(t->self, &idle);

@@ -27,7 +27,8 @@ NODISCARD enum status transport_local_create(const struct station_config *config
 void transport_local_destroy(struct transport *t);
 
 // Sends bye with the job's exit code to every worker and waits for theirs; true when all have answered within
-// `seconds`. By worker, both NULL: none. `gone`: has said bye already; `absent`: is lost, and not waited for.
-bool transport_dismiss(struct transport *t, int code, const bool *gone, const bool *absent, double seconds);
+// `seconds`. By worker, both NULL: none. `gone`: has said bye already, or by now (out); `absent`: is lost, and not
+// waited for.
+bool transport_dismiss(struct transport *t, int code, bool *gone, const bool *absent, double seconds);
 
 #endif

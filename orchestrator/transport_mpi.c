@@ -96,8 +96,7 @@ static void leave_in_time(int code, unsigned seconds) {
     alarm(seconds);
 }
 
-// GRIDFOLD_START_SECONDS: how long the ranks of a job may take to find each other.
-static unsigned start_seconds(void) {
+unsigned transport_mpi_start_seconds(void) {
     const char *text = getenv("GRIDFOLD_START_SECONDS");
     long seconds = text ? strtol(text, NULL, 10) : 0;
     return seconds > 0 && seconds < 86400 ? (unsigned)seconds : START_SECONDS;
@@ -108,7 +107,7 @@ enum status transport_mpi_begin(transport_mpi **out, int *rank, int *size, struc
     if (!mpi)
         return error_memory(err, "MPI transport");
     int provided;
-    leave_in_time(EXIT_NO_START, start_seconds());
+    leave_in_time(EXIT_NO_START, transport_mpi_start_seconds());
     int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
     alarm(0);
     if (code != MPI_SUCCESS) {

@@ -15,8 +15,10 @@ typedef struct transport_mpi transport_mpi;
 // The environment says that a launcher (mpirun, srun) has started this process as one of several.
 bool transport_mpi_is_launched(void);
 
-// MPI_Init; *rank and *size of the job. The process is left with 75 when the ranks do not find each other within five
-// minutes (GRIDFOLD_START_SECONDS): one of them is stopped, or its host is.
+// How long the ranks of a job may take to find each other: GRIDFOLD_START_SECONDS, else five minutes.
+unsigned transport_mpi_start_seconds(void);
+// MPI_Init; *rank and *size of the job. The process is left with 75 when the ranks do not find each other in that time:
+// one of them is stopped, or its host is.
 NODISCARD enum status transport_mpi_begin(transport_mpi **mpi, int *rank, int *size, struct error *err);
 // Everyone has said goodbye (`together`): MPI_Finalize. Otherwise the job is aborted with `code`, as MPI_Finalize would
 // wait for those who are not there; does not return then. Nor does it when MPI takes more than 10 seconds: the process

@@ -55,5 +55,7 @@ void agent_describe_host(struct message_hello *hello);
 void agent_unbind(void);
 // The parent of a process; 0 when it cannot be told.
 long agent_parent_of(long pid);
+// Whether a process of this host has come to its end, also when its parent has not taken note of it (a zombie).
+bool agent_has_ended(long pid);
 
 #endif

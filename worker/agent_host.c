@@ -1,5 +1,6 @@
 // What an agent can say of the machine it runs on.
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,20 +70,30 @@ void agent_describe_host(struct message_hello *hello) {
     hello->pid = getpid();
 }
 
-long agent_parent_of(long pid) {
+// State ("R", "S", "T", "Z", ...) and parent of a process; false: there is none.
+static bool read_stat(long pid, char *state, long *parent) {
     char path[64], text[512];
-    long parent = 0;
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
     FILE *f = fopen(path, "re");
     if (!f)
-        return 0;
+        return false;
     size_t n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     text[n] = 0;
     const char *after_name = strrchr(text, ')'); // the name may hold anything
-    if (!after_name || sscanf(after_name, ") %*c %ld", &parent) != 1)
-        return 0;
-    return parent;
+    return after_name && sscanf(after_name, ") %c %ld", state, parent) == 2;
+}
+
+long agent_parent_of(long pid) {
+    char state;
+    long parent;
+    return read_stat(pid, &state, &parent) ? parent : 0;
+}
+
+bool agent_has_ended(long pid) {
+    char state;
+    long parent;
+    return !read_stat(pid, &state, &parent) || state == 'Z';
 }
 
 // mpirun binds by default: two ranks to a core each, the sleeping master among them. Its daemon, an ancestor of ours
