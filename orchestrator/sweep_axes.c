@@ -214,8 +214,9 @@ enum status sweep_read_grid(struct sweep_reader *r, int section) {
         return sweep_ini_error(r->ini, s->line, r->err, "[random %s] has no points; say how many, as in points = 50",
                                g->name);
     if (g->axis_count == 0)
-        return sweep_ini_error(r->ini, s->line, r->err, "[%s %s] is empty; add a line such as lr = %s", s->kind,
-                               g->name, random ? "log-uniform 0.0001 .. 0.1" : "0.001, 0.01");
+        return sweep_ini_error(r->ini, s->line, r->err, "[%s %s] is empty; add %s", s->kind, g->name,
+                               random ? "a range such as lr = log-uniform 0.0001 .. 0.1"
+                                      : "a list such as lr = 0.001, 0.01");
     if (!random && points > SWEEP_MAX_POINTS)
         return sweep_ini_error(r->ini, s->line, r->err, "[grid %s] has %.0f points, more than %d; take fewer values",
                                g->name, points, SWEEP_MAX_POINTS);

@@ -110,7 +110,7 @@ static int window_start(int index, int length, int side) {
 static enum status allocate(struct prediction *p, struct error *err) {
     size_t area = (size_t)p->side * (size_t)p->side, strip = (size_t)p->side * (size_t)p->width,
            bands = (size_t)raster_reader_bands(p->input), batch = (size_t)p->model.batch,
-           frames = (size_t)(p->model.plan.steps * p->model.layout.bands);
+           frames = (size_t)p->model.plan.steps * (size_t)p->model.layout.bands;
     p->band = malloc(bands * strip * sizeof *p->band);
     p->sum = calloc(strip, sizeof *p->sum);
     p->weight = calloc(strip, sizeof *p->weight);

@@ -100,7 +100,7 @@ enum status predict_model_build(struct predict_model *m, int shortest, int windo
         TRY(checkpoint_load(m->member[i].file, m->member[i].net, err));
     }
     size_t area = (size_t)m->side * (size_t)m->side, batch = (size_t)m->batch,
-           frames = (size_t)(m->plan.steps * m->layout.bands);
+           frames = (size_t)m->plan.steps * (size_t)m->layout.bands;
     m->normalized = malloc(batch * frames * area * sizeof *m->normalized);
     m->logits = malloc(batch * area * sizeof *m->logits);
     return m->normalized && m->logits ? STATUS_OK : error_memory(err, "windows");

@@ -7,9 +7,11 @@ Each prints a line a reader and exits with 1 at the first difference. Not part o
 """
 import csv
 import glob
+import json
 import math
 import os
 import sys
+import wsgiref.util
 
 
 def rows_of(path):
@@ -102,9 +104,10 @@ def read_optuna(run, journal):
     try:
         import optuna_dashboard
         app = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(journal)))
-        body = b"".join(app({"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies/0", "SERVER_NAME": "x", "SERVER_PORT": "0", "wsgi.url_scheme": "http",
-                             "QUERY_STRING": "", "wsgi.input": None, "wsgi.errors": sys.stderr}, lambda status, headers: check(status.startswith("200"), f"dashboard: {status}")))
-        check(body.count(b'"trial_id"') == len(trials), "trials in optuna-dashboard")
+        environment = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies/0"}
+        wsgiref.util.setup_testing_defaults(environment)
+        body = b"".join(app(environment, lambda status, headers, *rest: check(status.startswith("200"), f"dashboard: {status}")))
+        check(len(json.loads(body)["trials"]) == len(trials), "trials in optuna-dashboard")
         print(f"optuna-dashboard {optuna_dashboard.__version__}: /api/studies/0 answers with {len(trials)} trials")
     except ImportError:
         print("optuna-dashboard: not installed, not checked")
@@ -114,7 +117,6 @@ def read_optuna(run, journal):
 def read_model(path):
     """The parts of segmentation-models-pytorch that the published model is made of take the checkpoint's tensors, key by key."""
     import inspect
-    import json
     import struct
 
     import numpy

@@ -108,7 +108,7 @@ static void test_mistakes(void **state) {
         const char *body, *message;
     } cases[] = {
         {"[random a]\nlr = uniform 0.1 .. 0.2\n", "t.ini:6: [random a] has no points; say how many"},
-        {"[random a]\npoints = 3\n", "t.ini:6: [random a] is empty; add a line such as lr = log-uniform"},
+        {"[random a]\npoints = 3\n", "t.ini:6: [random a] is empty; add a range such as lr = log-uniform"},
         {"[random a]\npoints = 0\nlr = 1\n", "t.ini:7: points = 0: must be a whole number in 1 .. 100000"},
         {"[random a]\npoints = 3\nlr = uniform 0.1\n", "t.ini:8: lr = uniform 0.1: write it as uniform LOW .. HIGH"},
         {"[random a]\npoints = 3\nlr = uniform 0.2 .. 0.1\n", "the first number must be smaller than the second"},

@@ -263,7 +263,7 @@ static void many_windows(void **state) {
         if (!missing && !(fabs((double)r.data[i] - wanted[i]) < 1e-5))
             fail_msg("pixel %zu: %.9g, not %.9g", i, (double)r.data[i], wanted[i]);
     }
-    // However many windows go together.
+    // However many windows go together: other kernels may round otherwise, and nothing else differs.
     static const int batches[] = {1, 2, 7, 100};
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
         config.output = path_of("scene-again.tif");
@@ -271,7 +271,7 @@ static void many_windows(void **state) {
         config.batch_size = batches[b];
         struct raster again = predict(&config, &result);
         for (size_t i = 0; i < (size_t)HEIGHT * WIDTH; i++)
-            assert_true(isnan(r.data[i]) || fabs((double)r.data[i] - (double)again.data[i]) < 1e-6);
+            assert_true(isnan(r.data[i]) || fabs((double)r.data[i] - (double)again.data[i]) < 1e-5);
         raster_free(&again);
     }
     free(wanted);

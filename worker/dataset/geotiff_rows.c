@@ -88,7 +88,7 @@ enum status raster_reader_rows(raster_reader *r, int first, int count, float *ou
     enum status status = STATUS_OK;
     gdal_begin(&report);
     if (GDALDatasetRasterIOEx(r->file, GF_Read, 0, first, r->width, count, out, r->width, count, GDT_Float32, r->bands,
-                              NULL, 0, 0, (GSpacing)(band_stride * sizeof *out), NULL) != CE_None)
+                              NULL, 0, 0, (GSpacing)band_stride * (GSpacing)sizeof *out, NULL) != CE_None)
         status = gdal_failed(&report, "read", r->path, err);
     for (int b = 0; b < r->bands && status == STATUS_OK; b++)
         gdal_mark_nodata(GDALGetRasterBand(r->file, b + 1), out + (size_t)b * band_stride,
