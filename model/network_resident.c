@@ -52,10 +52,16 @@ static enum status step(struct network *net, const struct compiled *c, const str
     return ops->update(net->b, net->samples, &update, err);
 }
 
+static bool same_optimizer(const struct optimizer_config *a, const struct optimizer_config *b) {
+    return a->kind == b->kind && a->momentum == b->momentum && a->beta1 == b->beta1 && a->beta2 == b->beta2 &&
+           a->epsilon == b->epsilon && a->weight_decay == b->weight_decay && a->clip_norm == b->clip_norm &&
+           a->focal.alpha == b->focal.alpha && a->focal.gamma == b->focal.gamma;
+}
+
 static enum status record(struct network *net, struct compiled *c, const struct optimizer_config *config,
                           struct error *err) {
     const struct resident_ops *ops = resident_ops(net);
-    if (c->recorded && memcmp(&c->recorded_with, config, sizeof *config) == 0)
+    if (c->recorded && same_optimizer(&c->recorded_with, config))
         return STATUS_OK;
     if (c->recorded)
         ops->recording_destroy(net->b, c->recorded);
