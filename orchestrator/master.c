@@ -396,7 +396,16 @@ static void apply(struct master *m, struct scheduler_event event, const struct m
 
 // ---- messages ----
 
+// Says that the master is there, and for how long it may be silent.
+static void ping_worker(struct master *m, int worker) {
+    struct error err;
+    m->message = (struct message){.kind = MESSAGE_HEARTBEAT, .code = (int)ceil(m->config.sweep->master_timeout)};
+    check(m, m->config.transport->send(m->config.transport->self, worker, &m->message, &err), &err);
+}
+
+// Answered at once: a worker that has never heard of the master waits for a quarter of an hour.
 static void hello(struct master *m, int worker, const struct message *message) {
+    ping_worker(m, worker);
     workers_join(m->workers, worker, &message->hello);
     scheduler_place(m->scheduler, worker, workers_host(m->workers, worker), workers_device(m->workers, worker));
     if (m->open)
@@ -530,12 +539,10 @@ static void open_when_ready(struct master *m) {
 }
 
 static void ping(struct master *m) {
-    struct error err;
-    m->message = (struct message){.kind = MESSAGE_HEARTBEAT, .code = (int)ceil(m->config.sweep->master_timeout)};
     if (m->config.alive)
         m->config.alive();
     for (int w = 0; w < m->config.transport->workers; w++)
-        check(m, m->config.transport->send(m->config.transport->self, w, &m->message, &err), &err);
+        ping_worker(m, w);
 }
 
 static void watch_signals(struct master *m) {

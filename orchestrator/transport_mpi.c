@@ -24,7 +24,8 @@ enum {
 
 // A worker that never hears of the master again must not stay for ever. The master's heartbeats say how long it waits;
 // before the first one the master may be reading a large dataset.
-static const double FIRST_WORD_SECONDS = 900;
+static const double FIRST_WORD_FACTOR =
+    3; // of the time in which ranks must have found each other: a quarter of an hour
 // The last words of a worker that leaves by itself have this long to be answered.
 static const double FAREWELL_SECONDS = 4;
 static const double LAST_WORDS_SECONDS = 5;
@@ -198,8 +199,8 @@ void transport_mpi_end(transport_mpi *mpi, bool together, int code) {
 }
 
 // A rank that is gone must not be written to without end: MPI says nothing of its death, and keeps what it has been
-// given. Heartbeats to one that does not answer become rarer and rarer; at most MAX_UNSENT frames wait for it. What is
-// dropped was for a rank that will be taken for lost, or be asked again when it is heard.
+// given. Heartbeats to one that does not answer become rarer and rarer; at most MAX_UNSENT frames wait for it. What the
+// master drops was for a rank that will be taken for lost, or be asked again when it is heard; a worker drops nothing.
 static bool is_worth_sending(transport_mpi *mpi, int rank, const struct message *m) {
     struct peer *p = &mpi->peers[rank];
     if (p->failed || p->unsent >= MAX_UNSENT)
@@ -389,6 +390,12 @@ struct serving {
     bool asked;     // the master has been asked to stop the sweep
 };
 
+// Epochs and results must not be dropped: where the master takes nothing they stay with the trainer, until it does or
+// is given up.
+static bool has_room(const struct serving *s) {
+    return s->mpi->peers[0].unsent < MAX_UNSENT;
+}
+
 // One round; true: something was moved.
 static bool exchange(struct serving *s) {
     struct message m;
@@ -402,7 +409,7 @@ static bool exchange(struct serving *s) {
         station_deliver(s->station, &m);
         busy = true;
     }
-    while (station_next(s->station, &m)) {
+    while (has_room(s) && station_next(s->station, &m)) {
         if (post(s->mpi, 0, &m, &err) != STATUS_OK)
             fprintf(stderr, "gridfold: rank %d: %s\n", s->mpi->rank, err.message);
         busy = true;
@@ -449,7 +456,8 @@ static int end_alone(const struct serving *s) {
 
 int transport_mpi_serve(transport_mpi *mpi, const struct station_config *config,
                         const struct transport_mpi_orders *orders) {
-    struct serving s = {.mpi = mpi, .heard = clock_seconds(), .silence = FIRST_WORD_SECONDS};
+    struct serving s = {
+        .mpi = mpi, .heard = clock_seconds(), .silence = FIRST_WORD_FACTOR * transport_mpi_start_seconds()};
     struct error err;
     if (station_create(config, &s.station, &err) != STATUS_OK) {
         fprintf(stderr, "gridfold: rank %d: %s\n", mpi->rank, err.message);
@@ -464,7 +472,7 @@ int transport_mpi_serve(transport_mpi *mpi, const struct station_config *config,
         else if (is_alone(&s))
             return end_alone(&s);
         else
-            idle_rest(&idle, station_descriptor(s.station), CAP_US);
+            idle_rest(&idle, has_room(&s) ? station_descriptor(s.station) : -1, CAP_US);
     }
     int code = station_exit_code(s.station);
     station_destroy(s.station);

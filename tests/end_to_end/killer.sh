@@ -8,7 +8,7 @@ gridfold=$1 source=$2 rounds=${3:-4} first=${4:-1} seed=${5:-42}
 work=$(mktemp -d /tmp/gridfold-killer-XXXXXX)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HOME=${HOME:-/tmp} TMPDIR=$work GRIDFOLD_START_SECONDS=6
 cd "$work" || exit 1
-failed=0 faults=0 invocations=0 by_hand=0 lingering=0
+failed=0 faults=0 invocations=0 by_hand=0
 declare -A hits=()
 clean_up() { # with what a failed round has left running
     for pid in $(ours); do kill -KILL "$pid" 2>/dev/null; done
@@ -75,11 +75,6 @@ differs() { # what is not as it should be, if anything
     find out/trials -type f ! -name best.safetensors ! -name last.safetensors | head -1
 }
 
-only_top() { # MARK: nothing but mpirun and the master is left
-    local pid
-    for pid in $(ours "$1"); do [[ $(kind_of "$pid") =~ ^(mpirun|master)$ ]] || return 1; done
-}
-
 fail() { # ROUND WORDS
     echo "FAILED: round $1 (seed $seed): $2"
     tail -5 "log.$1" | cut -c 1-300
@@ -112,12 +107,6 @@ round() { # NUMBER
             sleep 1
             by_hand=$((by_hand + 1))
             for p in $(ours "$mark"); do kill -CONT "$p" 2>/dev/null; done
-        fi
-        # Under plain mpirun nobody of the job can end a stopped master, nor an mpirun that hangs when its ranks have died in some order: its
-        # user does (gridfold launch does so by itself).
-        if [ "$launcher" = mpirun ] && ! wait_for "$pid" 30 && only_top "$mark"; then
-            lingering=$((lingering + 1))
-            for p in $(ours "$mark"); do kill -KILL "$p" 2>/dev/null; done
         fi
         if ! wait_for "$pid" 60; then
             fail "$n" "still running after 60 s ($story)"
@@ -153,6 +142,6 @@ mv out plain
 [ "$(wc -l <checkpoints)" -eq 6 ] || { echo "the undisturbed run has left no checkpoints"; exit 1; }
 echo "undisturbed: $length_ms ms"
 for ((n = first; n < first + rounds; n++)); do round "$n"; done
-echo "killer: $rounds rounds from $first on, seed $seed: $faults signals, $invocations invocations, $by_hand continued by hand, $lingering left with mpirun and the master alone and ended by hand, $failed rounds failed"
+echo "killer: $rounds rounds from $first on, seed $seed: $faults signals, $invocations invocations, $by_hand continued by hand, $failed rounds failed"
 for hit in "${!hits[@]}"; do echo "  $hit: ${hits[$hit]}"; done | sort
 [ "$failed" -eq 0 ] && [ "$faults" -gt 0 ]
