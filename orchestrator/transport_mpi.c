@@ -1,7 +1,5 @@
 #include "orchestrator/transport_mpi.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,7 +11,7 @@
 #include <mpi-ext.h> // says whether this build has ULFM
 #endif
 
-#include "worker/agent.h"
+#include "orchestrator/neighbours.h"
 
 enum {
     TAG = 1,
@@ -22,6 +20,7 @@ enum {
     MAX_UNSENT = 64,    // frames that a rank has not taken; more are dropped
     PATIENT_PINGS = 30, // heartbeats without an answer until they become rare
     FINALIZE_SECONDS = 10,
+    OUTLIVE_SECONDS = 3,
     START_SECONDS = 300,
     EXIT_NO_START = 75,
 };
@@ -85,26 +84,11 @@ static enum status mpi_error(int code, const char *call, struct error *err) {
 }
 
 static int code_at_end;
-static pid_t beside[64]; // other ranks under our parent, for the end
-static int beside_count;
 
-// A rank that is stopped at the very end is all that mpirun waits for: it has nothing left to do but to leave, too.
 static void leave_at_once(int number) {
     (void)number;
-    for (int i = 0; i < beside_count; i++)
-        kill(beside[i], SIGCONT);
+    neighbours_continue();
     _exit(code_at_end);
-}
-
-static void look_beside(void) {
-    DIR *proc = opendir("/proc");
-    for (struct dirent *e; proc && (e = readdir(proc)) && beside_count < (int)(sizeof beside / sizeof *beside);) {
-        long pid = isdigit((unsigned char)e->d_name[0]) ? strtol(e->d_name, NULL, 10) : 0;
-        if (pid > 0 && pid != getpid() && agent_parent_of(pid) == getppid())
-            beside[beside_count++] = (pid_t)pid;
-    }
-    if (proc)
-        closedir(proc);
 }
 
 // MPI_Init waits for ever for a rank that is stopped meanwhile, MPI_Finalize and MPI_Abort for one that died a moment
@@ -204,7 +188,7 @@ static bool flush(transport_mpi *mpi, double seconds) {
 
 void transport_mpi_end(transport_mpi *mpi, bool together, int code) {
     if (mpi->size > 1)
-        look_beside();
+        neighbours_note();
     bool clean = flush(mpi, LAST_WORDS_SECONDS) && together && !mpi->incoming;
     for (int i = 0; i < mpi->size; i++)
         clean = clean && !mpi->peers[i].failed;
@@ -216,6 +200,12 @@ void transport_mpi_end(transport_mpi *mpi, bool together, int code) {
     }
     MPI_Finalize();
     alarm(0);
+    // Whoever is stopped between its last message and its exit has nobody to see it but those that leave later: the
+    // master leaves last.
+    if (mpi->rank == 0)
+        neighbours_outlive(OUTLIVE_SECONDS);
+    else
+        neighbours_continue();
     free(mpi->peers);
     free(mpi);
 }

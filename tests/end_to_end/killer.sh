@@ -57,15 +57,42 @@ wait_for() { # PID SECONDS: false when it is still there
     done
 }
 
-strike() { # MARK SIGNAL KIND: says whom it hit
-    local pids=() pid
+only_master_left() { # MARK: a stopped master, and mpirun which waits for it
+    local pid state left=0
     for pid in $(ours "$1"); do
-        [ "$3" = all ] || [ "$(kind_of "$pid")" = "$3" ] && pids+=("$pid")
+        case $(kind_of "$pid") in
+        mpirun) continue ;;
+        master) left=1 ;;
+        *) return 1 ;;
+        esac
+        state=$(cut -d ' ' -f 3 <"/proc/$pid/stat" 2>/dev/null)
+        [ "$state" = T ] || return 1
     done
+    [ $left = 1 ]
+}
+
+list() { # MARK: what is left of the job, before any of it is ended
+    local pids
+    mapfile -t pids < <(ours "$1")
+    [ ${#pids[@]} -eq 0 ] || ps -o pid,ppid,stat,wchan:20,args -p "$(IFS=,; echo "${pids[*]}")" | cut -c 1-150
+    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null; done
+}
+
+strike() { # MARK SIGNAL KIND: says whom it hit; where there is none of that kind, anyone of the job
+    local pids=() all=() pid kind=$3
+    mapfile -t all < <(ours "$1")
+    for pid in "${all[@]}"; do
+        [ "$kind" = all ] || [ "$(kind_of "$pid")" = "$kind" ] && pids+=("$pid")
+    done
+    [ ${#pids[@]} -eq 0 ] && pids=("${all[@]}") && kind=anyone
     [ ${#pids[@]} -eq 0 ] && return 1
-    [ "$3" = all ] || pids=("${pids[$((RANDOM % ${#pids[@]}))]}")
+    if [ "$kind" != all ]; then
+        pids=("${pids[$((RANDOM % ${#pids[@]}))]}")
+        kind=$(kind_of "${pids[0]}")
+        [ "$kind" = other ] && return 1 # it has just ended
+    fi
     for pid in "${pids[@]}"; do kill "-$2" "$pid" 2>/dev/null; done
-    echo "$2 $3"
+    echo "$2 $kind"
 }
 
 differs() { # what is not as it should be, if anything
@@ -99,7 +126,7 @@ round() { # NUMBER
                 story="$story $hit at ${delay} ms;"
                 hits[$hit]=$((${hits[$hit]:-0} + 1))
                 faults=$((faults + 1))
-                [ "$signal" = STOP ] && stopped=$kind
+                [ "${hit% *}" = STOP ] && stopped=${hit#* }
             fi
         fi
         # Nobody of the job can see that all of it, or the process at its top, has been stopped: that is for who sits before it.
@@ -108,9 +135,14 @@ round() { # NUMBER
             by_hand=$((by_hand + 1))
             for p in $(ours "$mark"); do kill -CONT "$p" 2>/dev/null; done
         fi
+        # The master is the last of plain mpirun's ranks to leave: stopped there, it is seen by nobody either.
+        if [ "$stopped" = master ] && [ "$launcher" = mpirun ] && ! wait_for "$pid" 20 && only_master_left "$mark"; then
+            by_hand=$((by_hand + 1))
+            for p in $(ours "$mark"); do kill -CONT "$p" 2>/dev/null; done
+        fi
         if ! wait_for "$pid" 60; then
             fail "$n" "still running after 60 s ($story)"
-            for p in $(ours "$mark"); do ps -o pid,stat,wchan:20,args -p "$p" | tail -1 | cut -c 1-150; kill -KILL "$p" 2>/dev/null; done
+            list "$mark"
             return
         fi
         code=0
@@ -119,7 +151,7 @@ round() { # NUMBER
         while [ -n "$(ours "$mark")" ] && [ $SECONDS -lt $end ]; do sleep 0.1; done
         if [ -n "$(ours "$mark")" ]; then
             fail "$n" "processes are left behind ($story)"
-            for p in $(ours "$mark"); do ps -o pid,stat,wchan:20,args -p "$p" | tail -1 | cut -c 1-150; kill -KILL "$p" 2>/dev/null; done
+            list "$mark"
             return
         fi
         [ $code -eq 0 ] && break
