@@ -5,7 +5,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmp
     libjansson-dev libxxhash-dev"
 RUN_PACKAGES="gnuplot-nox"
 TEST_PACKAGES="g++ libcmocka-dev gdal-bin"
-LINT_PACKAGES="git clang-format-14 clang-tidy-14 libomp-14-dev"
+LINT_PACKAGES="git clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev libomp-14-dev"
 
 say() { printf '\n== %s\n' "$*"; }
 

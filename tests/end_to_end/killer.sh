@@ -165,10 +165,15 @@ round() { # NUMBER
 }
 
 "$gridfold" synth tiles --samples 9 --test 1 >/dev/null && "$gridfold" import tiles tiles.safetensors >/dev/null || exit 1
-began=$(date +%s%3N)
-start plain log.plain mpirun
-wait $! || { echo "the undisturbed run fails:"; tail -3 log.plain; exit 1; }
-length_ms=$(($(date +%s%3N) - began))
+length_ms=1000000
+for i in 1 2 3; do # the shortest of three: signals are to come before the end
+    rm -rf out
+    began=$(date +%s%3N)
+    start "plain$i" log.plain mpirun
+    wait $! || { echo "the undisturbed run fails:"; tail -3 log.plain; exit 1; }
+    took=$(($(date +%s%3N) - began))
+    [ $took -lt $length_ms ] && length_ms=$took
+done
 mv out plain
 (cd plain && find trials -name '*.safetensors' | sort) >checkpoints
 [ "$(wc -l <checkpoints)" -eq 6 ] || { echo "the undisturbed run has left no checkpoints"; exit 1; }
