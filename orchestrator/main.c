@@ -22,10 +22,12 @@ static const struct verb {
     {"plan", verb_plan, "SWEEP.ini [key=value ...] [options]",
      "show the trials of a sweep and what they cost, without running them",
      "key=value sets a hyperparameter of [base] or a key of [sweep]; SECTION.key=value any other "
-     "(folds.run=all, \"grid learning-rate.lr=0.1, 0.2\").\n",
+     "(folds.run=all, \"grid learning-rate.lr=0.1, 0.2\").\n"
+     "method=asha stops the worst configurations early and shows its rungs; run-cap=N runs N trials at most.\n",
      &verb_plan_options},
     {"run", verb_run, "SWEEP.ini [key=value ...]", "run a sweep, or go on with it; under mpirun on all its ranks",
-     "key=value as for gridfold plan. The same command goes on where a stopped run stands.\n"
+     "key=value as for gridfold plan. The same command goes on where a stopped run stands; with retry-failed=yes it\n"
+     "tries trials again that have failed.\n"
      "Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 lets every trial write its checkpoint and stops; a second Ctrl-C stops at "
      "once.\n"
      "Exit code: 0 when every trial has its row, 75 when stopped, 1 on an error or when every trial failed\n"

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "orchestrator/master_workers.h"
+#include "orchestrator/rungs.h"
 
 static const double PING_SECONDS = 2, TICK_SECONDS = 0.1;
 enum { QUARANTINE_AFTER = 3 }; // different trials that a worker loses in a row
 // Rows that come within this time share one fdatasync.
 static const double COMMIT_SECONDS = 0.005;
-// Seeing whether a grid is decided takes longer the larger the plan is: at most this share of the time goes there.
+// Seeing whether a grid or a rung is decided takes longer the larger the plan is: at most this share of the time goes
+// to each.
 static const double GROW_SHARE = 0.02;
 
 // A result that counts once it is on disk.
@@ -25,8 +27,11 @@ struct master {
     struct master_config config;
     scheduler *scheduler;
     struct workers *workers;
-    bool plan_dirty;          // an outcome is new: grids may be decided
-    double grown, grow_cost;  // when that was last seen to, and how long it took
+    bool plan_dirty;         // an outcome is new: grids may be decided
+    double grown, grow_cost; // when that was last seen to, and how long it took
+    rungs *rungs;            // NULL: every trial is trained to its end
+    bool rungs_dirty;        // a trial has come to a rung, or has its result
+    double decided, decide_cost;
     struct verdict *verdicts; // not on disk yet
     int verdict_count, verdict_capacity;
     double uncommitted; // since when there are rows in memory; 0: there are none
@@ -82,14 +87,19 @@ static void log_event(struct master *m, const char *event, int worker, int trial
     check(m, run_folder_add_event(m->config.folder, &row, &err), &err);
 }
 
+// How many epochs the trial is to be trained to, for all that is known.
+static int until(const struct master *m, int trial) {
+    return m->rungs ? rungs_until(m->rungs, trial) : m->config.plan->trials[trial].hp.epochs;
+}
+
 static double work_left(struct master *m, int trial) {
     const struct plan_trial *t = &m->config.plan->trials[trial];
-    if (run_folder_result(m->config.folder, m->config.plan, trial))
+    if (t->withheld || run_folder_result(m->config.folder, m->config.plan, trial))
         return 0;
     if (t->hp.epochs <= 0 || m->config.sweep->program.kind != TRAINER_EMBEDDED)
         return t->work; // how many epochs there will be is not known
     int done = run_folder_epochs(m->config.folder, m->config.plan, trial);
-    return t->work * (1 - (double)(done < t->hp.epochs ? done : t->hp.epochs) / t->hp.epochs);
+    return t->work * fmax(until(m, trial) - done, 0) / t->hp.epochs;
 }
 
 // One trial has an epoch or a result more.
@@ -102,7 +112,7 @@ static void update_totals(struct master *m, int trial) {
 
 static void count_result(struct master *m, const struct trial_result *result) {
     m->totals.finished++;
-    m->totals.failed += result->status != TRIAL_DONE;
+    m->totals.failed += result->status == TRIAL_FAILED || result->status == TRIAL_DIVERGED;
 }
 
 // The plan has grown: takes in the trials from m->left_count on.
@@ -112,10 +122,10 @@ static enum status add_totals(struct master *m, struct error *err) {
     if (!left)
         return error_memory(err, "the master");
     m->left = left;
-    m->totals.trials = plan->trial_count;
+    m->totals.trials = plan->trial_count - plan->withheld;
     for (; m->left_count < plan->trial_count; m->left_count++) {
         const struct trial_result *r = run_folder_result(m->config.folder, plan, m->left_count);
-        if (r)
+        if (r && !plan->trials[m->left_count].withheld)
             count_result(m, r);
         m->totals.work_left += left[m->left_count] = work_left(m, m->left_count);
     }
@@ -125,14 +135,40 @@ static enum status add_totals(struct master *m, struct error *err) {
 
 // ---- the plan ----
 
+static enum halving_state look_at_record(void *context, int trial, int epochs, double *score) {
+    const struct master *m = context;
+    const struct plan *plan = m->config.plan;
+    if (run_folder_epochs(m->config.folder, plan, trial) >= epochs) {
+        *score = program_score(&m->config.sweep->program, run_folder_best(m->config.folder, plan, trial, epochs));
+        return HALVING_THERE;
+    }
+    return run_folder_result(m->config.folder, plan, trial) ? HALVING_OUT : HALVING_PENDING;
+}
+
+static enum status update_rungs(struct master *m, struct error *err) {
+    struct rungs_record record = {m, look_at_record};
+    m->rungs_dirty = m->rungs != NULL;
+    return m->rungs ? rungs_update(m->rungs, m->config.plan, &record, err) : STATUS_OK;
+}
+
+// Waits for its rung to be decided. One whose trainer was killed at the rung is not in order, and begins once more.
+static bool is_at_rung(struct master *m, int trial) {
+    const struct plan *plan = m->config.plan;
+    return m->rungs && until(m, trial) < plan->trials[trial].hp.epochs &&
+           run_folder_epochs(m->config.folder, plan, trial) >= until(m, trial) &&
+           run_folder_is_at_rest(m->config.folder, plan, trial);
+}
+
 // Hands the scheduler the trials from `first` on.
 static enum status add_trials(struct master *m, int first, struct error *err) {
     const struct plan *plan = m->config.plan;
+    TRY(update_rungs(m, err));
     for (int i = first; i < plan->trial_count; i++) {
         struct scheduler_trial t = {
             .work = plan->trials[i].work,
             .started = run_folder_has_checkpoint(m->config.folder, plan, i),
-            .finished = run_folder_result(m->config.folder, plan, i) != NULL,
+            .finished = plan->trials[i].withheld || run_folder_result(m->config.folder, plan, i),
+            .paused = is_at_rung(m, i),
         };
         TRY(scheduler_add(m->scheduler, &t, 1, err));
     }
@@ -147,7 +183,9 @@ static enum status resolve_once(struct master *m, int *added, struct error *err)
     for (int i = 0; i < plan->trial_count; i++) {
         const struct trial_result *r = run_folder_result(m->config.folder, plan, i);
         outcomes[i].finished = r != NULL;
-        outcomes[i].score = r && r->status == TRIAL_DONE ? program_score(&m->config.sweep->program, r->best_iou) : NAN;
+        outcomes[i].score = r && r->status == TRIAL_DONE      ? program_score(&m->config.sweep->program, r->best_iou)
+                            : r && r->status == TRIAL_STOPPED ? -INFINITY
+                                                              : NAN;
     }
     enum status status = plan_resolve(plan, m->config.ds, outcomes, added, err);
     free(outcomes);
@@ -166,7 +204,7 @@ static enum status grow_plan(struct master *m, struct error *err) {
         if (plan->grids_expanded + plan->configs_expanded == expanded)
             break;
     }
-    if (!plan_is_complete(plan) && scheduler_finished_count(m->scheduler) == plan->trial_count)
+    if (!plan_is_complete(plan) && plan->withheld == 0 && scheduler_finished_count(m->scheduler) == plan->trial_count)
         return error_set(err, STATUS_INTERNAL, "every trial has its result, but the plan is not complete");
     return add_totals(m, err);
 }
@@ -177,6 +215,13 @@ static bool grow_is_due(const struct master *m) {
         return false;
     return scheduler_finished_count(m->scheduler) == m->config.plan->trial_count ||
            (clock_seconds() - m->grown) * GROW_SHARE >= m->grow_cost;
+}
+
+// No trials will be added any more: all stand in it, or those that are left out would have to be run first.
+static bool plan_is_settled(const struct master *m) {
+    const struct plan *plan = m->config.plan;
+    return plan_is_complete(plan) ||
+           (plan->withheld > 0 && scheduler_finished_count(m->scheduler) == plan->trial_count);
 }
 
 static void grow_when_due(struct master *m) {
@@ -191,7 +236,7 @@ static void grow_when_due(struct master *m) {
     check(m, status, &err);
     if (m->failure != STATUS_OK)
         return;
-    if (!m->plan_told && plan_is_complete(m->config.plan)) {
+    if (!m->plan_told && plan_is_settled(m)) {
         m->plan_told = true;
         apply(m, (struct scheduler_event){.kind = SCHEDULER_PLAN_COMPLETE, .trial = -1}, NULL);
     } else {
@@ -216,6 +261,7 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
                               .fold = p->fold,
                               .seed = sweep->seed,
                               .threads = m->threads,
+                              .until = m->rungs ? until(m, trial) : 0,
                               .checkpoint_seconds = sweep->checkpoint_seconds};
     snprintf(a->trial.id, sizeof a->trial.id, "%s", p->id);
     if (m->config.ds)
@@ -243,7 +289,7 @@ static void assign(struct master *m, const struct scheduler_action *a) {
     workers_begin_trial(m->workers, a->worker);
     log_event(m, resumed ? "resumed" : "assigned", a->worker, a->trial, -1, a->attempt, 0, p->config);
     bool embedded = m->config.sweep->program.kind == TRAINER_EMBEDDED;
-    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, embedded ? p->hp.epochs : 0,
+    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, embedded ? until(m, a->trial) : 0,
                           resumed ? epochs : 0, a->attempt);
 }
 
@@ -272,6 +318,7 @@ static void conclude(struct master *m, int worker, int trial, int attempt, const
     if (worker >= 0)
         progress_trial_leaves(m->config.progress, worker);
     m->plan_dirty = m->plan_dirty || !plan_is_complete(m->config.plan);
+    m->rungs_dirty = m->rungs != NULL;
 }
 
 static void announce(struct master *m, const struct verdict *v) {
@@ -279,8 +326,9 @@ static void announce(struct master *m, const struct verdict *v) {
     const struct trial_result *r = run_folder_result(m->config.folder, m->config.plan, v->trial);
     if (!r)
         return;
-    log_event(m, trial_status_name(r->status), v->worker, v->trial, -1, v->attempt, v->seconds, r->error);
-    if (v->worker >= 0)
+    const char *event = r->status == TRIAL_STOPPED ? "pruned" : trial_status_name(r->status);
+    log_event(m, event, v->worker, v->trial, -1, v->attempt, v->seconds, r->error);
+    if (v->worker >= 0 || r->status == TRIAL_STOPPED)
         progress_trial_done(m->config.progress, trial_status_name(r->status), p->config, p->fold, r->best_iou,
                             r->error);
 }
@@ -349,6 +397,13 @@ static void quarantine(struct master *m, int worker, bool begins) {
                       rank, host);
 }
 
+static void accept_result(struct master *m, const struct scheduler_action *a, const struct trial_result *result) {
+    if (result->status == TRIAL_PAUSED)
+        m->rungs_dirty = true;
+    else
+        conclude(m, a->worker, a->trial, a->attempt, result);
+}
+
 static void perform(struct master *m, const struct scheduler_action *a, const struct message *message) {
     struct error err;
     switch (a->kind) {
@@ -356,7 +411,7 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
         assign(m, a);
         break;
     case SCHEDULER_ACCEPT:
-        conclude(m, a->worker, a->trial, a->attempt, &message->result);
+        accept_result(m, a, &message->result);
         break;
     case SCHEDULER_RETRY:
     case SCHEDULER_RETRY_ALONE:
@@ -392,6 +447,43 @@ static void apply(struct master *m, struct scheduler_event event, const struct m
     struct scheduler_actions actions = scheduler_step(m->scheduler, &event);
     for (int i = 0; i < actions.count; i++)
         perform(m, &actions.at[i], message);
+}
+
+// ---- rungs ----
+
+static void stop_for_good(struct master *m, int trial) {
+    struct trial_result r;
+    run_folder_stopped_result(m->config.folder, m->config.plan, trial, &r);
+    rungs_reason(m->rungs, trial, r.error, sizeof r.error);
+    conclude(m, -1, trial, 0, &r);
+    apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_CLOSED, .trial = trial}, NULL);
+}
+
+// What waits for a decision, and has it.
+static void follow_rungs(struct master *m) {
+    for (int i = 0; i < m->config.plan->trial_count && m->failure == STATUS_OK; i++) {
+        if (!scheduler_trial_is_paused(m->scheduler, i))
+            continue;
+        if (rungs_has_stopped(m->rungs, i))
+            stop_for_good(m, i);
+        else if (until(m, i) > run_folder_epochs(m->config.folder, m->config.plan, i))
+            apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_PROMOTED, .trial = i}, NULL);
+    }
+}
+
+static void decide_when_due(struct master *m) {
+    struct error err;
+    if (!m->rungs_dirty || m->failure != STATUS_OK || (clock_seconds() - m->decided) * GROW_SHARE < m->decide_cost)
+        return;
+    commit(m); // what decides a rung is on disk
+    double began = clock_seconds();
+    if (m->failure == STATUS_OK)
+        check(m, update_rungs(m, &err), &err);
+    m->rungs_dirty = false;
+    if (m->failure == STATUS_OK)
+        follow_rungs(m);
+    m->decided = clock_seconds();
+    m->decide_cost = m->decided - began;
 }
 
 // ---- messages ----
@@ -447,6 +539,18 @@ static void watch_disk(struct master *m, const char *reason) {
         }
 }
 
+// The trial has come to its rung; unless it may be trained on by now, or this is late news of an earlier one.
+static void paused(struct master *m, int worker, int trial, const struct message *message) {
+    bool goes_on = until(m, trial) > run_folder_epochs(m->config.folder, m->config.plan, trial);
+    char detail[32];
+    snprintf(detail, sizeof detail, "after %d epochs", message->result.epochs_run);
+    log_event(m, "paused", worker, trial, -1, message->attempt, workers_trial_seconds(m->workers, worker), detail);
+    progress_trial_leaves(m->config.progress, worker);
+    struct scheduler_event event = {
+        .kind = goes_on ? SCHEDULER_TRIAL_STOPPED : SCHEDULER_TRIAL_PAUSED, .worker = worker, .trial = trial};
+    apply(m, event, message);
+}
+
 static void ended(struct master *m, int worker, int trial, const struct message *message) {
     struct scheduler_event event = {.kind = SCHEDULER_TRIAL_FINISHED, .worker = worker, .trial = trial};
     const char *word = "stopped";
@@ -458,8 +562,12 @@ static void ended(struct master *m, int worker, int trial, const struct message 
         snprintf(m->lost_reason, sizeof m->lost_reason, "%s: %.*s", loss_cause_name(message->cause),
                  (int)sizeof m->lost_reason - 32, message->reason);
         watch_disk(m, message->reason);
-    } else if (message->kind == MESSAGE_STOPPED || message->result.status == TRIAL_STOPPED) {
+    } else if (message->kind == MESSAGE_STOPPED || message->result.status == TRIAL_INTERRUPTED) {
         event.kind = SCHEDULER_TRIAL_STOPPED;
+    }
+    if (message->kind == MESSAGE_RESULT && message->result.status == TRIAL_PAUSED) {
+        paused(m, worker, trial, message);
+        return;
     }
     if (event.kind != SCHEDULER_TRIAL_FINISHED) {
         const char *detail = message->kind == MESSAGE_LOST ? m->lost_reason : message->reason;
@@ -593,6 +701,7 @@ static void loop(struct master *m) {
             handle(m, from, message);
         open_when_ready(m);
         commit_when_due(m);
+        decide_when_due(m);
         grow_when_due(m);
         watch_signals(m);
         // What has come during a stall is heard before anyone is taken for silent.
@@ -631,6 +740,8 @@ static enum status prepare(struct master *m, struct error *err) {
                                       .empty_timeout = m->config.worker_timeout};
     TRY(workers_create(m->config.transport->workers, &m->workers, err));
     TRY(scheduler_create(&config, &m->scheduler, err));
+    if (m->config.sweep->method == METHOD_ASHA && !(m->rungs = rungs_create()))
+        return error_memory(err, "rungs");
     TRY(run_folder_load(m->config.folder, m->config.plan, err));
     TRY(add_trials(m, 0, err));
     TRY(add_totals(m, err));
@@ -665,6 +776,7 @@ enum status master_run(const struct master_config *config, enum scheduler_ending
     }
     scheduler_destroy(m->scheduler);
     workers_destroy(m->workers);
+    rungs_destroy(m->rungs);
     free(m->verdicts);
     free(m->left);
     free(m);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/plan_cost.h"
+#include "orchestrator/run_cap.h"
 #include "orchestrator/sweep_random.h"
 #include "orchestrator/winner.h"
 
@@ -295,6 +296,8 @@ enum status plan_create(const struct sweep *sweep, const dataset *ds, struct pla
     if (status == STATUS_OK)
         status = expand_first(&x);
     if (status == STATUS_OK)
+        status = run_cap_apply(p, err);
+    if (status == STATUS_OK)
         *plan = p;
     else
         plan_destroy(p);
@@ -307,7 +310,7 @@ enum status plan_resolve(struct plan *plan, const dataset *ds, const struct plan
     TRY(expand_grids(&x));
     TRY(expand_waiting_configs(&x));
     *added = plan->trial_count - x.known;
-    return STATUS_OK;
+    return *added > 0 ? run_cap_apply(plan, err) : STATUS_OK;
 }
 
 enum status plan_check_runnable(const struct plan *plan, struct error *err) {

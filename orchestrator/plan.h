@@ -21,6 +21,7 @@ struct plan_trial {
     char config[PLAN_LABEL_SIZE]; // [config NAME], or "lr=0.01" for a grid point: the first row that uses the trial
     struct network_cost cost;     // zeros when the model cannot be built
     double work;                  // floating-point operations of the whole trial
+    bool withheld;                // beyond the run cap (run_cap.h): not run
     const char *refused;          // why it cannot run ("image-size 128: ..."); "" when it can. Such a trial is a
                                   // failed row, not run. The plan's
 };
@@ -41,6 +42,7 @@ struct plan {
     const struct sweep *sweep;
     struct plan_trial *trials;
     int trial_count;
+    int withheld;          // how many of them are
     struct plan_row *rows; // in the order of expansion: points or configs in the order of the file, then folds; trials
                            // and rows only ever grow at the end
     int row_count;
@@ -54,12 +56,14 @@ struct plan {
 
 // A trial's outcome as far as planning cares.
 struct plan_outcome {
-    bool finished; // done, failed or diverged
-    double score;  // higher is better (program_score of the best metric); NaN unless done
+    bool finished; // done, failed, diverged or stopped
+    double score;  // higher is better (program_score of the best metric); -inf: stopped, its configuration cannot win;
+                   // NaN: failed or diverged
 };
 
 // Expands what does not depend on results. `ds` is NULL where the program is not the embedded trainer. Reads the
 // dataset for bands, steps and tile sizes (tiles smaller than the crop are a `refused`).
+// A sweep with a run cap of which nothing can be run is refused.
 NODISCARD enum status plan_create(const struct sweep *sweep, const dataset *ds, struct plan **plan, struct error *err);
 void plan_destroy(struct plan *plan);
 int plan_find_trial(const struct plan *plan, const char *id); // -1: no trial of the plan

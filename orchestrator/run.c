@@ -163,13 +163,14 @@ static enum status job_run(struct job *j, enum scheduler_ending *ending, struct 
     return master_run(&config, ending, err);
 }
 
-static void count_trials(const struct job *j, int *done, int *failed, int *total) {
+static void count_trials(const struct job *j, int *done, int *failed, int *stopped, int *total) {
     *total = j->plan->trial_count;
-    *done = *failed = 0;
+    *done = *failed = *stopped = 0;
     for (int i = 0; i < *total; i++) {
         const struct trial_result *r = run_folder_result(j->folder, j->plan, i);
         *done += r && r->status == TRIAL_DONE;
-        *failed += r && r->status != TRIAL_DONE;
+        *stopped += r && r->status == TRIAL_STOPPED;
+        *failed += r && r->status != TRIAL_DONE && r->status != TRIAL_STOPPED;
     }
 }
 
@@ -187,15 +188,19 @@ static enum verdict_state judge(enum scheduler_ending ending, bool all_failed) {
 
 // Prints how it ended, and says it in *v.
 static void conclude(struct job *j, enum scheduler_ending ending, struct verdict *v) {
-    int done, failed, total;
-    char failures[64] = "";
-    count_trials(j, &done, &failed, &total);
+    int done, failed, stopped, total;
+    char early[48] = "", failures[48] = "", rest[96] = "";
+    count_trials(j, &done, &failed, &stopped, &total);
+    if (stopped > 0)
+        snprintf(early, sizeof early, ", %d stopped early", stopped);
     if (failed > 0)
         snprintf(failures, sizeof failures, ", %d failed or diverged", failed);
+    if (j->plan->withheld > 0)
+        snprintf(rest, sizeof rest, ", %d left out by run-cap = %d", j->plan->withheld, j->sweep->run_cap);
     progress_destroy(j->progress);
     j->progress = NULL;
-    v->state = judge(ending, failed == total && total > 0);
-    snprintf(v->message, sizeof v->message, "%d of %d trials done%s", done, total, failures);
+    v->state = judge(ending, failed > 0 && failed == total - j->plan->withheld);
+    snprintf(v->message, sizeof v->message, "%d of %d trials done%s%s%s", done, total, early, failures, rest);
     if (ending != SCHEDULER_ALL_DONE) {
         static const char *const why[] = {
             [SCHEDULER_STOPPED] = "stopped",

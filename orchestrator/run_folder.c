@@ -12,6 +12,11 @@
 #include "orchestrator/run_lock.h"
 #include "orchestrator/run_manifest.h"
 
+// What a rung asks of an epoch.
+struct epoch_score {
+    double iou, f1, gap;
+};
+
 // What is known of one trial. There may be a hundred thousand of them.
 struct record {
     char id[TRIAL_ID_SIZE];
@@ -20,8 +25,9 @@ struct record {
     double best_iou, best_f1, final_iou, train_val_gap;
     int best_epoch, epochs_run;
     int64_t parameters;
-    char *error;       // NULL: ""
-    bool *epoch_there; // by epoch
+    char *error;               // NULL: ""
+    bool *epoch_there;         // by epoch
+    struct epoch_score *score; // by epoch; NULL: not kept
     int epoch_capacity, epochs;
     int old_row; // its last row in old_rows; -1: none
 };
@@ -173,6 +179,7 @@ void run_folder_close(run_folder *f) {
     run_lock_release(f->lock);
     for (int i = 0; i < f->record_count; i++) {
         free(f->records[i].epoch_there);
+        free(f->records[i].score);
         free(f->records[i].error);
     }
     free(f->records);
@@ -241,19 +248,25 @@ static struct record *need_record(run_folder *f, const char *id, struct error *e
     return r;
 }
 
-static enum status note_epoch(struct record *r, int epoch, bool *fresh, struct error *err) {
+// `score` NULL: is not kept.
+static enum status note_epoch(struct record *r, int epoch, const struct epoch_score *score, bool *fresh,
+                              struct error *err) {
     if (epoch < 0 || epoch > 10000000)
         return error_set(err, STATUS_INVALID, "trial %s: epoch %d", r->id, epoch);
     if (epoch >= r->epoch_capacity) {
         int capacity = 2 * epoch + 64;
         bool *grown = realloc(r->epoch_there, (size_t)capacity * sizeof *grown);
-        if (!grown)
+        r->epoch_there = grown ? grown : r->epoch_there;
+        struct epoch_score *scores = score ? realloc(r->score, (size_t)capacity * sizeof *scores) : NULL;
+        r->score = scores ? scores : r->score;
+        if (!grown || (score && !scores))
             return error_memory(err, "epoch records");
         memset(grown + r->epoch_capacity, 0, (size_t)(capacity - r->epoch_capacity) * sizeof *grown);
-        r->epoch_there = grown;
         r->epoch_capacity = capacity;
     }
     *fresh = !r->epoch_there[epoch];
+    if (score)
+        r->score[epoch] = *score;
     r->epoch_there[epoch] = true;
     r->epochs += *fresh;
     return STATUS_OK;
@@ -272,7 +285,7 @@ static enum status set_result(struct record *r, const struct trial_result *resul
     r->best_epoch = result->best_epoch;
     r->epochs_run = result->epochs_run;
     r->parameters = result->parameters;
-    r->finished = result->status != TRIAL_STOPPED;
+    r->finished = true;
     return STATUS_OK;
 }
 
@@ -329,6 +342,10 @@ static void row_of_result(const run_folder *f, const struct plan *plan, int row_
 
 // ---- loading ----
 
+static bool keeps_scores(const run_folder *f) {
+    return f->sweep->method == METHOD_ASHA;
+}
+
 static enum status load_epochs(run_folder *f, const char *path, struct error *err) {
     struct epoch_row *rows;
     size_t count;
@@ -337,7 +354,8 @@ static enum status load_epochs(run_folder *f, const char *path, struct error *er
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         bool fresh;
         struct record *r = need_record(f, rows[i].trial, err);
-        status = r ? note_epoch(r, rows[i].epoch, &fresh, err) : STATUS_MEMORY;
+        struct epoch_score score = {rows[i].val_iou, rows[i].val_f1, rows[i].train_iou - rows[i].val_iou};
+        status = r ? note_epoch(r, rows[i].epoch, keeps_scores(f) ? &score : NULL, &fresh, err) : STATUS_MEMORY;
     }
     free(rows);
     return status;
@@ -402,6 +420,15 @@ static bool row_is_old(const run_folder *f, const struct plan *plan, int row) {
     return false;
 }
 
+// An earlier run has given it up, and this one is to try it again: its row makes way for another.
+static void reopen_trial(const run_folder *f, const struct plan_trial *t) {
+    struct record *r = find_record(f, t->id);
+    if (!f->sweep->retry_failed || *t->refused || !r || !r->finished || r->status != TRIAL_FAILED)
+        return;
+    r->finished = false;
+    r->old_row = -1;
+}
+
 static struct trial_result refusal(const struct plan_trial *t) {
     struct trial_result r = {.status = TRIAL_FAILED,
                              .best_iou = NAN,
@@ -446,6 +473,7 @@ static enum status link_rows(run_folder *f, const struct plan *plan, struct erro
         return error_memory(err, "trial rows");
     for (; f->linked_trials < plan->trial_count; f->linked_trials++) {
         f->first_row[f->linked_trials] = -1;
+        reopen_trial(f, &plan->trials[f->linked_trials]);
         TRY(refuse_trial(f, &plan->trials[f->linked_trials], err));
     }
     for (; f->linked_rows < plan->row_count; f->linked_rows++) {
@@ -527,6 +555,49 @@ int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial) {
     return r ? r->epochs : 0;
 }
 
+double run_folder_best(const run_folder *f, const struct plan *plan, int trial, int epochs) {
+    const struct record *r = find_record(f, plan->trials[trial].id);
+    double best = NAN;
+    if (!r || !r->score || r->epoch_capacity < epochs)
+        return NAN;
+    for (int i = 0; i < epochs; i++) {
+        if (!r->epoch_there[i])
+            return NAN;
+        if (i == 0 || r->score[i].iou > best)
+            best = r->score[i].iou;
+    }
+    return best;
+}
+
+void run_folder_stopped_result(const run_folder *f, const struct plan *plan, int trial, struct trial_result *result) {
+    const struct plan_trial *t = &plan->trials[trial];
+    const struct record *r = find_record(f, t->id);
+    *result = (struct trial_result){.status = TRIAL_STOPPED,
+                                    .best_iou = NAN,
+                                    .best_f1 = NAN,
+                                    .final_iou = NAN,
+                                    .train_val_gap = NAN,
+                                    .best_epoch = -1,
+                                    .parameters = (int64_t)t->cost.parameters};
+    for (int i = 0; r && r->score && i < r->epoch_capacity && r->epoch_there[i]; i++) {
+        const struct epoch_score *e = &r->score[i];
+        if (i == 0 || e->iou > result->best_iou) {
+            result->best_iou = e->iou;
+            result->best_f1 = e->f1;
+            result->best_epoch = i;
+        }
+        result->final_iou = e->iou;
+        result->train_val_gap = e->gap;
+        result->epochs_run = i + 1;
+    }
+}
+
+bool run_folder_is_at_rest(const run_folder *f, const struct plan *plan, int trial) {
+    char path[PATH_SIZE];
+    int length = snprintf(path, sizeof path, "%s/trials/%s/owner", f->path, plan->trials[trial].id);
+    return run_folder_has_checkpoint(f, plan, trial) && length < (int)sizeof path && !file_exists(path);
+}
+
 bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int trial) {
     static const char *const names[] = {
         [TRAINER_EMBEDDED] = "last.safetensors", [TRAINER_COMMAND] = "epochs.csv", [TRAINER_NONE] = NULL};
@@ -564,7 +635,8 @@ enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int tri
     if (!r)
         return STATUS_MEMORY;
     bool is_fresh = false;
-    TRY(note_epoch(r, m->epoch, &is_fresh, err));
+    struct epoch_score score = {m->val_iou, m->val_f1, m->train_iou - m->val_iou};
+    TRY(note_epoch(r, m->epoch, keeps_scores(f) ? &score : NULL, &is_fresh, err));
     if (fresh)
         *fresh = is_fresh;
     // Another program that was started anew tells its epochs anew; they take the place of the old ones.

@@ -38,7 +38,8 @@ struct run_folder_start {
 };
 NODISCARD enum status run_folder_add_start(run_folder *f, const struct run_folder_start *start, struct error *err);
 
-// Takes in what earlier runs have left; the plan may grow afterwards. Trials that cannot run (plan_trial.refused) get
+// Takes in what earlier runs have left; the plan may grow afterwards. With retry-failed, trials that have failed there
+// are as those without a result. Trials that cannot run (plan_trial.refused) get
 // their rows.
 NODISCARD enum status run_folder_load(run_folder *f, const struct plan *plan, struct error *err);
 // The plan has grown: adds the rows that are due, those of finished and refused trials that have none yet.
@@ -48,6 +49,14 @@ NODISCARD enum status run_folder_write_rows(run_folder *f, const struct plan *pl
 const struct trial_result *run_folder_result(run_folder *f, const struct plan *plan, int trial);
 int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial);          // how many are recorded
 bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int trial); // last.safetensors is there
+// Its trainer has left it in order: nothing of a trainer at work is there beside the checkpoint.
+bool run_folder_is_at_rest(const run_folder *f, const struct plan *plan, int trial);
+
+// With method = asha: the decisive metric's best value of the first `epochs` epochs, as trials.csv would have it; NaN
+// too where one of them is not on record.
+double run_folder_best(const run_folder *f, const struct plan *plan, int trial, int epochs);
+// The same: what is on record of a trial, as the result of one that was stopped there.
+void run_folder_stopped_result(const run_folder *f, const struct plan *plan, int trial, struct trial_result *result);
 
 // Adds an epoch unless it is there already; *fresh (may be NULL) tells. An epoch that another program tells again is
 // added again: the last one counts, and none that stood before it from that epoch on.

@@ -24,9 +24,15 @@ void manifest_time(char out[32]) {
 // ---- sweep.ini ----
 
 // Settings of [sweep] that results do not depend on.
-static const char *const free_settings[] = {
-    "checkpoint-seconds",     "max-attempts", "hang-seconds", "worker-timeout-seconds",
-    "master-timeout-seconds", "time-limit",   "output",       "name"};
+static const char *const free_settings[] = {"checkpoint-seconds",
+                                            "max-attempts",
+                                            "hang-seconds",
+                                            "worker-timeout-seconds",
+                                            "master-timeout-seconds",
+                                            "time-limit",
+                                            "output",
+                                            "name",
+                                            "retry-failed"};
 
 // The next line that says something: neither empty nor a comment. `line` has LINE_SIZE; false at the end.
 enum { LINE_SIZE = 1024 };
@@ -56,9 +62,12 @@ static bool line_sets(const char *line, const char *key) {
     return strncmp(line, key, length) == 0 && strchr(" \t=", line[length]) && strchr(line, '=');
 }
 
-static bool is_free(const char *section, const char *line) {
+// `method`: under asha the run cap decides which configurations are compared, else only how many are run.
+static bool is_free(enum search_method method, const char *section, const char *line) {
     if (strcmp(section, "[sweep]") != 0)
         return false;
+    if (method != METHOD_ASHA && line_sets(line, "run-cap"))
+        return true;
     for (size_t i = 0; i < sizeof free_settings / sizeof *free_settings; i++)
         if (line_sets(line, free_settings[i]))
             return true;
@@ -66,19 +75,20 @@ static bool is_free(const char *section, const char *line) {
     return line_sets(line, "threads") && strtol(strchr(line, '=') + 1, NULL, 10) == 0;
 }
 
-static bool next_binding_line(const char **text, char section[LINE_SIZE], char *line) {
+static bool next_binding_line(enum search_method method, const char **text, char section[LINE_SIZE], char *line) {
     while (next_line(text, section, line))
-        if (!is_free(section, line))
+        if (!is_free(method, section, line))
             return true;
     snprintf(line, LINE_SIZE, "(end)");
     return false;
 }
 
-static enum status compare_sweeps(const char *path, const char *there, const char *here, struct error *err) {
+static enum status compare_sweeps(const char *path, enum search_method method, const char *there, const char *here,
+                                  struct error *err) {
     char there_section[LINE_SIZE] = "", here_section[LINE_SIZE] = "", there_line[LINE_SIZE], here_line[LINE_SIZE];
     for (;;) {
-        bool a = next_binding_line(&there, there_section, there_line);
-        bool b = next_binding_line(&here, here_section, here_line);
+        bool a = next_binding_line(method, &there, there_section, there_line);
+        bool b = next_binding_line(method, &here, here_section, here_line);
         if (!a && !b)
             return STATUS_OK;
         if (a != b || strcmp(there_line, here_line) != 0)
@@ -96,7 +106,7 @@ enum status manifest_check_sweep(const char *folder, const struct sweep *sweep, 
     if (*there) {
         char *text;
         TRY(file_read(path, &text, NULL, err));
-        enum status status = compare_sweeps(path, text, sweep->text, err);
+        enum status status = compare_sweeps(path, sweep->method, text, sweep->text, err);
         bool same = strcmp(text, sweep->text) == 0;
         free(text);
         if (status != STATUS_OK || same)

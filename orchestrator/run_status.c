@@ -54,7 +54,7 @@ static enum standing state_of(const char *status) {
     return strcmp(status, "done") == 0       ? STANDING_DONE
            : strcmp(status, "failed") == 0   ? STANDING_FAILED
            : strcmp(status, "diverged") == 0 ? STANDING_DIVERGED
-                                             : STANDING_PAUSED;
+                                             : STANDING_STOPPED;
 }
 
 static enum status read_trials(struct run_status *r, struct error *err) {
@@ -106,7 +106,7 @@ static enum status read_epochs(struct run_status *r, struct error *err) {
             status = err->status;
             break;
         }
-        if (t->state == STANDING_DONE || t->state == STANDING_FAILED || t->state == STANDING_DIVERGED)
+        if (t->state >= STANDING_DONE)
             continue;
         t->state = STANDING_PAUSED;
         t->epochs = rows[i].epoch + 1;
@@ -126,10 +126,11 @@ static void take_event(struct run_status *r, const struct event_row *e) {
         for (int i = 0; i < r->count; i++)
             if (r->trials[i].state == STANDING_RUNNING)
                 r->trials[i].state = STANDING_PAUSED;
-    if (!t || t->state == STANDING_DONE || t->state == STANDING_FAILED || t->state == STANDING_DIVERGED)
+    if (!t || t->state >= STANDING_DONE)
         return;
     bool runs = strcmp(e->event, "assigned") == 0 || strcmp(e->event, "resumed") == 0 || strcmp(e->event, "epoch") == 0;
-    bool pauses = strcmp(e->event, "lost") == 0 || strcmp(e->event, "stopped") == 0 || strcmp(e->event, "retried") == 0;
+    bool pauses = strcmp(e->event, "lost") == 0 || strcmp(e->event, "stopped") == 0 ||
+                  strcmp(e->event, "retried") == 0 || strcmp(e->event, "paused") == 0;
     if (runs) {
         t->state = STANDING_RUNNING;
         t->worker = e->worker;
@@ -187,7 +188,9 @@ static enum status resolve(const struct run_status *r, struct plan *plan, const 
         for (int i = 0; i < plan->trial_count; i++) {
             const struct trial_standing *t = trial_of(r, plan->trials[i].id);
             outcomes[i].finished = t && t->state >= STANDING_DONE;
-            outcomes[i].score = t && t->state == STANDING_DONE ? program_score(&r->sweep->program, t->best_iou) : NAN;
+            outcomes[i].score = t && t->state == STANDING_DONE      ? program_score(&r->sweep->program, t->best_iou)
+                                : t && t->state == STANDING_STOPPED ? -INFINITY
+                                                                    : NAN;
         }
         int added;
         enum status status = plan_resolve(plan, ds, outcomes, &added, err);
@@ -218,9 +221,12 @@ static enum status take_plan(struct run_status *r, const dataset *ds, struct err
         t->of = ds ? p->hp.epochs : 0; // how many another program has is not known
         t->fold = p->fold;
         t->planned = true;
+        if (p->withheld && t->state < STANDING_DONE)
+            t->state = STANDING_CAPPED;
         snprintf(t->config, sizeof t->config, "%s", p->config);
     }
-    count_waiting_rows(r, plan);
+    if (plan->withheld == 0) // else it may be that none will come
+        count_waiting_rows(r, plan);
     plan_destroy(plan);
     return status;
 }
@@ -271,7 +277,8 @@ void run_status_free(struct run_status *r) {
 }
 
 const char *standing_name(enum standing state) {
-    static const char *const names[] = {"waiting", "running", "stopped", "done", "failed", "diverged"};
+    static const char *const names[] = {"waiting", "running", "paused", "capped",
+                                        "done",    "stopped", "failed", "diverged"};
     return names[state];
 }
 

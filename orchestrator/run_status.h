@@ -10,13 +10,15 @@
 enum standing {
     STANDING_WAITING,
     STANDING_RUNNING,
-    STANDING_PAUSED, // stopped, to be gone on with
-    STANDING_DONE,
+    STANDING_PAUSED,  // to be gone on with, or to wait for its rung
+    STANDING_CAPPED,  // left out by the run cap
+    STANDING_DONE,    // from here on it has its result
+    STANDING_STOPPED, // early, by the search
     STANDING_FAILED,
     STANDING_DIVERGED,
     STANDING_STATES
 };
-const char *standing_name(enum standing state); // "waiting", "running", "stopped", "done", ...
+const char *standing_name(enum standing state); // "waiting", "running", "paused", "done", ...
 
 struct trial_standing {
     char trial[RUN_ID_SIZE], config[RUN_NAME_SIZE];

@@ -274,10 +274,12 @@ static void trial_ended(scheduler *s, const struct scheduler_event *e) {
 static void go_on(scheduler *s, const struct scheduler_event *e) {
     if (s->trials[e->trial].state != PAUSED)
         return;
-    if (e->kind == SCHEDULER_TRIAL_PROMOTED)
+    if (e->kind == SCHEDULER_TRIAL_PROMOTED) {
+        s->trials[e->trial].attempts = 0; // they count anew
         set_waiting(s, e->trial);
-    else
+    } else {
         set_finished(s, e->trial);
+    }
 }
 
 // ---- the sweep ----
@@ -397,6 +399,10 @@ int scheduler_trial_count(const scheduler *s) {
 
 bool scheduler_trial_is_finished(const scheduler *s, int trial) {
     return s->trials[trial].state == FINISHED;
+}
+
+bool scheduler_trial_is_paused(const scheduler *s, int trial) {
+    return s->trials[trial].state == PAUSED;
 }
 
 int scheduler_finished_count(const scheduler *s) {

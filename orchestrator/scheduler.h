@@ -42,7 +42,7 @@ struct scheduler_config {
 struct scheduler_trial {
     double work;
     bool started;  // a checkpoint is there
-    bool finished; // has its result from an earlier run
+    bool finished; // has its result from an earlier run, or is not to be trained
     bool paused;   // waits for SCHEDULER_TRIAL_PROMOTED
 };
 
@@ -125,6 +125,7 @@ struct scheduler_actions scheduler_step(scheduler *s, const struct scheduler_eve
 enum scheduler_ending scheduler_ending(const scheduler *s);
 int scheduler_trial_count(const scheduler *s);
 bool scheduler_trial_is_finished(const scheduler *s, int trial);
+bool scheduler_trial_is_paused(const scheduler *s, int trial);
 int scheduler_finished_count(const scheduler *s);
 int scheduler_worker_trial(const scheduler *s, int worker); // -1: none, or not there
 bool scheduler_worker_is_present(const scheduler *s, int worker);

@@ -155,6 +155,7 @@ static enum status read_sections(struct sweep_reader *r) {
     TRY(sweep_check_own(r));
     if (s->grid_count + s->config_count == 0)
         return sweep_ini_error(r->ini, 1, r->err, "nothing to run; add a [grid NAME] or a [config NAME]");
+    TRY(sweep_check_method(r));
     list_swept(s);
     s->text = sweep_write_text(s);
     return s->text ? STATUS_OK : error_memory(r->err, "the sweep's text");
@@ -169,6 +170,7 @@ static struct sweep *new_sweep(const char *path) {
     s->seed = 42;
     s->checkpoint_seconds = 60;
     s->max_attempts = 3;
+    s->reduction_factor = 3;
     s->worker_timeout = 60;
     s->master_timeout = 120;
     s->folds = 5;

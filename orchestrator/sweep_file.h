@@ -41,6 +41,13 @@ struct sweep_axis {
     int line;
 };
 
+// How the points of [grid] and [random] sections are searched (orchestrator/halving.h, orchestrator/run_cap.h).
+enum search_method {
+    METHOD_GRID,   // every one is trained to its end, in the order of the plan
+    METHOD_RANDOM, // every one, the points of a [grid] in a drawn order; that matters where run-cap leaves some out
+    METHOD_ASHA,   // successive halving: the worst are stopped early
+};
+
 struct sweep_grid {
     char name[SWEEP_NAME_SIZE];
     int points; // [random NAME]: how many are drawn; 0: a [grid NAME], the product of its lists
@@ -77,6 +84,11 @@ struct sweep {
     double worker_timeout;                     // seconds of silence until a worker is lost; 60
     double time_limit;                         // seconds from the start of a run until it must have ended; 0: none
     double master_timeout;                     // seconds of the master's silence until a worker leaves; 120
+    enum search_method method;                 // grid
+    int first_rung;                            // asha: epochs of the first rung; else 0
+    int reduction_factor;                      // asha: 3
+    int run_cap;                               // trials that are run at most; 0: all
+    bool retry_failed;                         // failed trials of an earlier run are tried again
     int folds;                                 // 5
     int run_count, run_folds[SWEEP_MAX_FOLDS]; // the folds to run, ascending
     struct hyperparameters base;
@@ -98,6 +110,7 @@ NODISCARD enum status sweep_parse_text(const char *text, const char *path, const
 // The sweep.ini of a run folder: dataset and other files need not be there any more.
 NODISCARD enum status sweep_parse_stored(const char *path, struct sweep **sweep, struct error *err);
 void sweep_destroy(struct sweep *sweep);
-const char *sweep_trainer_name(enum trainer_kind kind); // "embedded", "command", "none"
+const char *sweep_method_name(enum search_method method); // "grid", "random", "asha"
+const char *sweep_trainer_name(enum trainer_kind kind);   // "embedded", "command", "none"
 
 #endif

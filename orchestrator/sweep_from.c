@@ -34,8 +34,13 @@ static bool is_done(const struct trial_row *row) {
     return strcmp(row->status, "done") == 0;
 }
 
+static bool is_stopped(const struct trial_row *row) {
+    return strcmp(row->status, "stopped") == 0;
+}
+
 static bool is_finished(const struct trial_row *row) {
-    return is_done(row) || strcmp(row->status, "failed") == 0 || strcmp(row->status, "diverged") == 0;
+    return is_done(row) || is_stopped(row) || strcmp(row->status, "failed") == 0 ||
+           strcmp(row->status, "diverged") == 0;
 }
 
 static bool same_point(const struct source *s, const struct trial_row *a, const struct trial_row *b) {
@@ -71,7 +76,7 @@ static const struct trial_row *find_winner(const struct source *s, const char *g
             if (p == points)
                 first[points++] = row;
             point[rows] = p;
-            iou[rows++] = is_done(row) ? score(s, row->best_iou) : NAN;
+            iou[rows++] = is_done(row) ? score(s, row->best_iou) : is_stopped(row) ? -INFINITY : NAN;
         }
         int best = winner_point(points, rows, point, iou);
         winner = best >= 0 ? first[best] : NULL;

@@ -28,6 +28,14 @@ enum status sweep_read_direction(struct sweep_reader *r, const struct sweep_ini_
 enum status sweep_read_resume(struct sweep_reader *r, const struct sweep_ini_entry *e);
 enum status sweep_check_trainer(struct sweep_reader *r);
 
+// How the configurations are searched, and whether that goes together once all sections are read.
+enum status sweep_read_method(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_first_rung(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_reduction_factor(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_run_cap(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_retry_failed(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_check_method(struct sweep_reader *r);
+
 // The hyperparameter of an entry's key; [base] and grids of a sweep with another program declare it.
 enum status sweep_find_hyper(struct sweep_reader *r, const struct sweep_ini_entry *e, int *hyper);
 // When all sections are read: every trial has a value for every declared hyperparameter, and the command can be made.

@@ -42,6 +42,17 @@ static void write_command(FILE *f, const struct sweep_program *p) {
             p->resume ? "yes" : "no");
 }
 
+static void write_method(FILE *f, const struct sweep *s) {
+    fprintf(f, "method = %s\n", sweep_method_name(s->method));
+    if (s->method == METHOD_ASHA)
+        fprintf(f, "first-rung = %d\nreduction-factor = %d\n", s->first_rung, s->reduction_factor);
+    if (s->run_cap > 0)
+        fprintf(f, "run-cap = %d\n", s->run_cap);
+    else
+        fprintf(f, "run-cap = none\n");
+    fprintf(f, "retry-failed = %s\n", s->retry_failed ? "yes" : "no");
+}
+
 static void write_head(FILE *f, const struct sweep *s) {
     char number[32];
     text_of_real(s->checkpoint_seconds, number, sizeof number);
@@ -51,6 +62,7 @@ static void write_head(FILE *f, const struct sweep *s) {
         write_embedded(f, s);
     else if (s->program.kind == TRAINER_COMMAND)
         write_command(f, &s->program);
+    write_method(f, s);
     if (s->threads > 0)
         fprintf(f, "threads = %d\n", s->threads);
     else

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/plan.h"
+#include "orchestrator/plan_rungs.h"
 #include "orchestrator/verbs.h"
 
 static const struct option_spec specs[] = {
@@ -84,7 +84,7 @@ static void print_row(const struct plan *p, int index, int width, double gflops)
         return;
     }
     if (t->cost.parameters == 0) {
-        printf("  %s\n", *t->refused ? "refused" : "");
+        printf("  %s\n", *t->refused ? "refused" : t->withheld ? "left out by run-cap" : "");
         return;
     }
     char parameters[32], work[64];
@@ -92,7 +92,9 @@ static void print_row(const struct plan *p, int index, int width, double gflops)
     format_work(t->work, gflops, work);
     double gib = (double)(t->cost.arena_bytes + t->cost.activation_bytes) / (1024.0 * 1024 * 1024);
     printf("  %14s  %10.3f  %7.2f GiB  %s\n", parameters, t->cost.train_flops / 1e9, gib,
-           *t->refused ? "refused" : work);
+           *t->refused   ? "refused"
+           : t->withheld ? "left out by run-cap"
+                         : work);
 }
 
 static void print_rows(const struct plan *p, int grid, int config, int width, double gflops) {
@@ -108,6 +110,7 @@ static void print_grid(const struct plan *p, int index, int width, double gflops
     if (index < p->grids_expanded) {
         printf("\n");
         print_rows(p, index, -1, width, gflops);
+        plan_rungs_print(p, index, stdout);
         return;
     }
     printf(": %d row%s, when it is known who wins", plan_grid_rows(g), plan_grid_rows(g) > 1 ? "s" : "");
@@ -153,7 +156,7 @@ static int waiting_rows(const struct plan *p) {
 static void print_totals(const struct plan *p, int refused, double gflops) {
     double flop = 0;
     for (int i = 0; i < p->trial_count; i++)
-        flop += p->trials[i].work;
+        flop += p->trials[i].withheld ? 0 : p->trials[i].work;
     char work[64];
     format_work(flop, gflops, work);
     bool known = p->sweep->program.kind == TRAINER_EMBEDDED;
@@ -161,8 +164,12 @@ static void print_totals(const struct plan *p, int refused, double gflops) {
            refused);
     if (waiting_rows(p) > 0)
         printf("; %d more rows wait for winners", waiting_rows(p));
+    if (p->withheld > 0)
+        printf("\nrun-cap = %d: %d trials are run, %d remain", p->sweep->run_cap, p->trial_count - p->withheld,
+               p->withheld);
     if (known)
-        printf("\n%s%s in all", work, gflops > 0 ? " of one worker" : "");
+        printf("\n%s%s in all%s", work, gflops > 0 ? " of one worker" : "",
+               p->sweep->method == METHOD_ASHA ? ", if none were stopped early" : "");
     printf("\n");
 }
 

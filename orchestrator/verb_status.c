@@ -53,10 +53,14 @@ static void print_status(const struct run_status *r) {
     run_status_count(r, counts);
     if (*r->plan_missing)
         printf("not all of the plan is known: %s\n", r->plan_missing);
-    printf("%s in %s: %d trial%s: %d done, %d failed, %d diverged, %d running, %d stopped, %d waiting\n",
-           r->sweep->name, r->folder, r->count, r->count == 1 ? "" : "s", counts[STANDING_DONE],
-           counts[STANDING_FAILED], counts[STANDING_DIVERGED], counts[STANDING_RUNNING], counts[STANDING_PAUSED],
-           counts[STANDING_WAITING]);
+    printf("%s in %s: %d trial%s: %d done, ", r->sweep->name, r->folder, r->count, r->count == 1 ? "" : "s",
+           counts[STANDING_DONE]);
+    if (counts[STANDING_STOPPED] > 0)
+        printf("%d stopped early, ", counts[STANDING_STOPPED]);
+    printf("%d failed, %d diverged, %d running, %d paused, %d waiting\n", counts[STANDING_FAILED],
+           counts[STANDING_DIVERGED], counts[STANDING_RUNNING], counts[STANDING_PAUSED], counts[STANDING_WAITING]);
+    if (counts[STANDING_CAPPED] > 0)
+        printf("%d left out by run-cap = %d\n", counts[STANDING_CAPPED], r->sweep->run_cap);
     if (r->waiting_rows > 0)
         printf("%d more rows wait for winners\n", r->waiting_rows);
     if (best) {
@@ -70,7 +74,9 @@ static void print_status(const struct run_status *r) {
                : run_status_is_complete(r) ? "complete"
                                            : "no process is at it: the same command goes on with it");
     print_state(r, STANDING_RUNNING, "running");
-    print_state(r, STANDING_PAUSED, "stopped, to be gone on with");
+    print_state(r, STANDING_PAUSED,
+                r->sweep->method == METHOD_ASHA ? "paused, to be gone on with, or waiting for their rung"
+                                                : "paused, to be gone on with");
 }
 
 // ---- for programs ----

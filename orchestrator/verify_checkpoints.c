@@ -202,12 +202,13 @@ static const struct trial_row *row_of(const struct verification *v, const char *
 
 static void check_trial(struct verification *v, const char *trial, int fold, const struct trial_row *row) {
     struct hyperparameters hp;
-    struct subject s = {.v = v, .trial = trial, .fold = fold, .row = row};
+    bool failed = row && strcmp(row->status, "failed") == 0; // says nothing of its checkpoints
+    struct subject s = {.v = v, .trial = trial, .fold = fold, .row = failed ? NULL : row};
     if (row && v->sweep && verify_hyperparameters(v, row, &hp))
         s.hp = &hp;
-    bool done = row && strcmp(row->status, "done") == 0;
-    check_file(v, "best.safetensors", s, done);
-    check_file(v, "last.safetensors", s, done);
+    bool whole = row && (strcmp(row->status, "done") == 0 || strcmp(row->status, "stopped") == 0);
+    check_file(v, "best.safetensors", s, whole);
+    check_file(v, "last.safetensors", s, whole);
     s.row = NULL; // it is behind
     check_file(v, "last.previous.safetensors", s, false);
 }

@@ -298,6 +298,8 @@ static void check_repeats(struct verification *v, size_t index) {
     for (size_t i = 0; i < index; i++) {
         if (strcmp(v->trials[i].trial, row->trial) != 0)
             continue;
+        if (strcmp(v->trials[i].status, "failed") == 0 && v->sweep && v->sweep->retry_failed)
+            continue; // tried again: the later row counts
         if (same_place(&v->trials[i], row))
             verify_finding(v, "%s/trials.csv: trial %s stands twice in %s", v->folder, row->trial,
                            *row->grid ? row->grid : row->config);

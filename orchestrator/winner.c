@@ -14,7 +14,7 @@ int winner_point(int points, size_t rows, const int *point, const double *best_i
             sum += best_iou[i];
             count++;
         }
-        if (count > 0 && (winner < 0 || sum / count > highest)) {
+        if (count > 0 && !isinf(sum) && (winner < 0 || sum / count > highest)) {
             winner = p;
             highest = sum / count;
         }

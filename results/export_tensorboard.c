@@ -66,6 +66,13 @@ static void add_epoch(struct wire *file, double time, const struct epoch_row *e)
             event_scalar(file, time, e->epoch, scalars[i].tag, scalars[i].value);
 }
 
+// One that a search has stopped early is neither a success nor a failure.
+static enum session_status status_of(const struct trial_row *row) {
+    if (strcmp(row->status, "stopped") == 0)
+        return SESSION_UNKNOWN;
+    return strcmp(row->status, "done") == 0 ? SESSION_SUCCESS : SESSION_FAILURE;
+}
+
 // `row` NULL: the trial is under way.
 static void fill(const struct run_data *run, const struct epoch_row *first, const struct trial_row *row,
                  struct wire *file) {
@@ -87,7 +94,7 @@ static void fill(const struct run_data *run, const struct epoch_row *first, cons
         add_epoch(file, time, &run->epoch[i]);
     }
     if (row)
-        event_session_end(file, time, strcmp(row->status, "done") == 0 ? SESSION_SUCCESS : SESSION_FAILURE);
+        event_session_end(file, time, status_of(row));
 }
 
 static enum status write_trial(const struct run_data *run, const char *folder, const struct epoch_row *first,

@@ -57,7 +57,7 @@ static bool observe_end(const struct trial_row *trial, struct observation *o) {
         say(o, FINDING_DIVERGED, "diverged%s%.300s", separator(trial->error), trial->error);
     else if (has_status(trial, "stopped"))
         say(o, FINDING_STOPPED, "stopped after %d %s%s%.300s", trial->epochs_run,
-            trial->epochs_run == 1 ? "epoch" : "epochs", separator(trial->error), trial->error);
+            trial->epochs_run == 1 ? "epoch" : "epochs", *trial->error ? " " : "", trial->error);
     else if (!has_status(trial, "done"))
         say(o, FINDING_NO_METRIC, "status '%.30s'", trial->status);
     else if (!isfinite(trial->best_iou))

@@ -282,9 +282,12 @@ void plot_heat(FILE *out, const struct run_data *run, const struct grid *g) {
         fprintf(
             out,
             "\nplot $d using 1:2:($1-0.48):($1+0.48):($2-0.46):($2+0.46):3 with boxxyerror fs solid noborder lc palette, "
-            "\\\n     $d using ($3 < %.9g ? $1 : NaN):2:(strcol(4)) with labels tc rgb '#fefefe', \\\n"
-            "     $d using ($3 < %.9g ? NaN : $1):2:(strcol(4)) with labels tc rgb '#010101'\n",
-            least + 0.55 * range, least + 0.55 * range);
+            "\\\n     $d using ($3 < %.9g ? $1 : NaN):2:(strcol(4)) with labels tc rgb '#fefefe'",
+            least + 0.55 * range);
+        if (most > least) // gnuplot 5.4 crashes on labels of which none is drawn
+            fprintf(out, ", \\\n     $d using ($3 < %.9g ? NaN : $1):2:(strcol(4)) with labels tc rgb '#010101'",
+                    least + 0.55 * range);
+        fputc('\n', out);
     }
     free(x.value);
     free(y.value);

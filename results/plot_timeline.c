@@ -76,7 +76,7 @@ static char effect_of(const char *event) {
         const char *event;
         char effect;
     } effects[] = {{"assigned", 'b'}, {"resumed", 'b'}, {"done", 'd'},    {"failed", 'f'},
-                   {"diverged", 'f'}, {"lost", 'f'},    {"stopped", 's'}, {"pruned", 's'}};
+                   {"diverged", 'f'}, {"lost", 'f'},    {"stopped", 's'}, {"paused", 's'}};
     for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
         if (strcmp(event, effects[i].event) == 0)
             return effects[i].effect;

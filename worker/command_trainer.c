@@ -223,7 +223,7 @@ static enum status conclude(struct session *s, off_t log_start, struct trial_res
     if (s->broken != STATUS_OK)
         fail(r, TRIAL_FAILED, s->why.message, "");
     else if (s->stopping)
-        r->status = TRIAL_STOPPED;
+        r->status = TRIAL_INTERRUPTED;
     else if (WIFSIGNALED(w))
         return error_set(err, STATUS_LOST, "the program was killed by signal %d (%s)%s%s", WTERMSIG(w),
                          strsignal(WTERMSIG(w)), *words ? ": " : "", words);

@@ -39,7 +39,8 @@ const char *loss_cause_name(enum loss_cause cause) {
 #define TRIAL_MEMBERS(X)                                                                                               \
     X(TEXT, id)                                                                                                        \
     X(INT, folds)                                                                                                      \
-    X(INT, fold) X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(REAL, checkpoint_seconds)
+    X(INT, fold)                                                                                                       \
+    X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(INT, until) X(REAL, checkpoint_seconds)
 #define ASSIGN_MEMBERS(X) X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
 #define PROGRAM_MEMBERS(X)                                                                                             \
     X(TEXT, arguments) X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume)
@@ -322,7 +323,7 @@ static enum status unpack_epoch(const json_t *o, struct message_epoch *whole, st
 static enum status unpack_result(const json_t *o, struct trial_result *to, struct error *err) {
     RESULT_MEMBERS(UNPACK)
     int status;
-    if (!unpack_int(json_object_get(o, "status"), &status) || status < TRIAL_DONE || status > TRIAL_STOPPED)
+    if (!unpack_int(json_object_get(o, "status"), &status) || status < TRIAL_DONE || status > TRIAL_PAUSED)
         return error_set(err, STATUS_FORMAT, "message: member 'status' is missing or wrong");
     to->status = (enum trial_status)status;
     return STATUS_OK;

@@ -19,7 +19,7 @@
     X(HELLO, "hello")     /* a worker is there: host, device, cores */                                                 \
     X(ASSIGN, "assign")   /* train this trial */                                                                       \
     X(EPOCH, "epoch")     /* an epoch's metrics */                                                                     \
-    X(RESULT, "result")   /* the trial ended: done, failed, diverged, or stopped on request */                         \
+    X(RESULT, "result")   /* the trial ended: done, failed, diverged; interrupted, paused */                           \
     X(LOST, "lost")       /* the trial's trainer died or could not establish a result */                               \
     X(STOP, "stop")       /* checkpoint and stop the running trial; to the master: the whole sweep */                  \
     X(STOPPED, "stopped") /* the trial was ended on request without a word of its own */                               \

@@ -10,7 +10,7 @@
 #include "worker/trainer_session.h"
 
 const char *trial_status_name(enum trial_status status) {
-    static const char *const names[] = {"done", "failed", "diverged", "stopped"};
+    static const char *const names[] = {"done", "failed", "diverged", "stopped", "interrupted", "paused"};
     return names[status];
 }
 
@@ -171,10 +171,15 @@ static enum status finish_epoch(struct session *s, double lr, struct error *err)
     return STATUS_OK;
 }
 
+// How many epochs are trained in this run of the trial.
+static int epochs_to_train(const struct trial *trial) {
+    return trial->until > 0 && trial->until < trial->hp.epochs ? trial->until : trial->hp.epochs;
+}
+
 static enum status train_epochs(struct session *s, struct error *err) {
     const struct hyperparameters *hp = &s->trial->hp;
     s->epoch_began = s->last_written = now();
-    while (s->state.epoch < hp->epochs) {
+    while (s->state.epoch < epochs_to_train(s->trial)) {
         double lr = schedule_lr((enum scheduler)hp->scheduler, hp->lr, s->state.epoch, hp->epochs);
         if (s->state.step < s->context.steps_per_epoch) {
             TRY(network_holds_samples(s->t->net) ? train_stretch(s, lr, err) : train_step(s, lr, err));
@@ -203,10 +208,10 @@ static void fill_result(const struct session *s, enum status status, const struc
         r->parameters = (int64_t)graph_parameter_count(network_graph(s->t->net));
     switch (status) {
     case STATUS_OK:
-        r->status = TRIAL_DONE;
+        r->status = state->epoch < s->trial->hp.epochs ? TRIAL_PAUSED : TRIAL_DONE;
         break;
     case STATUS_STOPPED:
-        r->status = TRIAL_STOPPED;
+        r->status = TRIAL_INTERRUPTED;
         break;
     case STATUS_DIVERGED:
         r->status = TRIAL_DIVERGED;

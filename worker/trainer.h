@@ -14,10 +14,12 @@ struct trial {
     struct hyperparameters hp;
     int folds, fold;
     uint64_t seed;
-    char dataset[PATH_SIZE];   // dataset file
-    char folder[PATH_SIZE];    // trials/<id>, created by the trainer; best.safetensors and last.safetensors stand here
-    char backend[32];          // a name of backend_create: "auto", "cpu", "cuda", ...
-    int threads;               // >= 1
+    char dataset[PATH_SIZE]; // dataset file
+    char folder[PATH_SIZE];  // trials/<id>, created by the trainer; best.safetensors and last.safetensors stand here
+    char backend[32];        // a name of backend_create: "auto", "cpu", "cuda", ...
+    int threads;             // >= 1
+    int until; // epochs after which it pauses (TRIAL_PAUSED), to be gone on with; 0, or hp.epochs: it is trained to its
+               // end
     double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when
                                // stopped, and at the end)
     struct trial_program program;
@@ -35,8 +37,15 @@ struct epoch_metrics {
     double values[METRICS_MAX];
 };
 
-enum trial_status { TRIAL_DONE, TRIAL_FAILED, TRIAL_DIVERGED, TRIAL_STOPPED };
-const char *trial_status_name(enum trial_status status); // "done", "failed", "diverged", "stopped": trials.csv
+enum trial_status {
+    TRIAL_DONE,
+    TRIAL_FAILED,
+    TRIAL_DIVERGED,
+    TRIAL_STOPPED,     // ended early by the search, for good; the last that can stand in trials.csv
+    TRIAL_INTERRUPTED, // ended on request, to be gone on with
+    TRIAL_PAUSED,      // has come to `until`
+};
+const char *trial_status_name(enum trial_status status); // "done", "failed", "diverged", "stopped", ...
 
 struct trial_result {
     enum trial_status status;
@@ -53,7 +62,7 @@ struct trainer_hooks {
     void (*epoch)(void *context, const struct trial *trial, const struct epoch_metrics *metrics, bool replayed,
                   double seconds);
     // Asked after every step: true writes last.safetensors (a step inside an epoch is a fine place to go on from) and
-    // returns TRIAL_STOPPED. May be NULL.
+    // returns TRIAL_INTERRUPTED. May be NULL.
     bool (*stop)(void *context);
     // Called after every step and every batch of validation: a heartbeat. May be NULL.
     void (*alive)(void *context);

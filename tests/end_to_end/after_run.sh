@@ -56,7 +56,7 @@ if command -v jq >/dev/null; then
         fail "status --json: $(jq -c . status.json)"
     jq -c . watch.log >/dev/null || fail "--watch --json is not JSON"
 fi
-"$gridfold" status run | grep -q '8 trials: 7 done, 1 failed, 0 diverged, 0 running, 0 stopped, 0 waiting' || fail "status: $("$gridfold" status run)"
+"$gridfold" status run | grep -q '8 trials: 7 done, 1 failed, 0 diverged, 0 running, 0 paused, 0 waiting' || fail "status: $("$gridfold" status run)"
 
 # ---- trials ----
 [ "$("$gridfold" trials run --csv | wc -l)" -eq "$(wc -l <run/trials.csv)" ] || fail "trials --csv has other rows"

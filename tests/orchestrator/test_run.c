@@ -51,14 +51,18 @@ static int shell(const char *format, ...) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// Runs the sweep into runs/NAME with `ranks` (0: without mpirun); stdout and stderr go to NAME.log. `environment`: "A=b
-// C=d".
-static int run(const char *name, int ranks, const char *environment) {
+// Runs a sweep into runs/NAME with `ranks` (0: without mpirun); stdout and stderr go to NAME.log. `environment`: "A=b
+// C=d". `words`: of the command line.
+static int run_words(const char *name, int ranks, const char *environment, const char *words) {
     char launcher[2 * PATH_SIZE] = "";
     if (ranks > 0)
         snprintf(launcher, sizeof launcher, "%s mpirun --oversubscribe -np %d", LEAKS_OF_MPI, ranks);
-    return shell("cd %s && env %s %s timeout 60 %s run sweep.ini sweep.output=%s/runs/%s >>%s.log 2>&1 </dev/null",
-                 root, environment, launcher, program, root, name, name);
+    return shell("cd %s && env %s %s timeout 60 %s run %s sweep.output=%s/runs/%s >>%s.log 2>&1 </dev/null", root,
+                 environment, launcher, program, words, root, name, name);
+}
+
+static int run(const char *name, int ranks, const char *environment) {
+    return run_words(name, ranks, environment, "sweep.ini");
 }
 
 static char *read_log(const char *name) {
@@ -83,11 +87,15 @@ static void expect_exit(const char *name, int code, int wanted) {
     fail_msg("%s: exit code %d, not %d:\n%s", name, code, wanted, text);
 }
 
-static void expect_same_results(const char *name) {
+static void expect_same(const char *plain, const char *name) {
     static const char *const files[] = {"epochs.csv", "trials.csv", "folds.csv"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (shell("diff %s/runs/plain/%s %s/runs/%s/%s", root, files[i], root, name, files[i]) != 0)
+        if (shell("diff %s/runs/%s/%s %s/runs/%s/%s", root, plain, files[i], root, name, files[i]) != 0)
             fail_msg("%s: %s differs", name, files[i]);
+}
+
+static void expect_same_results(const char *name) {
+    expect_same("plain", name);
 }
 
 static size_t count_events(const char *name, const char *event) {
@@ -164,6 +172,51 @@ static void test_hopeless_trial_is_a_row(void **state) {
     free(rows);
     assert_int_equal(failed, 2);
     assert_int_equal(count_events("hopeless", "lost"), 6);
+    // A rerun leaves it at that, unless it is to try again.
+    expect_exit("hopeless", run("hopeless", 0, "A=b"), 0);
+    assert_int_equal(count_events("hopeless", "done"), 10);
+    expect_exit("hopeless", run_words("hopeless", 2, "A=b", "sweep.ini retry-failed=yes"), 0);
+    expect_same_results("hopeless");
+    assert_int_equal(count_events("hopeless", "done"), 12);
+}
+
+// ---- successive halving ----
+
+static size_t count_stopped(const char *name) {
+    struct trial_row *rows;
+    size_t count, stopped = 0;
+    read_trials(name, &rows, &count);
+    for (size_t i = 0; i < count; i++) {
+        bool is = strcmp(rows[i].status, "stopped") == 0;
+        assert_true(is || rows[i].epochs_run == 6 || strcmp(rows[i].status, "done") != 0);
+        stopped += is;
+    }
+    free(rows);
+    return stopped;
+}
+
+// Eight configurations on two folds: four, two and one go on, after 1, 2 and 4 epochs of 6.
+static void test_rungs_under_faults(void **state) {
+    (void)state;
+    expect_exit("asha", run_words("asha", 0, "A=b", "asha.ini"), 0);
+    assert_int_equal(count_stopped("asha"), 14);
+    assert_int_equal(count_events("asha", "pruned"), 14);
+    assert_int_equal(count_events("asha", "epoch"), 2 * (8 * 1 + 4 * 1 + 2 * 2 + 1 * 2));
+    expect_in_log("asha", "2 of 16 trials done, 14 stopped early");
+    expect_exit("asha-segv", run_words("asha-segv", 3, "FAKE_TRAINER=segv-once", "asha.ini"), 0);
+    expect_same("asha", "asha-segv");
+    assert_true(count_events("asha-segv", "retried") >= 4);
+    // What fails is worse than all others, and what takes its place does not depend on when it failed.
+    expect_exit("asha-fail", run_words("asha-fail", 0, "FAKE_TRAINER=exit3 FAKE_TRAINER_TRIAL=0.007", "asha.ini"), 0);
+    expect_exit("asha-fail3", run_words("asha-fail3", 3, "FAKE_TRAINER=exit3 FAKE_TRAINER_TRIAL=0.007", "asha.ini"), 0);
+    expect_same("asha-fail", "asha-fail3");
+    // Killed again and again: what is on record decides.
+    for (int i = 0; i < 6; i++)
+        (void)shell("cd %s && FAKE_STEP_MS=10 timeout -s KILL 0.%d %s run asha.ini sweep.output=%s/runs/asha-kill "
+                    ">/dev/null 2>&1",
+                    root, 2 + i, program, root);
+    expect_exit("asha-kill", run_words("asha-kill", 2, "A=b", "asha.ini"), 0);
+    expect_same("asha", "asha-kill");
 }
 
 // A setup that is broken fails no trials: the sweep ends, and goes on when it is mended.
@@ -353,6 +406,10 @@ static int set_up(void **state) {
     snprintf(sweep, sizeof sweep, sweep_head, root, root);
     snprintf(text, sizeof text, "%s%s", sweep, sweep_grids);
     write_text("sweep.ini", text);
+    snprintf(text, sizeof text, "%s[grid rate]\nlr = 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008\n", sweep);
+    write_text("asha.ini", text);
+    if (shell("sed -i '2i method = asha\\nfirst-rung = 1\\nreduction-factor = 2' %s/asha.ini", root) != 0)
+        return -1;
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     setenv("HOME", root, 0);
@@ -369,6 +426,7 @@ int main(void) {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_crashes_do_not_show),
         cmocka_unit_test(test_hopeless_trial_is_a_row),
+        cmocka_unit_test(test_rungs_under_faults),
         cmocka_unit_test(test_broken_setup_ends_the_sweep),
         cmocka_unit_test(test_full_disk_stops_the_sweep),
         cmocka_unit_test(test_stop_and_resume),

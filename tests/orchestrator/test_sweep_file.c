@@ -234,6 +234,26 @@ static const struct {
      "s.ini:6: optimizer = @a: [grid a] does not sweep optimizer, but lr"},
     {HEAD "[grid a]\nlr = 1, 2\n[grid b]\nlr = @a, 3\n",
      "s.ini:6: lr = @a, 3: a reference stands alone; take it out of the list"},
+    // the method
+    {HEAD "method = bohb\n[grid a]\nlr = 1\n",
+     "s.ini:3: method = bohb: must be grid, random or asha; the nearest is asha"},
+    {HEAD "method = asha\n[grid a]\nlr = 1\n",
+     "s.ini:3: method = asha needs first-rung = EPOCHS, after which the first choice is made"},
+    {HEAD "method = asha\nfirst-rung = 3\n[base]\nepochs = 3\n[grid a]\nlr = 1\n",
+     "s.ini:4: first-rung = 3: must be less than the 3 epochs of a training"},
+    {HEAD "method = asha\nfirst-rung = 3\n[config a]\nlr = 1\n",
+     "s.ini:3: method = asha has nothing to choose among; add a [random NAME] or a [grid NAME]"},
+    {HEAD "method = asha\nfirst-rung = 3\n[grid a]\nlr = 1\nepochs = 5, 6\n",
+     "s.ini:7: [grid a] sweeps epochs: under method = asha all are compared after the same numbers of epochs; set epochs "
+     "in [base]"},
+    {HEAD "first-rung = 3\n[grid a]\nlr = 1\n",
+     "s.ini:3: first-rung belongs to method = asha, which [sweep] does not say"},
+    {HEAD "method = asha\nfirst-rung = 1\nreduction-factor = 1\n[grid a]\nlr = 1\n",
+     "s.ini:5: reduction-factor = 1: must be a whole number in 2 .. 1000000"},
+    {HEAD "run-cap = 0\n[grid a]\nlr = 1\n", "s.ini:3: run-cap = 0: must be a whole number in 1 .. 1000000"},
+    {HEAD "retry-failed = maybe\n[grid a]\nlr = 1\n", "s.ini:3: retry-failed = maybe: must be yes or no"},
+    {"[sweep]\ntrainer = none\nmethod = asha\nfirst-rung = 1\n[grid a]\nx = 1, 2\n",
+     "s.ini:3: method = asha needs trainer = embedded: no other can be halted at an epoch"},
     // configs and compare
     {HEAD "[config a]\nlr = 0.1, 0.2\n", "s.ini:4: lr = 0.1, 0.2: is not a number; write one like 0.001"},
     {HEAD "[config a]\nfrom = @this\n", "s.ini:4: from = @this: the file has no grids to take winners of; add a [grid "

@@ -22,7 +22,7 @@ struct trainer {
 };
 
 const char *trial_status_name(enum trial_status status) {
-    static const char *const names[] = {"done", "failed", "diverged", "stopped"};
+    static const char *const names[] = {"done", "failed", "diverged", "stopped", "interrupted", "paused"};
     return names[status];
 }
 
@@ -152,7 +152,9 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
     t->runs++;
     if (!environment_is_clean())
         return error_set(err, STATUS_INTERNAL, "the launcher's variables are in the trainer's environment");
-    for (int e = 0; e < trial->hp.epochs; e++) {
+    int until = trial->until > 0 && trial->until < trial->hp.epochs ? trial->until : trial->hp.epochs;
+    until = until > done ? until : done;
+    for (int e = 0; e < until; e++) {
         struct epoch_metrics m = fake_metrics(trial, e);
         if (e >= done) {
             rest();
@@ -164,7 +166,7 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
         hooks->alive(hooks->context);
         if (e >= done && hooks->stop(hooks->context)) {
             fill_result(trial, e + 1, result);
-            result->status = TRIAL_STOPPED;
+            result->status = TRIAL_INTERRUPTED;
             return STATUS_OK;
         }
     }
@@ -172,7 +174,11 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
         return error_set(err, STATUS_IO, "cannot write the checkpoint");
     if (wanted(trial, "memory"))
         return error_memory(err, "activations on the device");
-    fill_result(trial, trial->hp.epochs, result);
+    fill_result(trial, until, result);
+    if (until < trial->hp.epochs) {
+        result->status = TRIAL_PAUSED;
+        return STATUS_OK;
+    }
     if (wanted(trial, "fail") || wanted(trial, "diverge")) {
         result->status = wanted(trial, "fail") ? TRIAL_FAILED : TRIAL_DIVERGED;
         snprintf(result->error, sizeof result->error, "as asked, \"quoted\",\nin two lines");

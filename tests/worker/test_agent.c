@@ -256,7 +256,7 @@ static void test_stop_keeps_what_was_trained(void **state) {
     for (; m->kind == MESSAGE_EPOCH; epochs++)
         m = next(f);
     assert_int_equal(m->kind, MESSAGE_RESULT);
-    assert_int_equal(m->result.status, TRIAL_STOPPED);
+    assert_int_equal(m->result.status, TRIAL_INTERRUPTED);
     assert_int_equal(m->result.epochs_run, epochs);
     assert_true(epochs < 10);
     set_order(f, "00000000000000aa", epochs + 1);
@@ -370,7 +370,7 @@ static void test_station_makes_way(void **state) {
     set_order(f, "00000000000000bb", 1000);
     station_deliver(s, &f->order);
     assert_string_equal(next_of(s, &f->report, MESSAGE_RESULT)->trial, "00000000000000aa");
-    assert_int_equal(f->report.result.status, TRIAL_STOPPED);
+    assert_int_equal(f->report.result.status, TRIAL_INTERRUPTED);
     assert_string_equal(next_of(s, &f->report, MESSAGE_EPOCH)->trial, "00000000000000bb");
     set_order(f, "00000000000000cc", 1000);
     station_deliver(s, &f->order);
@@ -398,7 +398,7 @@ static void test_station(void **state) {
     station_deliver(s, &f->order);
     assert_string_equal(next_of(s, &f->report, MESSAGE_HEARTBEAT)->trial, "00000000000000aa");
     station_leave(s);
-    assert_int_equal(next_of(s, &f->report, MESSAGE_RESULT)->result.status, TRIAL_STOPPED);
+    assert_int_equal(next_of(s, &f->report, MESSAGE_RESULT)->result.status, TRIAL_INTERRUPTED);
     next_of(s, &f->report, MESSAGE_BYE);
     assert_true(station_is_gone(s));
     assert_false(station_is_dismissed(s));

@@ -56,6 +56,7 @@ static struct message example_assign(void) {
                                     .dataset = "/data/a b.safetensors",
                                     .backend = "auto",
                                     .threads = 7,
+                                    .until = 3,
                                     .checkpoint_seconds = 0.1};
     memset(m.assign.trial.folder, 'f', sizeof m.assign.trial.folder - 1);
     m.assign.crowded = true;
@@ -74,6 +75,7 @@ static void test_assign(void **state) {
     assert_string_equal(back.assign.trial.folder, m.assign.trial.folder);
     assert_string_equal(back.assign.trial.dataset, m.assign.trial.dataset);
     assert_true(back.assign.trial.seed == UINT64_MAX);
+    assert_int_equal(back.assign.trial.until, 3);
     assert_true(back.assign.trial.checkpoint_seconds == 0.1);
     assert_int_equal(back.assign.trial.threads, 7);
     assert_true(back.assign.crowded);

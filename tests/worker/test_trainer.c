@@ -148,13 +148,48 @@ static void resume_is_exact_after_every_step(void **state) {
         result = run(fresh, &parts, &part);
         trainer_destroy(fresh);
         rounds++;
-    } while (result.status == TRIAL_STOPPED && rounds < 20);
+    } while (result.status == TRIAL_INTERRUPTED && rounds < 20);
     assert_int_equal(rounds, 7); // six stops, and a last run that only finishes the epoch
     assert_int_equal(result.status, TRIAL_DONE);
     assert_memory_equal(&result.best_iou, &expected.best_iou, sizeof result.best_iou);
     assert_memory_equal(&result.train_val_gap, &expected.train_val_gap, sizeof result.train_val_gap);
     assert_same_file(&whole, &parts, "best.safetensors");
     assert_same_file(&whole, &parts, "last.safetensors");
+    trainer_destroy(t);
+}
+
+static bool has_file(const struct trial *trial, const char *name) {
+    char path[PATH_SIZE + 64];
+    snprintf(path, sizeof path, "%s/%s", trial->folder, name);
+    return file_exists(path);
+}
+
+// As successive halving has it: the learning rates are those of the whole schedule, and nothing shows in the end.
+static void a_pause_does_not_show(void **state) {
+    (void)state;
+    struct trial whole = small_trial("whole"), halted = small_trial("halted");
+    trainer *t = new_trainer();
+    for (int until = 1; until <= 3; until++) {
+        struct log log = {0};
+        halted.until = until;
+        struct trial_result result = run(t, &halted, &log);
+        assert_int_equal(result.status, until < 3 ? TRIAL_PAUSED : TRIAL_DONE);
+        assert_int_equal(result.epochs_run, until);
+        assert_int_equal(log.replayed, until - 1);
+        assert_int_equal(log.steps, 2);
+        assert_false(has_file(&halted, "owner")); // left in order
+        assert_false(has_file(&halted, "last.previous.safetensors"));
+        if (until == 2) { // told again to come to where it is
+            struct log again = {0};
+            halted.until = 1;
+            result = run(t, &halted, &again);
+            assert_int_equal(result.status, TRIAL_PAUSED);
+            assert_int_equal(result.epochs_run, 2);
+            assert_int_equal(again.steps, 0);
+        }
+    }
+    assert_same_file(&whole, &halted, "best.safetensors");
+    assert_same_file(&whole, &halted, "last.safetensors");
     trainer_destroy(t);
 }
 
@@ -175,7 +210,7 @@ static void a_damaged_checkpoint_starts_anew(void **state) {
     trainer *t = new_trainer();
     struct trial whole = small_trial("whole"), damaged = small_trial("damaged");
     struct log log = {.stop_after = 2}, again = {0};
-    assert_int_equal(run(t, &damaged, &log).status, TRIAL_STOPPED);
+    assert_int_equal(run(t, &damaged, &log).status, TRIAL_INTERRUPTED);
     char path[PATH_SIZE + 32];
     snprintf(path, sizeof path, "%s/last.safetensors", damaged.folder);
     assert_int_equal(truncate(path, 5000), 0);
@@ -196,12 +231,6 @@ static void flip_last_byte(const struct trial *trial, const char *name) {
     free(text);
 }
 
-static bool has_file(const struct trial *trial, const char *name) {
-    char path[PATH_SIZE + 64];
-    snprintf(path, sizeof path, "%s/%s", trial->folder, name);
-    return file_exists(path);
-}
-
 // Damage that leaves the file well-formed: found by its checksum. Stopped in the second epoch with a checkpoint after
 // every step, so that `last` and the one before it are of this epoch.
 static void damage_loses_one_checkpoint_at_most(void **state) {
@@ -220,7 +249,7 @@ static void damage_loses_one_checkpoint_at_most(void **state) {
         struct trial damaged = small_trial(name);
         damaged.checkpoint_seconds = 0;
         struct log log = {.stop_after = 4}, again = {0};
-        assert_int_equal(run(t, &damaged, &log).status, TRIAL_STOPPED);
+        assert_int_equal(run(t, &damaged, &log).status, TRIAL_INTERRUPTED);
         assert_true(has_file(&damaged, "last.previous.safetensors"));
         for (int i = 0; i < 2 && cases[c].files[i]; i++)
             flip_last_byte(&damaged, cases[c].files[i]);
@@ -248,7 +277,7 @@ static void a_trial_that_has_been_handed_on_is_left_alone(void **state) {
     trainer *t = new_trainer();
     struct trial whole = small_trial("whole"), trial = small_trial("usurped");
     struct log log = {.stop_after = 1}, again = {.usurped = trial.folder};
-    assert_int_equal(run(t, &trial, &log).status, TRIAL_STOPPED);
+    assert_int_equal(run(t, &trial, &log).status, TRIAL_INTERRUPTED);
     struct trainer_hooks hooks = {&again, on_epoch, NULL, usurp};
     struct trial_result result;
     struct error err;
@@ -416,6 +445,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resume_is_exact_after_every_step),
         cmocka_unit_test(a_finished_trial_replays_its_epochs),
+        cmocka_unit_test(a_pause_does_not_show),
         cmocka_unit_test(a_damaged_checkpoint_starts_anew),
         cmocka_unit_test(damage_loses_one_checkpoint_at_most),
         cmocka_unit_test(a_trial_that_has_been_handed_on_is_left_alone),
