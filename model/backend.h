@@ -10,6 +10,7 @@
 #ifndef GRIDFOLD_MODEL_BACKEND_H
 #define GRIDFOLD_MODEL_BACKEND_H
 
+#include "model/collectives.h"
 #include "model/graph.h"
 
 typedef struct backend backend;
@@ -44,6 +45,9 @@ struct op_args {
     void *saved;   // from forward to backward of the same step
     void *scratch; // shared by all operations, contents undefined
     bool training; // forward: batch norm takes batch statistics (and backward will follow) or running ones
+    // Batch norm in training: where the statistics of all members come from; NULL: they are of this batch alone.
+    const struct collectives *together;
+    bool absent; // with `together`: this member has no samples in this step, and only takes part in the statistics
 };
 
 struct focal_loss_config {
@@ -118,10 +122,11 @@ struct backend_ops {
     enum status (*op_backward)(backend *b, op *o, const struct op_args *args, struct error *err);
 
     // Loss and metrics: logits (B,1,H,W) in backend layout, host mask (B,H,W) of 0, 1 or 255. dlogits may be NULL
-    // (evaluation).
+    // (evaluation). With `together` the sums, and the number of pixels that the gradient is divided by, are those of
+    // all members' batches, and B may be 0.
     enum status (*focal_loss)(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
-                              const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
-                              struct error *err);
+                              const struct focal_loss_config *config, const struct collectives *together,
+                              float *dlogits, struct loss_sums *sums, struct error *err);
 
     // Flat arenas of n floats.
     double (*sum_squares)(backend *b, size_t n, const float *x);
@@ -132,6 +137,11 @@ struct backend_ops {
     // As torch.optim.AdamW (Loshchilov and Hutter 2019).
     void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
                        float *moment2, float *param);
+
+    // Makes this backend's one of a group: from what the members do together in host memory, the same for backend
+    // memory. Destroyed with the backend. NULL where the two are the same memory. STATUS_UNSUPPORTED.
+    enum status (*join)(backend *b, const struct collectives *host, const struct collectives **device,
+                        struct error *err);
 
     const struct resident_ops *resident; // model/resident.h; NULL: the host leads every step
 };

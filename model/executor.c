@@ -287,6 +287,8 @@ static void bind_step(const program *p, int node, const struct program_memory *m
     for (int i = 0; i < OP_MAX_BUFFERS; i++)
         if (n->buffer[i] >= 0)
             s->args.buffer[i] = m->buffer[n->buffer[i]];
+    if (n->desc.kind == OP_BATCHNORM && p->training)
+        s->args.together = m->together;
     if (p->training)
         bind_backward(p, s, n, m);
 }
@@ -337,5 +339,30 @@ enum status program_backward(program *p, struct error *err) {
         if (p->b->ops->op_backward(p->b, s->op, &s->args, err) != STATUS_OK)
             return error_prefix(err, "%s backward", p->g->nodes[i].name);
     }
+    return STATUS_OK;
+}
+
+static enum status run_absent(program *p, int node, bool backward, struct error *err) {
+    struct step *s = &p->steps[node];
+    if (!s->op || !s->args.together)
+        return STATUS_OK;
+    struct op_args args = s->args;
+    args.absent = true;
+    enum status status =
+        backward ? p->b->ops->op_backward(p->b, s->op, &args, err) : p->b->ops->op_forward(p->b, s->op, &args, err);
+    return status == STATUS_OK ? STATUS_OK : error_prefix(err, "%s without samples", p->g->nodes[node].name);
+}
+
+enum status program_forward_absent(program *p, struct error *err) {
+    for (int i = 0; i < p->g->node_count; i++)
+        if (p->g->nodes[i].desc.passes & PASS_FORWARD)
+            TRY(run_absent(p, i, false, err));
+    return STATUS_OK;
+}
+
+enum status program_backward_absent(program *p, struct error *err) {
+    for (int i = p->g->node_count - 1; i >= 0; i--)
+        if (p->g->nodes[i].desc.passes & BACKWARD_PASSES)
+            TRY(run_absent(p, i, true, err));
     return STATUS_OK;
 }

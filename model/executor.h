@@ -15,6 +15,7 @@ typedef struct program program;
 struct program_memory {
     char *arena; // program_arena_bytes of it
     float *const *param, *const *grad, *const *buffer;
+    const struct collectives *together; // whose statistics batch norm takes in training; NULL: this batch's
 };
 
 // `layouts`, one for each parameter of the graph, and the graph itself outlive the program. STATUS_MEMORY,
@@ -35,5 +36,10 @@ float *program_logits_grad(const program *p);
 
 NODISCARD enum status program_forward(program *p, struct error *err);
 NODISCARD enum status program_backward(program *p, struct error *err); // programs compiled for training
+
+// The same for a member that has no samples in this step: it takes part in the statistics of the others, if they have
+// any in common, and leaves parameters' gradients alone.
+NODISCARD enum status program_forward_absent(program *p, struct error *err);
+NODISCARD enum status program_backward_absent(program *p, struct error *err);
 
 #endif

@@ -45,6 +45,7 @@ struct op_desc {
     float epsilon,
         momentum; // OP_BATCHNORM: 1e-5 and 0.1; running = (1 - momentum) running + momentum batch (unbiased variance)
     unsigned passes; // which of enum op_pass this operation is ever asked for
+    int members; // OP_BATCHNORM in training: statistics are those of so many processes' batches; 0 and 1: of its own
 };
 
 enum {

@@ -157,8 +157,26 @@ const graph *network_graph(const network *net) {
     return net->g;
 }
 
+enum status network_join(network *net, const struct collectives *host, bool statistics, struct error *err) {
+    const struct collectives *together = host;
+    if (host && net->b->ops->join)
+        TRY(net->b->ops->join(net->b, host, &together, err));
+    if (net->together == together && net->together_statistics == (together && statistics))
+        return STATUS_OK;
+    drop_programs(net); // their batch norms are others
+    net->together = together;
+    net->together_statistics = together && statistics;
+    return STATUS_OK;
+}
+
+enum status network_share_buffers(network *net, struct error *err) {
+    const struct collectives *t = net->together;
+    return t ? t->broadcast(t->context, net->buffer_arena, net->buffer_floats * sizeof(float), err) : STATUS_OK;
+}
+
 static void bind(struct network *net, program *p) {
-    struct program_memory memory = {net->arena, net->params, net->grads, net->buffers};
+    struct program_memory memory = {net->arena, net->params, net->grads, net->buffers,
+                                    net->together_statistics ? net->together : NULL};
     program_bind(p, &memory);
 }
 
@@ -187,6 +205,10 @@ static enum status compile(struct network *net, int batch, bool training, struct
     config.batch = batch;
     *c = (struct compiled){.batch = batch, .training = training};
     TRY(lstm_unet_build(&config, &c->g, err));
+    if (net->together_statistics)
+        for (int i = 0; i < c->g->node_count; i++)
+            if (c->g->nodes[i].desc.kind == OP_BATCHNORM)
+                c->g->nodes[i].desc.members = net->together->members;
     enum status status = program_create(net->b, c->g, training, net->param_layouts, &c->p, err);
     if (status != STATUS_OK)
         graph_destroy(c->g);
@@ -244,27 +266,53 @@ struct shape network_logits_shape(const struct network *net, int batch) {
     return shape;
 }
 
+// A member without samples runs no program; that of one sample knows whom to take part with.
+static enum status find_share(struct network *net, int batch, bool training, program **p, struct error *err) {
+    struct compiled *c;
+    TRY(network_find_program(net, batch == 0 && net->together ? 1 : batch, training, &c, err));
+    *p = c->p;
+    return STATUS_OK;
+}
+
+static enum status forward(struct network *net, program *p, int batch, const float *image, float *logits,
+                           struct error *err) {
+    if (batch == 0)
+        return program_forward_absent(p, err);
+    import_images(net, p, batch, image);
+    TRY(program_forward(p, err));
+    if (logits)
+        net->b->ops->activation_export(net->b, network_logits_shape(net, batch), program_logits(p), logits);
+    return STATUS_OK;
+}
+
+// This member's part of the gradients, and the sum of all parts.
+static enum status backward(struct network *net, program *p, int batch, struct error *err) {
+    const struct collectives *t = net->together;
+    if (batch > 0)
+        TRY(program_backward(p, err));
+    else
+        TRY(program_backward_absent(p, err));
+    if (batch == 0)
+        net->b->ops->zero(net->b, net->arenas[ARENA_GRAD], net->param_floats * sizeof(float));
+    return t ? t->sum(t->context, net->param_floats, net->arenas[ARENA_GRAD], err) : STATUS_OK;
+}
+
 // Forward and backward in training mode; the gradients' norm. STATUS_DIVERGED when loss or norm is not finite.
 static enum status compute_gradients(struct network *net, int batch, const float *image, const uint8_t *mask,
                                      const struct focal_loss_config *focal, float *logits, struct step_result *result,
                                      struct error *err) {
     *result = (struct step_result){0};
     TRY(network_ensure_arena(net, ARENA_GRAD, err));
-    struct compiled *c;
-    TRY(network_find_program(net, batch, true, &c, err));
-    program *p = c->p;
-    import_images(net, p, batch, image);
-    TRY(program_forward(p, err));
-    struct shape shape = network_logits_shape(net, batch);
-    if (logits)
-        net->b->ops->activation_export(net->b, shape, program_logits(p), logits);
-    TRY(net->b->ops->focal_loss(net->b, shape, program_logits(p), mask, focal, program_logits_grad(p), &result->sums,
-                                err));
+    program *p;
+    TRY(find_share(net, batch, true, &p, err));
+    TRY(forward(net, p, batch, image, logits, err));
+    TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(p), mask, focal, net->together,
+                                program_logits_grad(p), &result->sums, err));
     long long step = (long long)net->steps_taken + 1;
     if (!isfinite(result->sums.loss))
         return error_set(err, STATUS_DIVERGED, "loss is %g at step %lld; a lower learning rate may help",
                          result->sums.loss, step);
-    TRY(program_backward(p, err));
+    TRY(backward(net, p, batch, err));
     result->grad_norm = sqrt(net->b->ops->sum_squares(net->b, net->param_floats, net->arenas[ARENA_GRAD]));
     if (!isfinite(result->grad_norm))
         return error_set(err, STATUS_DIVERGED, "gradient norm is %g at step %lld; a lower learning rate may help",
@@ -317,16 +365,12 @@ enum status network_gradients(network *net, int batch, const float *image, const
 enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                              const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                              struct error *err) {
-    struct compiled *c;
-    TRY(network_find_program(net, batch, false, &c, err));
-    program *p = c->p;
-    import_images(net, p, batch, image);
-    TRY(program_forward(p, err));
-    struct shape shape = network_logits_shape(net, batch);
-    if (logits)
-        net->b->ops->activation_export(net->b, shape, program_logits(p), logits);
+    program *p;
+    TRY(find_share(net, batch, false, &p, err));
+    TRY(forward(net, p, batch, image, logits, err));
     if (mask)
-        TRY(net->b->ops->focal_loss(net->b, shape, program_logits(p), mask, focal, NULL, sums, err));
+        TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(p), mask, focal,
+                                    net->together, NULL, sums, err));
     return STATUS_OK;
 }
 

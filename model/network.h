@@ -20,12 +20,21 @@ void network_destroy(network *net);
 
 const graph *network_graph(const network *net); // of the largest batch
 
+// Makes the network a member of a group, whose steps it takes from now on: every batch is this member's share of the
+// group's, which may be none; losses, counts, the gradient and its norm are the whole group's, and so are the
+// statistics of batch norm in training with `statistics`. What the members do together is in host memory; both outlive
+// the network or the next call. NULL: alone again. STATUS_UNSUPPORTED when the backend cannot.
+NODISCARD enum status network_join(network *net, const struct collectives *host, bool statistics, struct error *err);
+// Member 0's running statistics for everyone. Nothing without a group.
+NODISCARD enum status network_share_buffers(network *net, struct error *err);
+
 // Draws every parameter anew from (seed, key): convolutions of the encoder Kaiming normal (fan-out), ConvLSTM Xavier
 // uniform with zero bias, decoder Kaiming uniform (fan-in, relu gain), transposed convolutions and the head's as
 // segmentation-models-pytorch; BatchNorm 1/0; zero optimizer state.
 NODISCARD enum status network_initialize(network *net, uint64_t seed, struct error *err);
 
-// One optimizer step on a batch: image (batch,T,C,H,W), mask (batch,H,W) of 0/1/255. Batch-norm statistics move.
+// One optimizer step on a batch: image (batch,T,C,H,W), mask (batch,H,W) of 0/1/255. Batch-norm statistics move. A
+// member of a group may come without samples (batch 0).
 // STATUS_DIVERGED when loss or gradient norm is not finite; parameters are then left as they were before the step.
 NODISCARD enum status network_train_step(network *net, int batch, const float *image, const uint8_t *mask,
                                          const struct optimizer_config *config, double lr, struct step_result *result,
@@ -37,7 +46,7 @@ NODISCARD enum status network_gradients(network *net, int batch, const float *im
                                         struct step_result *result, struct error *err);
 
 // Forward with running statistics: logits (batch,1,H,W) and, when mask is given, the sums. logits may be NULL,
-// and mask with focal and sums.
+// and mask with focal and sums. In a group: the sums of all members' batches, of which any may be 0.
 NODISCARD enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                                        const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                                        struct error *err);

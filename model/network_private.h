@@ -30,7 +30,9 @@ struct compiled {
 struct network {
     backend *b;
     struct lstm_unet_config config;
-    graph *g; // of the largest batch
+    graph *g;                           // of the largest batch
+    const struct collectives *together; // in backend memory; NULL: alone
+    bool together_statistics;           // batch norm's too
 
     param_layout **param_layouts, **buffer_layouts;
     size_t *param_offsets, *buffer_offsets; // floats

@@ -262,6 +262,8 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
                               .seed = sweep->seed,
                               .threads = m->threads,
                               .until = m->rungs ? until(m, trial) : 0,
+                              .members = sweep->members,
+                              .sync_batchnorm = sweep->sync_batchnorm,
                               .checkpoint_seconds = sweep->checkpoint_seconds};
     snprintf(a->trial.id, sizeof a->trial.id, "%s", p->id);
     if (m->config.ds)
@@ -274,7 +276,7 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
     snprintf(name, sizeof name, "logs/trainer-%d.log", worker + m->config.transport->first_rank);
     check(m, path_join(a->log, root, name, &err), &err);
     a->hang_seconds = sweep->hang_seconds;
-    a->crowded = workers_are_crowded(m->workers, worker, m->threads);
+    a->crowded = workers_are_crowded(m->workers, worker, m->config.sweep->members, m->threads);
     struct program_place place = {a->trial.id, a->trial.folder, p->fold, sweep->folds, m->threads, sweep->seed};
     check(m, program_fill(&sweep->program, &p->hp, &place, &a->trial.program, &err), &err);
 }
@@ -495,13 +497,20 @@ static void ping_worker(struct master *m, int worker) {
     check(m, m->config.transport->send(m->config.transport->self, worker, &m->message, &err), &err);
 }
 
+// The worker is there to be used: somebody may have a place by that.
+static void admit(struct master *m, int worker) {
+    int first = workers_take_place(m->workers, worker, m->config.sweep->members);
+    if (first >= 0 && workers_is_present(m->workers, first))
+        apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = first, .trial = -1}, NULL);
+}
+
 // Answered at once: a worker that has never heard of the master waits for a quarter of an hour.
 static void hello(struct master *m, int worker, const struct message *message) {
     ping_worker(m, worker);
     workers_join(m->workers, worker, &message->hello);
     scheduler_place(m->scheduler, worker, workers_host(m->workers, worker), workers_device(m->workers, worker));
     if (m->open)
-        apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = worker, .trial = -1}, message);
+        admit(m, worker);
 }
 
 // What a stop will take. `pause` 0: not known yet; `trained`: the trial has got to where it can be stopped.
@@ -600,7 +609,7 @@ static void handle(struct master *m, int worker, const struct message *message) 
         break;
     case MESSAGE_HEARTBEAT:
         learn_pace(m, worker, trial, message->heartbeat.pause, trial >= 0 && message->heartbeat.pause > 0);
-        if (m->open)
+        if (m->open && workers_has_place(m->workers, worker))
             apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_HEARD, .worker = worker, .trial = trial},
                   message);
         break;
@@ -637,13 +646,13 @@ static void open_when_ready(struct master *m) {
     int recorded = run_folder_threads(m->config.folder);
     m->threads = m->config.sweep->threads > 0 ? m->config.sweep->threads
                  : recorded > 0               ? recorded
-                                              : workers_fair_threads(m->workers);
+                                              : workers_fair_threads(m->workers, m->config.sweep->members);
     struct error err;
     check(m, workers_record(m->workers, m->config.folder, m->config.transport, m->threads, &err), &err);
     m->open = true;
     for (int w = 0; w < m->config.transport->workers; w++)
         if (workers_is_present(m->workers, w))
-            apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = w, .trial = -1}, NULL);
+            admit(m, w);
 }
 
 static void ping(struct master *m) {
@@ -720,7 +729,8 @@ static void loop(struct master *m) {
 
 static void note_absent(struct master *m) {
     for (int w = 0; w < m->config.transport->workers; w++)
-        m->config.absent[w] = !m->config.gone[w] && !scheduler_worker_is_present(m->scheduler, w);
+        m->config.absent[w] =
+            !m->config.gone[w] && workers_has_place(m->workers, w) && !scheduler_worker_is_present(m->scheduler, w);
 }
 
 static void note_neighbours(struct master *m) {

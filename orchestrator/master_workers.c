@@ -6,6 +6,8 @@
 
 struct worker_info {
     bool joined, present;
+    int seat; // its number among those of its host that have come to be used, from 1; 0: not yet
+    bool has_place;
     struct message_hello hello;
     double trial_began;
     bool trial_trains;
@@ -79,6 +81,35 @@ int workers_device(const struct workers *w, int worker) {
     return first_beside(w, worker, true);
 }
 
+static int find_seat(const struct workers *w, int host, int seat) {
+    for (int i = 0; i < w->count; i++)
+        if (w->at[i].seat == seat && workers_host(w, i) == host)
+            return i;
+    return -1;
+}
+
+int workers_take_place(struct workers *w, int worker, int members) {
+    struct worker_info *info = &w->at[worker];
+    int host = workers_host(w, worker), first = worker;
+    if (info->seat > 0)
+        return info->has_place ? worker : -1;
+    info->seat = 1;
+    for (int i = 0; i < w->count; i++)
+        if (i != worker && w->at[i].seat >= info->seat && workers_host(w, i) == host)
+            info->seat = w->at[i].seat + 1;
+    if (info->seat > 1) {
+        if (info->seat % members != 0 || info->seat == members)
+            return -1;
+        first = find_seat(w, host, info->seat - members + 1);
+    }
+    w->at[first].has_place = true;
+    return first;
+}
+
+bool workers_has_place(const struct workers *w, int worker) {
+    return w->at[worker].has_place;
+}
+
 void workers_begin_trial(struct workers *w, int worker) {
     w->at[worker].trial_began = clock_seconds();
     w->at[worker].trial_trains = false;
@@ -105,20 +136,25 @@ static int count_sharers(const struct workers *w, int worker) {
     return count > 0 ? count : 1;
 }
 
-int workers_fair_threads(const struct workers *w) {
+static int count_trainers(const struct workers *w, int worker, int members) {
+    int sharers = count_sharers(w, worker);
+    return sharers > members ? sharers : members;
+}
+
+int workers_fair_threads(const struct workers *w, int members) {
     int threads = 0;
     for (int i = 0; i < w->count; i++) {
         if (!w->at[i].present)
             continue;
-        int share = w->at[i].hello.cores / count_sharers(w, i);
+        int share = w->at[i].hello.cores / count_trainers(w, i, members);
         if (threads == 0 || share < threads)
             threads = share;
     }
     return threads > 0 ? threads : 1;
 }
 
-bool workers_are_crowded(const struct workers *w, int worker, int threads) {
-    return count_sharers(w, worker) * threads > w->at[worker].hello.cores;
+bool workers_are_crowded(const struct workers *w, int worker, int members, int threads) {
+    return count_trainers(w, worker, members) * threads > w->at[worker].hello.cores;
 }
 
 enum status workers_record(const struct workers *w, run_folder *folder, const struct transport *t, int threads,

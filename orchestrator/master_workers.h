@@ -20,15 +20,23 @@ const struct message_hello *workers_hello(const struct workers *w, int worker);
 int workers_host(const struct workers *w, int worker);
 int workers_device(const struct workers *w, int worker);
 
+// Which workers get trials, with `members` trainers a trial (gpus-per-trial). So many consecutive workers of a host
+// make a place, and the first of them starts all of its trainers; the others lend theirs, and get none. A rest that is
+// too small for a place gets none either, but where a host has no other. Called when a worker is there to be used:
+// returns the worker that has a place now and had none before; -1: nobody.
+int workers_take_place(struct workers *w, int worker, int members);
+bool workers_has_place(const struct workers *w, int worker);
+
 void workers_begin_trial(struct workers *w, int worker);
 bool workers_first_sign(struct workers *w, int worker); // true once a trial: the first sign that it is being trained
 double workers_trial_seconds(const struct workers *w, int worker);
 
-// Threads that every trainer can have: the cores of a host divided among the workers that share them, at least 1, the
-// smallest of all hosts (the number of threads changes results, so that all trainers have the same).
-int workers_fair_threads(const struct workers *w);
+// Threads that every trainer can have: the cores of a host divided among the workers that share them, or the `members`
+// of the only one, at least 1, the smallest of all hosts (the number of threads changes results, so that all trainers
+// have the same).
+int workers_fair_threads(const struct workers *w, int members);
 // The trainers that share this worker's cores have more threads than these.
-bool workers_are_crowded(const struct workers *w, int worker, int threads);
+bool workers_are_crowded(const struct workers *w, int worker, int members, int threads);
 // Writes the start to the manifest.
 NODISCARD enum status workers_record(const struct workers *w, run_folder *folder, const struct transport *t,
                                      int threads, struct error *err);

@@ -22,6 +22,7 @@ struct reason {
 
 struct plan_costs {
     struct reason *reasons;
+    int members;
     int training[SWEEP_MAX_FOLDS], validation[SWEEP_MAX_FOLDS]; // samples
     int count;
     struct estimate *estimates;
@@ -47,6 +48,8 @@ enum status plan_costs_create(const struct sweep *sweep, const dataset *ds, stru
     enum status status = costs && fold ? STATUS_OK : error_memory(err, "the plan's folds");
     if (status == STATUS_OK && ds)
         status = folds_assign(ds, sweep->folds, sweep->seed, fold, err);
+    if (status == STATUS_OK)
+        costs->members = sweep->members;
     if (status != STATUS_OK) {
         free(fold);
         plan_costs_destroy(costs);
@@ -130,6 +133,7 @@ static enum status estimate_trial(struct plan_costs *costs, const dataset *ds, s
                                   struct error *err) {
     struct sampling_plan sampling;
     TRY(hyperparameters_check(&t->hp, err));
+    TRY(hyperparameters_check_members(&t->hp, costs->members, err));
     TRY(sampling_plan_create(ds, (enum temporal_sampling)t->hp.temporal_sampling, &sampling, err));
     struct lstm_unet_config model = trial_model(&t->hp, sampling.steps, dataset_bands(ds));
     // A trial that its tiles refuse still has a model: estimated first.

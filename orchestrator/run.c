@@ -331,3 +331,7 @@ int run_sweep(int argc, char **argv, load_function *load) {
 int run_trainer_process(void) {
     return trainer_process_run(TRAINER_PROCESS_FD);
 }
+
+int run_trainer_member(void) {
+    return trainer_process_run_member(TRAINER_PROCESS_FD);
+}

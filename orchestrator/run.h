@@ -22,5 +22,7 @@ NODISCARD enum status run_check(const struct sweep *sweep, struct error *err);
 
 // The hidden verb `gridfold trainer`: the trainer process under a rank; speaks on file descriptor 3.
 int run_trainer_process(void);
+// And `gridfold trainer member`: another member of its group.
+int run_trainer_member(void);
 
 #endif

@@ -24,15 +24,11 @@ void manifest_time(char out[32]) {
 // ---- sweep.ini ----
 
 // Settings of [sweep] that results do not depend on.
-static const char *const free_settings[] = {"checkpoint-seconds",
-                                            "max-attempts",
-                                            "hang-seconds",
-                                            "worker-timeout-seconds",
-                                            "master-timeout-seconds",
-                                            "time-limit",
-                                            "output",
-                                            "name",
-                                            "retry-failed"};
+static const char *const free_settings[] = {
+    "checkpoint-seconds", "max-attempts", "hang-seconds", "worker-timeout-seconds", "master-timeout-seconds",
+    "time-limit",         "output",       "name",         "retry-failed",
+    "gpus-per-trial", // but for rounding, and for sync-batchnorm = off
+};
 
 // The next line that says something: neither empty nor a comment. `line` has LINE_SIZE; false at the end.
 enum { LINE_SIZE = 1024 };

@@ -171,6 +171,8 @@ static struct sweep *new_sweep(const char *path) {
     s->checkpoint_seconds = 60;
     s->max_attempts = 3;
     s->reduction_factor = 3;
+    s->members = 1;
+    s->sync_batchnorm = true;
     s->worker_timeout = 60;
     s->master_timeout = 120;
     s->folds = 5;

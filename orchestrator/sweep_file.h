@@ -78,6 +78,8 @@ struct sweep {
     uint64_t seed;                             // 42
     char backend[32];                          // "auto"
     int threads;                               // per trainer; 0: the host's cores shared among its trainers
+    int members;                               // GPUs, or processes on CPUs, that train a trial together; 1
+    bool sync_batchnorm;                       // their batch norms take the statistics of the whole batch; true
     double checkpoint_seconds;                 // 60
     int max_attempts;                          // 3
     double hang_seconds;                       // silence of a trainer that counts as a hang; 0: auto

@@ -93,6 +93,20 @@ static enum status read_threads(struct sweep_reader *r, const struct sweep_ini_e
     return STATUS_OK;
 }
 
+static enum status read_gpus_per_trial(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    unsigned long long members = 0;
+    TRY(sweep_read_whole(r, e, 1, COLLECTIVES_MAX_MEMBERS, &members));
+    r->sweep->members = (int)members;
+    return STATUS_OK;
+}
+
+static enum status read_sync_batchnorm(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    r->sweep->sync_batchnorm = strcmp(e->value, "on") == 0;
+    if (!r->sweep->sync_batchnorm && strcmp(e->value, "off") != 0)
+        return sweep_ini_error(r->ini, e->line, r->err, "sync-batchnorm = %.80s: must be on or off", e->value);
+    return STATUS_OK;
+}
+
 static enum status read_seconds(struct sweep_reader *r, const struct sweep_ini_entry *e, int lowest, double *out) {
     char *end = NULL;
     double seconds = strtod(e->value, &end);
@@ -182,6 +196,8 @@ static const struct {
                   {"backend", read_backend},
                   {"device", read_device},
                   {"threads", read_threads},
+                  {"gpus-per-trial", read_gpus_per_trial},
+                  {"sync-batchnorm", read_sync_batchnorm},
                   {"checkpoint-seconds", read_checkpoint_seconds},
                   {"max-attempts", read_max_attempts},
                   {"hang-seconds", read_hang_seconds},

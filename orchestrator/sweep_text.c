@@ -67,6 +67,8 @@ static void write_head(FILE *f, const struct sweep *s) {
         fprintf(f, "threads = %d\n", s->threads);
     else
         fprintf(f, "threads = auto\n");
+    if (s->program.kind == TRAINER_EMBEDDED)
+        fprintf(f, "gpus-per-trial = %d\nsync-batchnorm = %s\n", s->members, s->sync_batchnorm ? "on" : "off");
     fprintf(f, "checkpoint-seconds = %s\nmax-attempts = %d\n", number, s->max_attempts);
     text_of_real(s->hang_seconds, number, sizeof number);
     fprintf(f, "hang-seconds = %s\n", s->hang_seconds > 0 ? number : "auto");

@@ -118,7 +118,8 @@ static enum status check_embedded(struct sweep_reader *r) {
 }
 
 static enum status check_none(struct sweep_reader *r) {
-    static const char *const others[] = {"command", "metrics", "metric", "direction", "resume", "dataset", "backend"};
+    static const char *const others[] = {"command", "metrics", "metric",         "direction",     "resume",
+                                         "dataset", "backend", "gpus-per-trial", "sync-batchnorm"};
     struct sweep_program *p = &r->sweep->program;
     TRY(refuse_keys(r, others, sizeof others / sizeof *others));
     snprintf(p->metric, sizeof p->metric, "value");
@@ -127,7 +128,7 @@ static enum status check_none(struct sweep_reader *r) {
 }
 
 static enum status check_command(struct sweep_reader *r) {
-    static const char *const others[] = {"dataset", "backend"};
+    static const char *const others[] = {"dataset", "backend", "gpus-per-trial", "sync-batchnorm"};
     struct sweep_program *p = &r->sweep->program;
     int line = line_of(r, "trainer");
     TRY(refuse_keys(r, others, sizeof others / sizeof *others));

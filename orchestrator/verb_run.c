@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "orchestrator/run.h"
 #include "orchestrator/verbs.h"
 
@@ -18,9 +20,8 @@ enum status verb_run(int argc, char **argv, int *exit_code, struct error *err) {
 }
 
 enum status verb_trainer(int argc, char **argv, int *exit_code, struct error *err) {
-    (void)argc;
-    (void)argv;
     (void)err;
-    *exit_code = run_trainer_process();
+    bool member = argc > 1 && strcmp(argv[1], "member") == 0;
+    *exit_code = member ? run_trainer_member() : run_trainer_process();
     return STATUS_OK;
 }

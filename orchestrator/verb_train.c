@@ -11,6 +11,8 @@ static const struct option_spec specs[] = {
     {"seed", "N", "42", "seed of folds, initialisation and augmentation"},
     {"backend", "NAME", "auto", "where to compute; gridfold info lists what there is"},
     {"threads", "N", "auto", "threads"},
+    {"gpus-per-trial", "N", "1", "GPUs that train it together; on CPUs processes, of so many threads each"},
+    {"sync-batchnorm", "on|off", "on", "with several: batch norm's statistics are those of the whole batch"},
     {"checkpoint-seconds", "S", "60", "time between checkpoints"},
 #define X(type, field, key, def, min, max, choices, help) {key, sizeof(choices) > 1 ? (choices) : #type, def, help},
     HYPERPARAMETERS(X)
@@ -22,10 +24,16 @@ const struct verb_options verb_train_options = {specs, SPECS};
 static const struct {
     const char *option, *target;
 } settings[] = {
-    {"dataset", "sweep.dataset"}, {"output", "sweep.output"},
-    {"folds", "folds.count"},     {"fold", "folds.run"},
-    {"seed", "sweep.seed"},       {"backend", "sweep.backend"},
-    {"threads", "sweep.threads"}, {"checkpoint-seconds", "sweep.checkpoint-seconds"},
+    {"dataset", "sweep.dataset"},
+    {"output", "sweep.output"},
+    {"folds", "folds.count"},
+    {"fold", "folds.run"},
+    {"seed", "sweep.seed"},
+    {"backend", "sweep.backend"},
+    {"threads", "sweep.threads"},
+    {"checkpoint-seconds", "sweep.checkpoint-seconds"},
+    {"gpus-per-trial", "sweep.gpus-per-trial"},
+    {"sync-batchnorm", "sweep.sync-batchnorm"},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings, WORD_SIZE = 64 + PATH_SIZE };
 

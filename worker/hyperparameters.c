@@ -275,6 +275,14 @@ enum status hyperparameters_check(const struct hyperparameters *hp, struct error
     return STATUS_OK;
 }
 
+enum status hyperparameters_check_members(const struct hyperparameters *hp, int members, struct error *err) {
+    if (members > hp->batch_size)
+        return error_set(err, STATUS_INVALID,
+                         "batch-size = %d: too few samples to be shared out among gpus-per-trial = %d", hp->batch_size,
+                         members);
+    return STATUS_OK;
+}
+
 // ---- trial id ----
 
 static int by_key(const void *a, const void *b) {

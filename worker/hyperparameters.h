@@ -96,6 +96,8 @@ void hyper_copy(struct hyperparameters *to, const struct hyperparameters *from, 
 
 // Checks between values (image-size a multiple of 32, ...).
 NODISCARD enum status hyperparameters_check(const struct hyperparameters *hp, struct error *err);
+// Whether a batch can be shared out among so many members.
+NODISCARD enum status hyperparameters_check_members(const struct hyperparameters *hp, int members, struct error *err);
 
 // 16 hexadecimal digits: a 64-bit FNV-1a hash of "key=value\n" for every hyperparameter in canonical form sorted by
 // key, then fold, folds and seed.

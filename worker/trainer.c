@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "worker/agree.h"
 #include "worker/pretrained.h"
 #include "worker/schedule.h"
 #include "worker/trainer_session.h"
@@ -69,6 +70,8 @@ static enum status finish_checkpoint(const struct session *s, struct file_replac
 // Best before last: a `last` that can be resumed always has its best beside it.
 static enum status write_checkpoints(struct session *s, struct error *err) {
     struct file_replace f;
+    if (!session_leads(s))
+        return STATUS_OK;
     if (s->best_pending) {
         TRY(file_replace_begin(&f, s->folder.best, err));
         enum status status = checkpoint_write_best(&f, &s->context, s->t->net, &s->state, err);
@@ -120,18 +123,19 @@ static enum status train_stretch(struct session *s, double lr, struct error *err
 
 static enum status train_step(struct session *s, double lr, struct error *err) {
     trainer *t = s->t;
-    int first = s->state.step * t->net_config.batch, left = loader_count(t->l, SPLIT_TRAIN) - first;
-    int count = left < t->net_config.batch ? left : t->net_config.batch;
+    int first = s->state.step * t->batch, left = loader_count(t->l, SPLIT_TRAIN) - first;
+    struct share own = trainer_share(t, left < t->batch ? left : t->batch);
     struct step_result result;
-    loader_train_batch(t->l, s->state.epoch, first, count, t->image, t->mask);
-    TRY(network_train_step(t->net, count, t->image, t->mask, &s->optimizer, lr, &result, err));
+    loader_train_batch(t->l, s->state.epoch, first + own.first, own.count, t->image, t->mask);
+    TRY(network_train_step(t->net, own.count, t->image, t->mask, &s->optimizer, lr, &result, err));
     count_step(s, &result);
     return STATUS_OK;
 }
 
 // Checkpoints when asked to stop (STATUS_STOPPED) or when it is time to.
 static enum status after_step(struct session *s, struct error *err) {
-    bool stop = ask_to_stop(s);
+    int stop = session_leads(s) && ask_to_stop(s);
+    TRY(members_tell(s->t->together, &stop, err));
     if (!stop && !checkpoint_is_due(s))
         return STATUS_OK;
     TRY(write_checkpoints(s, err));
@@ -142,6 +146,7 @@ static enum status after_step(struct session *s, struct error *err) {
 static enum status finish_epoch(struct session *s, double lr, struct error *err) {
     struct training_state *state = &s->state;
     struct pooled val;
+    TRY(network_share_buffers(s->t->net, err));
     TRY(trainer_evaluate(s->t, SPLIT_VAL, &s->optimizer.focal, s->hooks, &val, err));
     struct epoch_metrics m = {.epoch = state->epoch,
                               .lr = lr,
@@ -158,7 +163,8 @@ static enum status finish_epoch(struct session *s, double lr, struct error *err)
         state->best_iou = m.val_iou;
         state->best_f1 = m.val_f1;
         state->best_epoch = state->epoch;
-        TRY(network_snapshot(s->t->net, err));
+        if (session_leads(s))
+            TRY(network_snapshot(s->t->net, err));
         s->best_pending = true;
     }
     state->history[state->history_count++] = m;
@@ -225,8 +231,9 @@ static void fill_result(const struct session *s, enum status status, const struc
 
 static enum status run_session(struct session *s, struct error *err) {
     const struct trial *trial = s->trial;
-    TRY(trainer_prepare(s->t, trial, err));
-    TRY(trial_folder_claim(trial->folder, &s->folder, err));
+    TRY(members_agree(trial->together, trainer_prepare(s->t, trial, err), err));
+    TRY(session_leads(s) ? trial_folder_claim(trial->folder, &s->folder, err)
+                         : trial_folder_name(trial->folder, &s->folder, err));
     s->state.history = calloc((size_t)trial->hp.epochs, sizeof *s->state.history);
     if (!s->state.history)
         return error_memory(err, "epoch history");
@@ -237,13 +244,14 @@ static enum status run_session(struct session *s, struct error *err) {
                                              .ds = s->t->ds,
                                              .normalization = loader_normalization(s->t->l),
                                              .steps_per_epoch = (samples + batch - 1) / batch};
-    if (!session_resume(s))
-        TRY(start_fresh(s, err));
+    bool resumed;
+    TRY(session_resume(s, &resumed, err));
+    TRY(members_agree(trial->together, resumed ? STATUS_OK : start_fresh(s, err), err));
     enum status status = train_epochs(s, err), written = STATUS_OK;
     struct error second;
     if (status == STATUS_DIVERGED)
         written = write_checkpoints(s, &second);
-    if (written == STATUS_OK && (status == STATUS_OK || status == STATUS_DIVERGED))
+    if (written == STATUS_OK && session_leads(s) && (status == STATUS_OK || status == STATUS_DIVERGED))
         written = session_finish(s, &second);
     if (written == STATUS_OK)
         return status;

@@ -6,6 +6,7 @@
 #define GRIDFOLD_WORKER_TRAINER_H
 
 #include "model/base/file.h"
+#include "model/collectives.h"
 #include "worker/hyperparameters.h"
 #include "worker/trial_program.h"
 
@@ -23,6 +24,9 @@ struct trial {
     double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when
                                // stopped, and at the end)
     struct trial_program program;
+    int members, member; // of the group that trains it together; 0 and 1: no group
+    bool sync_batchnorm; // batch norm's statistics are those of the whole batch, and not of each member's share
+    const struct collectives *together; // the group, in host memory; NULL: none
 };
 
 struct epoch_metrics {
@@ -75,7 +79,13 @@ void trainer_destroy(trainer *t);
 // Runs or resumes the trial (from folder/last.safetensors when it is there, from the one before it when that one is
 // damaged; a folder with neither starts the trial anew). A trial that cannot be trained is a result (failed, diverged)
 // and not an error of this function, which fails only when no result could be established: STATUS_IO (a full disk, a
-// lost mount), STATUS_MEMORY (the host's or the device's: alone there, the trial may fit), STATUS_INTERNAL.
+// lost mount), STATUS_MEMORY (the host's or the device's: alone there, the trial may fit), STATUS_LOST (it is another
+// trainer's by now, or a member of its group has gone), STATUS_INTERNAL.
+//
+// In a group every member calls it with the same trial. Each trains its share of every batch, in the order of the
+// members; all draw the same samples and augmentation as one alone would, and take the same steps. Validation is shared
+// out likewise. Member 0 alone writes checkpoints, asks `stop`, and has hooks called; the others' may be NULL. The
+// result is the same on all.
 NODISCARD enum status trainer_run(trainer *t, const struct trial *trial, const struct trainer_hooks *hooks,
                                   struct trial_result *result, struct error *err);
 

@@ -57,7 +57,8 @@ static enum status prepare_data(trainer *t, const struct trial *trial, struct er
 
 static enum status prepare_backend(trainer *t, const struct trial *trial, struct error *err) {
     static const char *const names[] = {"fp32", "tf32", "bf16"};
-    struct backend_config config = {.threads = trial->threads, .precision = (enum precision)trial->hp.precision};
+    struct backend_config config = {
+        .threads = trial->threads, .precision = (enum precision)trial->hp.precision, .device = trial->member};
     if (t->b && (strcmp(t->backend_name, trial->backend) != 0 || t->threads != config.threads ||
                  t->precision != config.precision))
         drop_backend(t);
@@ -82,12 +83,13 @@ static enum status prepare_network(trainer *t, const struct trial *trial, struct
     struct lstm_unet_config config;
     memset(&config, 0, sizeof config); // compared byte by byte below: no stray padding
     config = trial_model(&trial->hp, loader_steps(t->l), loader_bands(t->l));
-    if (t->net && memcmp(&config, &t->net_config, sizeof config) == 0)
-        return STATUS_OK;
-    drop_network(t);
-    TRY(network_create(t->b, &config, &t->net, err));
-    t->net_config = config;
-    return STATUS_OK;
+    config.batch = trainer_share(t, config.batch).count;
+    if (!t->net || memcmp(&config, &t->net_config, sizeof config) != 0) {
+        drop_network(t);
+        TRY(network_create(t->b, &config, &t->net, err));
+        t->net_config = config;
+    }
+    return network_join(t->net, t->together, trial->sync_batchnorm, err);
 }
 
 static enum status prepare_buffers(trainer *t, struct error *err) {
@@ -133,6 +135,14 @@ static enum status hold_samples(trainer *t, struct error *err) {
     return status;
 }
 
+struct share trainer_share(const trainer *t, int count) {
+    const struct collectives *c = t->together;
+    if (!c)
+        return (struct share){0, count};
+    int first = collectives_first(count, c->member, c->members);
+    return (struct share){first, collectives_first(count, c->member + 1, c->members) - first};
+}
+
 int trainer_stretch(const trainer *t, int left) {
     int most = RESIDENT_MAX_STEPS * t->net_config.batch;
     return left < most ? left : most;
@@ -140,6 +150,9 @@ int trainer_stretch(const trainer *t, int left) {
 
 enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err) {
     TRY(hyperparameters_check(&trial->hp, err));
+    TRY(hyperparameters_check_members(&trial->hp, trial->members, err));
+    t->batch = trial->hp.batch_size;
+    t->together = trial->together;
     TRY(prepare_data(t, trial, err));
     TRY(prepare_network(t, trial, err));
     return network_can_hold_samples(t->net) ? hold_samples(t, err) : prepare_buffers(t, err);
@@ -166,12 +179,12 @@ enum status trainer_evaluate(trainer *t, enum split split, const struct focal_lo
     memset(sums, 0, sizeof *sums);
     if (network_holds_samples(t->net))
         return evaluate_stretches(t, split, focal, hooks, sums, err);
-    int count = loader_count(t->l, split), batch = t->net_config.batch;
-    for (int first = 0; first < count; first += batch) {
-        int n = count - first < batch ? count - first : batch;
+    int count = loader_count(t->l, split);
+    for (int first = 0; first < count; first += t->batch) {
+        struct share own = trainer_share(t, count - first < t->batch ? count - first : t->batch);
         struct loss_sums batch_sums;
-        loader_eval_batch(t->l, split, first, n, t->image, t->mask);
-        TRY(network_evaluate(t->net, n, t->image, t->mask, focal, NULL, &batch_sums, err));
+        loader_eval_batch(t->l, split, first + own.first, own.count, t->image, t->mask);
+        TRY(network_evaluate(t->net, own.count, t->image, t->mask, focal, NULL, &batch_sums, err));
         pooled_add(sums, &batch_sums);
         if (hooks->alive)
             hooks->alive(hooks->context);

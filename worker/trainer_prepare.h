@@ -15,7 +15,9 @@ struct trainer {
     int threads;
     enum precision precision;
     network *net;
-    struct lstm_unet_config net_config; // of net, and of the next trial's model
+    struct lstm_unet_config net_config; // of net, and of the next trial's model; its batch is this member's share
+    int batch;                          // samples a step, of all members
+    const struct collectives *together; // the group; NULL: alone
     loader *l;
     float *image;  // (batch, T, C, S, S)
     uint8_t *mask; // (batch, S, S)
@@ -29,10 +31,17 @@ struct trainer {
 // are then undefined.
 NODISCARD enum status trainer_prepare(trainer *t, const struct trial *trial, struct error *err);
 
+// This member's part of `count` consecutive samples, counted from the first of them.
+struct share {
+    int first, count;
+};
+struct share trainer_share(const trainer *t, int count);
+
 // The largest number of samples in one stretch (resident.h).
 int trainer_stretch(const trainer *t, int left);
 
-// The sums of a whole split in evaluation mode; hooks->alive is called after every batch.
+// The sums of a whole split in evaluation mode, every batch shared out among the members; hooks->alive is called after
+// every batch.
 NODISCARD enum status trainer_evaluate(trainer *t, enum split split, const struct focal_loss_config *focal,
                                        const struct trainer_hooks *hooks, struct pooled *sums, struct error *err);
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "worker/group.h"
 #include "worker/protocol.h"
 #include "worker/trial_run.h"
 
@@ -18,6 +19,7 @@ static const double HEARTBEAT_SECONDS = 1;
 
 struct process {
     int fd;
+    group *group; // the trainers that this one has started; NULL: none yet
     struct inbox inbox;
     bool closed; // the other end is gone
     bool stop;
@@ -145,8 +147,26 @@ static enum loss_cause cause_of(enum status status) {
     return status == STATUS_MEMORY ? LOSS_MEMORY : status == STATUS_IO ? LOSS_WRITE : LOSS_CRASH;
 }
 
+// The trial's group, which stays from trial to trial, and the assignment to its members.
+static enum status assign_members(struct process *p, struct message *order, struct error *err) {
+    struct trial *trial = &order->assign.trial;
+    bool wanted = trial->members > 1 && trial->program.kind == TRAINER_EMBEDDED;
+    trial->together = NULL;
+    if (!wanted || (p->group && group_collectives(p->group)->members != trial->members)) {
+        group_destroy(p->group);
+        p->group = NULL;
+    }
+    if (!wanted)
+        return STATUS_OK;
+    if (!p->group)
+        TRY(group_start(&order->assign, &p->group, err));
+    TRY(group_assign(p->group, order, err));
+    trial->together = group_collectives(p->group);
+    return STATUS_OK;
+}
+
 // False when no result could be established: the process should make way for a fresh one.
-static bool run_trial(struct process *p, trainer *t, const struct message *order) {
+static bool run_trial(struct process *p, trainer *t, struct message *order) {
     const struct trial *trial = &order->assign.trial;
     struct trainer_hooks hooks = {.context = p, .epoch = report_epoch, .stop = must_stop, .alive = report_alive};
     p->trial = trial->id;
@@ -156,12 +176,13 @@ static bool run_trial(struct process *p, trainer *t, const struct message *order
     p->stop = false;
     struct error err = {0};
     struct message m = {.kind = MESSAGE_RESULT};
-    bool ok = trial_run(t, trial, &hooks, &m.result, &err) == STATUS_OK;
+    enum status assigned = assign_members(p, order, &err);
+    bool ok = assigned == STATUS_OK && trial_run(t, trial, &hooks, &m.result, &err) == STATUS_OK;
     if (!ok) {
         fprintf(stderr, "trainer: trial %s: %s\n", trial->id, err.message);
         memset(&m, 0, sizeof m);
         m.kind = MESSAGE_LOST;
-        m.cause = cause_of(err.status);
+        m.cause = assigned == STATUS_IO ? LOSS_START : cause_of(err.status);
         snprintf(m.reason, sizeof m.reason, "%s", err.message);
     }
     say(p, &m);
@@ -212,6 +233,48 @@ int trainer_process_run(int fd) {
     say(&p, &(struct message){.kind = MESSAGE_HEARTBEAT}); // what ends it from here on is no failure to start
     int code = serve(&p, t);
     inbox_free(&p.inbox);
+    group_destroy(p.group);
     trainer_destroy(t);
     return code;
+}
+
+// ---- another member of a group ----
+
+static void ignore_epoch(void *context, const struct trial *trial, const struct epoch_metrics *metrics, bool replayed,
+                         double seconds) {
+    (void)context, (void)trial, (void)metrics, (void)replayed, (void)seconds;
+}
+
+// Trial by trial, until member 0 has gone, or there is a failure that is this member's alone.
+static enum status serve_group(group *g, trainer *t, struct error *err) {
+    static struct message order;
+    struct trainer_hooks hooks = {.epoch = ignore_epoch};
+    for (;;) {
+        struct trial_result result;
+        if (group_next(g, &order, err) != STATUS_OK)
+            return STATUS_OK;
+        order.assign.trial.together = group_collectives(g);
+        TRY(trial_run(t, &order.assign.trial, &hooks, &result, err));
+    }
+}
+
+int trainer_process_run_member(int fd) {
+    struct error err;
+    group *g = NULL;
+    trainer *t = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "gridfold-member");
+    signal(SIGTERM, SIG_IGN); // a batch system's; member 0 has got it, too
+    if (orphaned(fd))
+        return 0;
+    enum status status = trainer_create(&t, &err);
+    if (status == STATUS_OK)
+        status = group_enter(fd, &g, &err);
+    if (status == STATUS_OK)
+        status = serve_group(g, t, &err);
+    if (status != STATUS_OK)
+        fprintf(stderr, "trainer: member %d: %s\n", g ? group_collectives(g)->member : 0, err.message);
+    group_destroy(g);
+    trainer_destroy(t);
+    return status == STATUS_OK ? 0 : 1;
 }

@@ -12,4 +12,8 @@ enum { TRAINER_PROCESS_FD = 3 };
 // 1 when something is wrong (said on stderr).
 int trainer_process_run(int fd);
 
+// The same for a member of a group other than the first (worker/group.h), which has started it: `gridfold trainer
+// member`. Serves until member 0 closes its end: exit code 0.
+int trainer_process_run_member(int fd);
+
 #endif

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "worker/agree.h"
 #include "worker/trainer_session.h"
 
 // The best checkpoint that belongs to the restored state. One of a later epoch will do as well: the state comes from an
@@ -27,12 +28,20 @@ static bool try_checkpoint(struct session *s, const char *path) {
     return status == STATUS_OK;
 }
 
-bool session_resume(struct session *s) {
-    if (!try_checkpoint(s, s->folder.last) && !try_checkpoint(s, s->folder.previous))
-        return false;
-    for (int i = 0; i < s->state.history_count; i++)
+enum status session_resume(struct session *s, bool *resumed, struct error *err) {
+    const char *const files[] = {s->folder.last, s->folder.previous};
+    enum { FILES = sizeof files / sizeof *files };
+    int found = FILES;
+    if (session_leads(s))
+        for (found = 0; found < FILES && !try_checkpoint(s, files[found]);)
+            found++;
+    TRY(members_tell(s->t->together, &found, err));
+    *resumed = found < FILES;
+    if (!session_leads(s))
+        return *resumed ? checkpoint_resume(files[found], s->trial, s->t->net, &s->state, err) : STATUS_OK;
+    for (int i = 0; *resumed && i < s->state.history_count; i++)
         s->hooks->epoch(s->hooks->context, s->trial, &s->state.history[i], true, 0);
-    return true;
+    return STATUS_OK;
 }
 
 enum status session_finish(const struct session *s, struct error *err) {

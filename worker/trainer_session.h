@@ -20,8 +20,14 @@ struct session {
 };
 
 // Goes on from the folder's newest checkpoint that is whole and of this trial, and replays its epochs; says on stderr
-// what was wrong with those that were passed over. False: there is none, and network and state are to be made anew.
-bool session_resume(struct session *s);
+// what was wrong with those that were passed over. *resumed false: there is none, and network and state are to be made
+// anew. Member 0 of a group finds it, and the others read the same file.
+NODISCARD enum status session_resume(struct session *s, bool *resumed, struct error *err);
+
+// Whether this trainer writes and reports: alone, or member 0.
+static inline bool session_leads(const struct session *s) {
+    return !s->t->together || s->t->together->member == 0;
+}
 
 // The trial has been trained to its end and everything is written: makes sure that best.safetensors is this trainer's,
 // and tidies the folder. STATUS_LOST: it is not.

@@ -28,12 +28,16 @@ static enum status write_owner(const struct trial_folder *folder, struct error *
     return status;
 }
 
-enum status trial_folder_claim(const char *path, struct trial_folder *folder, struct error *err) {
-    TRY(file_make_directories(path, err));
+enum status trial_folder_name(const char *path, struct trial_folder *folder, struct error *err) {
     TRY(path_join(folder->best, path, "best.safetensors", err));
     TRY(path_join(folder->last, path, "last.safetensors", err));
     TRY(path_join(folder->previous, path, "last.previous.safetensors", err));
-    TRY(path_join(folder->owner, path, "owner", err));
+    return path_join(folder->owner, path, "owner", err);
+}
+
+enum status trial_folder_claim(const char *path, struct trial_folder *folder, struct error *err) {
+    TRY(file_make_directories(path, err));
+    TRY(trial_folder_name(path, folder, err));
     make_name(folder->name, sizeof folder->name);
     TRY(write_owner(folder, err));
     file_remove_temporaries(path);

@@ -18,6 +18,8 @@ struct trial_folder {
     char name[160]; // ours in `owner`
 };
 
+// The names alone: for a member of a group that only reads.
+NODISCARD enum status trial_folder_name(const char *path, struct trial_folder *folder, struct error *err);
 // Creates the folder where it is not there, makes it ours, and removes what killed writers have left in it.
 NODISCARD enum status trial_folder_claim(const char *path, struct trial_folder *folder, struct error *err);
 

@@ -27,9 +27,10 @@ static enum status read_workspace(struct cuda_backend *b, const void *field, voi
 }
 
 enum status cuda_backend_focal_loss(backend *base, struct shape shape, const float *logits, const uint8_t *mask,
-                                    const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
-                                    struct error *err) {
+                                    const struct focal_loss_config *config, const struct collectives *together,
+                                    float *dlogits, struct loss_sums *sums, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
+    (void)together; // cuda_join refuses
     size_t pixels = (size_t)shape.n * (size_t)shape.h * (size_t)shape.w;
     TRY(cuda_failed_before(b, err));
     TRY(ensure_mask(b, pixels, err));

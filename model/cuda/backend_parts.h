@@ -29,7 +29,8 @@ NODISCARD enum status cuda_op_backward(backend *b, op *o, const struct op_args *
 
 // arena.c
 NODISCARD enum status cuda_backend_focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
-                                              const struct focal_loss_config *config, float *dlogits,
+                                              const struct focal_loss_config *config,
+                                              const struct collectives *together, float *dlogits,
                                               struct loss_sums *sums, struct error *err);
 double cuda_backend_sum_squares(backend *b, size_t n, const float *x);
 void cuda_backend_scale(backend *b, size_t n, float factor, float *x);

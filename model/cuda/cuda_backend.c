@@ -74,6 +74,13 @@ static enum status cuda_finish(backend *base, struct error *err) {
     return cuda_failed_before(b, err);
 }
 
+static enum status cuda_join(backend *base, const struct collectives *host, const struct collectives **device,
+                             struct error *err) {
+    (void)base;
+    (void)device;
+    return error_set(err, STATUS_UNSUPPORTED, "backend cuda: a trial on %d devices is not there yet", host->members);
+}
+
 static const struct backend_ops cuda_ops = {
     .name = "cuda",
     .destroy = cuda_destroy,
@@ -102,6 +109,7 @@ static const struct backend_ops cuda_ops = {
     .scale = cuda_backend_scale,
     .sgd_step = cuda_backend_sgd_step,
     .adamw_step = cuda_backend_adamw_step,
+    .join = cuda_join,
     .resident = &cuda_resident_ops,
 };
 

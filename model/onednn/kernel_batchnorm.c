@@ -87,27 +87,38 @@ static void set_line(const struct op_desc *d, const struct op_args *args, struct
     w.b[c] = c < d->in.c ? (float)((double)args->param[1][c] - mean * factor) : 0;
 }
 
-static void statistics_of_block(const struct op_desc *d, const struct op_args *args, struct planes p,
-                                struct workspace w, int block) {
-    float *mean = args->saved, *inverse = mean + padded_channels(p);
-    double count = (double)p.frames * p.pixels, momentum = (double)d->momentum, total[2 * BLOCK];
+// Mean and variance of `count` pixels of channel c: what training saves, the line, the running statistics.
+static void set_statistics(const struct op_desc *d, const struct op_args *args, struct workspace w, int c, double count,
+                           double m, double variance) {
+    float *mean = args->saved, *inverse = mean + padded_channels(planes_of(d->in));
+    double momentum = (double)d->momentum, r = 1 / sqrt(variance + (double)d->epsilon);
+    mean[c] = (float)m;
+    inverse[c] = (float)r;
+    set_line(d, args, w, c, m, r);
+    if (c < d->in.c) {
+        double unbiased = count > 1 ? variance * count / (count - 1) : variance;
+        args->buffer[0][c] = (float)((1 - momentum) * (double)args->buffer[0][c] + momentum * m);
+        args->buffer[1][c] = (float)((1 - momentum) * (double)args->buffer[1][c] + momentum * unbiased);
+    }
+}
+
+// Means and variances of a block of channels over this batch.
+static void moments_of_block(struct planes p, struct workspace w, int block, double *mean, double *variance) {
+    double count = (double)p.frames * p.pixels, total[2 * BLOCK];
     total_of_block(p, w.partial, block, total);
     for (int l = 0; l < BLOCK; l++) {
-        int c = block * BLOCK + l;
-        double shifted = total[l] / count, m = (double)w.c[c] + shifted;
-        double variance = total[BLOCK + l] / count - shifted * shifted;
-        if (variance < 0)
-            variance = 0;
-        double r = 1 / sqrt(variance + (double)d->epsilon);
-        mean[c] = (float)m;
-        inverse[c] = (float)r;
-        set_line(d, args, w, c, m, r);
-        if (c < d->in.c) {
-            double unbiased = count > 1 ? variance * count / (count - 1) : variance;
-            args->buffer[0][c] = (float)((1 - momentum) * (double)args->buffer[0][c] + momentum * m);
-            args->buffer[1][c] = (float)((1 - momentum) * (double)args->buffer[1][c] + momentum * unbiased);
-        }
+        double shifted = total[l] / count, v = total[BLOCK + l] / count - shifted * shifted;
+        mean[l] = (double)w.c[block * BLOCK + l] + shifted;
+        variance[l] = v < 0 ? 0 : v;
     }
+}
+
+static void statistics_of_block(const struct op_desc *d, const struct op_args *args, struct planes p,
+                                struct workspace w, int block) {
+    double mean[BLOCK], variance[BLOCK];
+    moments_of_block(p, w, block, mean, variance);
+    for (int l = 0; l < BLOCK; l++)
+        set_statistics(d, args, w, block * BLOCK + l, (double)p.frames * p.pixels, mean[l], variance[l]);
 }
 
 ALWAYS_INLINE void apply_line(const float *restrict x, const float *restrict residual, float *restrict y, int pixels,
@@ -175,17 +186,21 @@ static void forward_block(const struct op_desc *d, const struct op_args *args, s
         apply_chunk(d, args, w, chunk_at(p, chunk_of_block(p, block, k)));
 }
 
+// Called by every thread of a team.
+static void sums_of_all_chunks(const struct op_args *args, struct planes p, struct workspace w) {
+#pragma omp for schedule(static)
+    for (int block = 0; block < p.blocks; block++)
+        shift_of_block(p, args->input[0], block, w.c);
+#pragma omp for schedule(static)
+    for (int i = 0; i < chunk_count(p); i++)
+        sums_of_numbered_chunk(args, p, w, i);
+}
+
 // Pass by pass, for maps with fewer blocks of channels than threads; called by every thread of a team.
 static void forward_chunks(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w) {
     int chunks = chunk_count(p);
-    if (args->training) {
-#pragma omp for schedule(static)
-        for (int block = 0; block < p.blocks; block++)
-            shift_of_block(p, args->input[0], block, w.c);
-#pragma omp for schedule(static)
-        for (int i = 0; i < chunks; i++)
-            sums_of_numbered_chunk(args, p, w, i);
-    }
+    if (args->training)
+        sums_of_all_chunks(args, p, w);
 #pragma omp for schedule(static)
     for (int block = 0; block < p.blocks; block++)
         if (args->training)
@@ -208,6 +223,35 @@ void KERNEL(batchnorm_forward)(const struct op_desc *d, const struct op_args *ar
     }
 #pragma omp parallel num_threads(threads)
     forward_chunks(d, args, p, w);
+}
+
+void KERNEL(batchnorm_moments)(const struct op_desc *d, const struct op_args *args, struct channel_sums *sums,
+                               int threads) {
+    struct planes p = planes_of(d->in);
+    struct workspace w = workspace_of(p, args->scratch);
+    double count = (double)p.frames * p.pixels, mean[BLOCK], variance[BLOCK];
+#pragma omp parallel num_threads(threads)
+    sums_of_all_chunks(args, p, w);
+    for (int block = 0; block < p.blocks; block++) {
+        moments_of_block(p, w, block, mean, variance);
+        for (int l = 0; l < BLOCK && block * BLOCK + l < d->in.c; l++)
+            sums[block * BLOCK + l] = (struct channel_sums){count, mean[l], variance[l] * count};
+    }
+}
+
+void KERNEL(batchnorm_finish)(const struct op_desc *d, const struct op_args *args, const struct channel_sums *sums,
+                              int threads) {
+    struct planes p = planes_of(d->in);
+    struct workspace w = workspace_of(p, args->scratch);
+    for (int c = 0; c < padded_channels(p); c++) {
+        struct channel_sums s = c < d->in.c ? sums[c] : (struct channel_sums){.count = 1};
+        set_statistics(d, args, w, c, s.count, s.first, s.second / s.count);
+    }
+    if (args->absent)
+        return;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int i = 0; i < chunk_count(p); i++)
+        apply_chunk(d, args, w, chunk_at(p, i));
 }
 
 // Sums of g and g (x - mean), where g is dy past the ReLU.
@@ -239,22 +283,34 @@ ALWAYS_INLINE void grad_sums(const float *restrict x, const float *restrict y, c
 }
 
 // dx = a g + b (x - mean) + c, from dx = gamma / sigma (g - mean(g) - xhat mean(g xhat)).
+static void set_grad_line(const struct op_desc *d, const struct op_args *args, struct workspace w, int c,
+                          const struct channel_sums *s) {
+    const float *inverse = (const float *)args->saved + padded_channels(planes_of(d->in));
+    bool padding = c >= d->in.c;
+    double r = (double)inverse[c], a = padding ? 0 : (double)args->param[0][c] * r;
+    w.a[c] = (float)a;
+    w.b[c] = padding ? 0 : (float)(-a * r * r * s->second / s->count);
+    w.c[c] = padding ? 0 : (float)(-a * s->first / s->count);
+}
+
+// The parameters' gradients are this batch's part of them.
+static void set_param_grads(const struct op_desc *d, const struct op_args *args, int c, double sum, double product) {
+    const float *inverse = (const float *)args->saved + padded_channels(planes_of(d->in));
+    bool padding = c >= d->in.c;
+    if (args->param_grad[0])
+        args->param_grad[0][c] = padding ? 0 : (float)(product * (double)inverse[c]);
+    if (args->param_grad[1])
+        args->param_grad[1][c] = padding ? 0 : (float)sum;
+}
+
 static void grad_line_of_block(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w,
                                int block) {
-    const float *inverse = (const float *)args->saved + padded_channels(p);
     double count = (double)p.frames * p.pixels, total[2 * BLOCK];
     total_of_block(p, w.partial, block, total);
     for (int l = 0; l < BLOCK; l++) {
         int c = block * BLOCK + l;
-        bool padding = c >= d->in.c;
-        double r = (double)inverse[c], a = padding ? 0 : (double)args->param[0][c] * r;
-        w.a[c] = (float)a;
-        w.b[c] = padding ? 0 : (float)(-a * r * r * total[BLOCK + l] / count);
-        w.c[c] = padding ? 0 : (float)(-a * total[l] / count);
-        if (args->param_grad[0])
-            args->param_grad[0][c] = padding ? 0 : (float)(total[BLOCK + l] * r);
-        if (args->param_grad[1])
-            args->param_grad[1][c] = padding ? 0 : (float)total[l];
+        set_grad_line(d, args, w, c, &(struct channel_sums){count, total[l], total[BLOCK + l]});
+        set_param_grads(d, args, c, total[l], total[BLOCK + l]);
     }
 }
 
@@ -343,6 +399,36 @@ static void backward_chunks(const struct op_desc *d, const struct op_args *args,
         grad_line_of_block(d, args, p, w, block);
 #pragma omp for schedule(static)
     for (int i = 0; i < chunks; i++)
+        grad_chunk(d, args, w, chunk_at(p, i));
+}
+
+void KERNEL(batchnorm_gradient_sums)(const struct op_desc *d, const struct op_args *args, struct channel_sums *sums,
+                                     int threads) {
+    struct planes p = planes_of(d->in);
+    struct workspace w = workspace_of(p, args->scratch);
+    double total[2 * BLOCK];
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int i = 0; i < chunk_count(p); i++)
+        grad_sums_of_chunk(d, args, w, p, i);
+    for (int block = 0; block < p.blocks; block++) {
+        total_of_block(p, w.partial, block, total);
+        for (int l = 0; l < BLOCK; l++) {
+            int c = block * BLOCK + l;
+            set_param_grads(d, args, c, total[l], total[BLOCK + l]);
+            if (c < d->in.c)
+                sums[c] = (struct channel_sums){(double)p.frames * p.pixels, total[l], total[BLOCK + l]};
+        }
+    }
+}
+
+void KERNEL(batchnorm_gradient)(const struct op_desc *d, const struct op_args *args, const struct channel_sums *sums,
+                                int threads) {
+    struct planes p = planes_of(d->in);
+    struct workspace w = workspace_of(p, args->scratch);
+    for (int c = 0; c < padded_channels(p); c++)
+        set_grad_line(d, args, w, c, c < d->in.c ? &sums[c] : &(struct channel_sums){.count = 1});
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int i = 0; i < chunk_count(p); i++)
         grad_chunk(d, args, w, chunk_at(p, i));
 }
 

@@ -65,6 +65,14 @@ ALWAYS_INLINE void store(float *to, float value, bool accumulate) {
 
 kernel_op KERNEL(batchnorm_forward), KERNEL(batchnorm_backward);
 kernel_bytes KERNEL(batchnorm_saved_bytes), KERNEL(batchnorm_scratch_bytes);
+void KERNEL(batchnorm_moments)(const struct op_desc *d, const struct op_args *args, struct channel_sums *sums,
+                               int threads);
+void KERNEL(batchnorm_finish)(const struct op_desc *d, const struct op_args *args, const struct channel_sums *sums,
+                              int threads);
+void KERNEL(batchnorm_gradient_sums)(const struct op_desc *d, const struct op_args *args, struct channel_sums *sums,
+                                     int threads);
+void KERNEL(batchnorm_gradient)(const struct op_desc *d, const struct op_args *args, const struct channel_sums *sums,
+                                int threads);
 kernel_op KERNEL(maxpool_forward), KERNEL(maxpool_backward);
 kernel_bytes KERNEL(maxpool_saved_bytes);
 kernel_op KERNEL(upsample_forward), KERNEL(upsample_backward);
@@ -84,7 +92,8 @@ kernel_bytes KERNEL(conv_small_scratch_bytes);
 void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                     int threads);
 void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,
-                        const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums, int threads);
+                        const struct focal_loss_config *config, int64_t counted, float *dlogits, struct loss_sums *sums,
+                        int threads);
 void KERNEL(add)(size_t n, const float *x, float *y, int threads);
 double KERNEL(sum_squares)(size_t n, const float *x, double *partial, int threads);
 void KERNEL(scale)(size_t n, float factor, float *x, int threads);

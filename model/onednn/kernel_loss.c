@@ -42,11 +42,10 @@ static void focal_piece(size_t first, size_t last, const float *logits, const ui
 }
 
 void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,
-                        const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums, int threads) {
-    size_t pixels = (size_t)shape.n * (size_t)shape.h * (size_t)shape.w, counted = 0;
+                        const struct focal_loss_config *config, int64_t counted, float *dlogits, struct loss_sums *sums,
+                        int threads) {
+    size_t pixels = (size_t)shape.n * (size_t)shape.h * (size_t)shape.w;
     struct loss_sums pieces[PIECES];
-    for (size_t j = 0; j < pixels; j++)
-        counted += mask[j] != IGNORED;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < PIECES; i++)
         focal_piece(pixels * (size_t)i / PIECES, pixels * (size_t)(i + 1) / PIECES, logits, mask, config,
@@ -59,5 +58,4 @@ void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *
         sums->fn += pieces[i].fn;
         sums->tn += pieces[i].tn;
     }
-    sums->loss = counted ? sums->loss / (double)counted : 0;
 }

@@ -47,8 +47,21 @@ struct kernel_table {
     kernel_bytes *conv_small_scratch_bytes;
     void (*conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                    int threads);
+    // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
+    // the rest from those of all. With args->absent `finish` sets the running statistics alone; the other three are not
+    // called then.
+    void (*batchnorm_moments)(const struct op_desc *desc, const struct op_args *args, struct channel_sums *sums,
+                              int threads);
+    void (*batchnorm_finish)(const struct op_desc *desc, const struct op_args *args, const struct channel_sums *sums,
+                             int threads);
+    void (*batchnorm_gradient_sums)(const struct op_desc *desc, const struct op_args *args, struct channel_sums *sums,
+                                    int threads);
+    void (*batchnorm_gradient)(const struct op_desc *desc, const struct op_args *args, const struct channel_sums *sums,
+                               int threads);
+    // The loss as a sum over pixels; the gradient is divided by `counted`.
     void (*focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,
-                       const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums, int threads);
+                       const struct focal_loss_config *config, int64_t counted, float *dlogits, struct loss_sums *sums,
+                       int threads);
     double (*sum_squares)(size_t n, const float *x, double *partial, int threads); // partial: [KERNEL_PARTIAL_SUMS]
     void (*scale)(size_t n, float factor, float *x, int threads);
     void (*sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, MASK_IGNORED = 255 };
 
 struct op {
     struct op_desc desc;
@@ -191,10 +191,47 @@ static size_t onednn_op_saved_bytes(const op *o) {
     return o->kernels->saved_bytes ? o->kernels->saved_bytes(&o->desc) : 0;
 }
 
+static size_t kernel_scratch_bytes(const op *o) {
+    size_t bytes = o->kernels->scratch_bytes ? o->kernels->scratch_bytes(&o->desc) : 0;
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+// Behind the kernel's own scratch, for batch norm together: the sums of this member, and those of all, [1 +
+// members][C].
 static size_t onednn_op_scratch_bytes(const op *o) {
     if (o->conv)
         return conv_op_scratch_bytes(o->conv);
-    return o->kernels->scratch_bytes ? o->kernels->scratch_bytes(&o->desc) : 0;
+    size_t sums = o->desc.members > 1 ? (size_t)(o->desc.members + 1) * (size_t)o->desc.in.c : 0;
+    return kernel_scratch_bytes(o) + sums * sizeof(struct channel_sums);
+}
+
+static struct channel_sums *sums_in_scratch(const op *o, const struct op_args *args) {
+    return (struct channel_sums *)(void *)((char *)args->scratch + kernel_scratch_bytes(o));
+}
+
+static enum status forward_together(const struct onednn *n, const op *o, const struct op_args *args,
+                                    struct error *err) {
+    int channels = o->desc.in.c;
+    struct channel_sums *sums = sums_in_scratch(o, args);
+    memset(sums, 0, (size_t)channels * sizeof *sums);
+    if (!args->absent)
+        n->kernels->batchnorm_moments(&o->desc, args, sums, n->threads);
+    TRY(collectives_merge_moments(args->together, channels, sums, sums + channels, err));
+    n->kernels->batchnorm_finish(&o->desc, args, sums, n->threads);
+    return STATUS_OK;
+}
+
+static enum status backward_together(const struct onednn *n, const op *o, const struct op_args *args,
+                                     struct error *err) {
+    int channels = o->desc.in.c;
+    struct channel_sums *sums = sums_in_scratch(o, args);
+    memset(sums, 0, (size_t)channels * sizeof *sums);
+    if (!args->absent)
+        n->kernels->batchnorm_gradient_sums(&o->desc, args, sums, n->threads);
+    TRY(collectives_add_sums(args->together, channels, sums, sums + channels, err));
+    if (!args->absent)
+        n->kernels->batchnorm_gradient(&o->desc, args, sums, n->threads);
+    return STATUS_OK;
 }
 
 static enum status onednn_op_forward(backend *b, op *o, const struct op_args *args, struct error *err) {
@@ -202,6 +239,8 @@ static enum status onednn_op_forward(backend *b, op *o, const struct op_args *ar
     use_threads(n);
     if (o->conv)
         return conv_op_forward(n, o->conv, args, err);
+    if (args->together)
+        return forward_together(n, o, args, err);
     o->kernels->forward(&o->desc, args, n->threads);
     return STATUS_OK;
 }
@@ -211,16 +250,27 @@ static enum status onednn_op_backward(backend *b, op *o, const struct op_args *a
     use_threads(n);
     if (o->conv)
         return conv_op_backward(n, o->conv, args, err);
+    if (args->together)
+        return backward_together(n, o, args, err);
     o->kernels->backward(&o->desc, args, n->threads);
     return STATUS_OK;
 }
 
 static enum status onednn_focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
-                                     const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
-                                     struct error *err) {
+                                     const struct focal_loss_config *config, const struct collectives *together,
+                                     float *dlogits, struct loss_sums *sums, struct error *err) {
+    size_t pixels = (size_t)shape.n * (size_t)shape.h * (size_t)shape.w;
+    int64_t counted = 0;
     if (shape.c != 1)
         return error_set(err, STATUS_INVALID, "focal loss takes logits of one channel, not %d", shape.c);
-    self(b)->kernels->focal_loss(shape, logits, mask, config, dlogits, sums, self(b)->threads);
+    for (size_t j = 0; j < pixels; j++)
+        counted += mask[j] != MASK_IGNORED;
+    if (together)
+        TRY(collectives_count(together, &counted, err));
+    self(b)->kernels->focal_loss(shape, logits, mask, config, counted, dlogits, sums, self(b)->threads);
+    if (together)
+        TRY(collectives_loss(together, sums, err));
+    sums->loss = counted ? sums->loss / (double)counted : 0;
     return STATUS_OK;
 }
 

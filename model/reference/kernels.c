@@ -26,6 +26,8 @@ size_t kernel_saved_bytes(const struct op_desc *d) {
 }
 
 size_t kernel_scratch_bytes(const struct op_desc *d) {
+    if (d->kind == OP_BATCHNORM && d->members > 1) // of this member twice, and of all
+        return (size_t)d->in.c * ((size_t)d->members + 2) * sizeof(struct channel_sums);
     // One row of sums.
     return d->kind == OP_CONV2D ? (size_t)(d->in.w > d->out.w ? d->in.w : d->out.w) * sizeof(double) : 0;
 }

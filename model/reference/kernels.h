@@ -42,6 +42,14 @@ size_t kernel_scratch_bytes(const struct op_desc *d);
 kernel_function conv2d_forward, conv2d_backward;
 kernel_function conv_transpose2d_forward, conv_transpose2d_backward;
 kernel_function batchnorm_forward, batchnorm_backward;
+// In parts, with the statistics of several batches between them: sums[C] of this one (struct channel_sums), and the
+// rest from those of all. `absent`: the rest is the running statistics alone, or nothing.
+void batchnorm_moments(const struct op_desc *d, const struct kernel_args *a, struct channel_sums *sums);
+void batchnorm_finish(const struct op_desc *d, const struct kernel_args *a, const struct channel_sums *sums,
+                      bool absent);
+void batchnorm_gradient_sums(const struct op_desc *d, const struct kernel_args *a, struct channel_sums *sums);
+void batchnorm_gradient(const struct op_desc *d, const struct kernel_args *a, const struct channel_sums *own,
+                        const struct channel_sums *sums);
 kernel_function maxpool2d_forward, maxpool2d_backward;
 kernel_function upsample2d_forward, upsample2d_backward;
 kernel_function temporal_max_forward, temporal_max_backward;
@@ -51,6 +59,10 @@ kernel_function lstm_cell_forward, lstm_cell_backward;
 // See backend_ops.focal_loss.
 void kernel_focal_loss(struct shape shape, const real *logits, const uint8_t *mask,
                        const struct focal_loss_config *config, real *dlogits, struct loss_sums *sums);
+// The same in parts: pixels that count; the loss as a sum, and a gradient divided by `counted`.
+int64_t kernel_counted_pixels(struct shape shape, const uint8_t *mask);
+void kernel_focal_sums(struct shape shape, const real *logits, const uint8_t *mask,
+                       const struct focal_loss_config *config, int64_t counted, real *dlogits, struct loss_sums *sums);
 
 // See backend_ops: arithmetic over flat arenas (optimizer.c).
 double kernel_sum_squares(size_t n, const real *x);

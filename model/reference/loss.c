@@ -23,11 +23,16 @@ static void count(struct loss_sums *sums, bool predicted, bool positive) {
         *(positive ? &sums->fn : &sums->tn) += 1;
 }
 
-void kernel_focal_loss(struct shape shape, const real *logits, const uint8_t *mask,
-                       const struct focal_loss_config *config, real *dlogits, struct loss_sums *sums) {
-    ptrdiff_t pixels = element_count(shape), counted = 0;
-    for (ptrdiff_t j = 0; j < pixels; j++)
+int64_t kernel_counted_pixels(struct shape shape, const uint8_t *mask) {
+    int64_t counted = 0;
+    for (ptrdiff_t j = 0; j < element_count(shape); j++)
         counted += mask[j] != MASK_IGNORE;
+    return counted;
+}
+
+void kernel_focal_sums(struct shape shape, const real *logits, const uint8_t *mask,
+                       const struct focal_loss_config *config, int64_t counted, real *dlogits, struct loss_sums *sums) {
+    ptrdiff_t pixels = element_count(shape);
     *sums = (struct loss_sums){0};
     double total = 0;
     for (ptrdiff_t j = 0; j < pixels; j++) {
@@ -40,5 +45,12 @@ void kernel_focal_loss(struct shape shape, const real *logits, const uint8_t *ma
         if (dlogits)
             dlogits[j] = (real)gradient;
     }
-    sums->loss = counted ? total / (double)counted : 0;
+    sums->loss = total;
+}
+
+void kernel_focal_loss(struct shape shape, const real *logits, const uint8_t *mask,
+                       const struct focal_loss_config *config, real *dlogits, struct loss_sums *sums) {
+    int64_t counted = kernel_counted_pixels(shape, mask);
+    kernel_focal_sums(shape, logits, mask, config, counted, dlogits, sums);
+    sums->loss = counted ? sums->loss / (double)counted : 0;
 }

@@ -138,25 +138,62 @@ static struct kernel_args to_kernel_args(const struct op_args *args) {
     return a;
 }
 
+// Batch norm over the batches of all members. Scratch: [2 + members][C].
+static enum status forward_together(const struct op_desc *d, const struct op_args *args, struct error *err) {
+    struct kernel_args a = to_kernel_args(args);
+    struct channel_sums *sums = args->scratch;
+    if (args->absent)
+        memset(sums, 0, (size_t)d->in.c * sizeof *sums);
+    else
+        batchnorm_moments(d, &a, sums);
+    TRY(collectives_merge_moments(args->together, d->in.c, sums, sums + d->in.c, err));
+    batchnorm_finish(d, &a, sums, args->absent);
+    return STATUS_OK;
+}
+
+static enum status backward_together(const struct op_desc *d, const struct op_args *args, struct error *err) {
+    struct kernel_args a = to_kernel_args(args);
+    struct channel_sums *own = args->scratch, *sums = own + d->in.c;
+    if (args->absent)
+        memset(own, 0, (size_t)d->in.c * sizeof *own);
+    else
+        batchnorm_gradient_sums(d, &a, own);
+    memcpy(sums, own, (size_t)d->in.c * sizeof *own);
+    TRY(collectives_add_sums(args->together, d->in.c, sums, sums + d->in.c, err));
+    if (!args->absent)
+        batchnorm_gradient(d, &a, own, sums);
+    return STATUS_OK;
+}
+
 static enum status op_forward(backend *b, op *o, const struct op_args *args, struct error *err) {
-    (void)b, (void)err;
+    (void)b;
+    if (args->together)
+        return forward_together(&o->desc, args, err);
     struct kernel_args a = to_kernel_args(args);
     o->kernels.forward(&o->desc, &a);
     return STATUS_OK;
 }
 
 static enum status op_backward(backend *b, op *o, const struct op_args *args, struct error *err) {
-    (void)b, (void)err;
+    (void)b;
+    if (args->together)
+        return backward_together(&o->desc, args, err);
     struct kernel_args a = to_kernel_args(args);
     o->kernels.backward(&o->desc, &a);
     return STATUS_OK;
 }
 
 static enum status focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
-                              const struct focal_loss_config *config, float *dlogits, struct loss_sums *sums,
-                              struct error *err) {
-    (void)b, (void)err;
-    kernel_focal_loss(shape, logits, mask, config, dlogits, sums);
+                              const struct focal_loss_config *config, const struct collectives *together,
+                              float *dlogits, struct loss_sums *sums, struct error *err) {
+    (void)b;
+    int64_t counted = kernel_counted_pixels(shape, mask);
+    if (together)
+        TRY(collectives_count(together, &counted, err));
+    kernel_focal_sums(shape, logits, mask, config, counted, dlogits, sums);
+    if (together)
+        TRY(collectives_loss(together, sums, err));
+    sums->loss = counted ? sums->loss / (double)counted : 0;
     return STATUS_OK;
 }
 

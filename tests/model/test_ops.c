@@ -361,8 +361,9 @@ static void test_focal_loss(void **state) {
             float *logits = device(b, bytes), *dlogits = device(b, bytes);
             b->ops->scale(b, bytes / sizeof(float), NAN, dlogits);
             b->ops->activation_import(b, s, host, logits);
-            assert_int_equal(b->ops->focal_loss(b, s, logits, mask, &configs[k], dlogits, &sums[i], &err), STATUS_OK);
-            assert_int_equal(b->ops->focal_loss(b, s, logits, mask, &configs[k], NULL, &alone, &err), STATUS_OK);
+            assert_int_equal(b->ops->focal_loss(b, s, logits, mask, &configs[k], NULL, dlogits, &sums[i], &err),
+                             STATUS_OK);
+            assert_int_equal(b->ops->focal_loss(b, s, logits, mask, &configs[k], NULL, NULL, &alone, &err), STATUS_OK);
             assert_true(alone.loss == sums[i].loss && alone.tp == sums[i].tp);
             b->ops->activation_export(b, s, dlogits, gradient[i]);
             double sum = 0;
@@ -396,7 +397,7 @@ static void test_focal_loss_without_pixels(void **state) {
     float *value = device(b, b->ops->activation_floats(b, s) * sizeof(float)), gradient[4];
     struct loss_sums sums;
     b->ops->activation_import(b, s, (const float[]){1, -1, NAN, 3}, value);
-    assert_int_equal(b->ops->focal_loss(b, s, value, mask, &config, value, &sums, &err), STATUS_OK);
+    assert_int_equal(b->ops->focal_loss(b, s, value, mask, &config, NULL, value, &sums, &err), STATUS_OK);
     b->ops->activation_export(b, s, value, gradient);
     for (int i = 0; i < 4; i++)
         assert_true(gradient[i] == 0);

@@ -1,0 +1,316 @@
+// Trials that several processes train together: the same numbers as one alone to rounding, the same bits from run to
+// run and over a resume. The other members are this program, started anew.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "model/backend.h"
+#include "model/base/file.h"
+#include "model/base/safetensors.h"
+#include "tests/worker/small_dataset.h"
+#include "worker/dataset/loader.h"
+#include "worker/group.h"
+#include "worker/trainer_process.h"
+
+static char folder[] = "/tmp/gridfold-group-XXXXXX";
+static char dataset_file[PATH_SIZE];
+static const char *backend_name = "auto";
+
+static int set_up(void **state) {
+    (void)state;
+    if (getenv("GRIDFOLD_TEST_BACKENDS"))
+        backend_name = getenv("GRIDFOLD_TEST_BACKENDS");
+    assert_non_null(mkdtemp(folder));
+    snprintf(dataset_file, sizeof dataset_file, "%s/small.safetensors", folder);
+    small_dataset_write(dataset_file);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    char command[sizeof folder + 16];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+// Four training samples.
+static struct trial small_trial(const char *name, int members) {
+    struct trial t = {.hp = hyperparameters_default(),
+                      .folds = 3,
+                      .fold = 1,
+                      .seed = 42,
+                      .threads = 1,
+                      .checkpoint_seconds = 1e9,
+                      .members = members,
+                      .sync_batchnorm = true};
+    struct error err;
+    t.hp.lr = 0.0003; // AdamW takes steps of that size where a gradient is rounding alone
+    t.hp.optimizer = OPTIMIZER_ADAMW;
+    t.hp.epochs = 3;
+    t.hp.batch_size = 3; // a last batch of one: for other members there is nothing in it
+    t.hp.image_size = 32;
+    t.hp.temporal_sampling = SAMPLING_ALL;
+    t.hp.encoder_width = 4;
+    t.hp.lstm_hidden_dim = 4;
+    assert_int_equal(hyper_set(&t.hp, HYPER_decoder_channels, "8,8,4,4,4", &err), STATUS_OK);
+    trial_id(&t.hp, t.folds, t.fold, t.seed, t.id);
+    snprintf(t.backend, sizeof t.backend, "%s", backend_name);
+    snprintf(t.dataset, sizeof t.dataset, "%s", dataset_file);
+    snprintf(t.folder, sizeof t.folder, "%s/%s", folder, name);
+    return t;
+}
+
+struct log {
+    int epochs, steps, stop_after; // stop_after steps; 0: never
+    struct epoch_metrics at[8];
+};
+
+static void on_epoch(void *context, const struct trial *trial, const struct epoch_metrics *m, bool replayed,
+                     double seconds) {
+    (void)trial, (void)replayed, (void)seconds;
+    struct log *log = context;
+    log->at[log->epochs++] = *m;
+}
+
+static bool on_stop(void *context) {
+    struct log *log = context;
+    log->steps++;
+    return log->stop_after > 0 && log->steps >= log->stop_after;
+}
+
+// One life of a group.
+static struct trial_result run(struct trial trial, struct log *log) {
+    struct trainer_hooks hooks = {.context = log, .epoch = on_epoch, .stop = on_stop};
+    static struct message order;
+    struct trial_result result;
+    struct error err = {0};
+    group *g = NULL;
+    trainer *t;
+    memset(&order, 0, sizeof order);
+    order.kind = MESSAGE_ASSIGN;
+    order.assign.trial = trial;
+    snprintf(order.assign.log, sizeof order.assign.log, "%s/log", folder);
+    if (trial.members > 1) {
+        assert_int_equal(group_start(&order.assign, &g, &err), STATUS_OK);
+        assert_int_equal(group_assign(g, &order, &err), STATUS_OK);
+        trial.together = group_collectives(g);
+    }
+    assert_int_equal(trainer_create(&t, &err), STATUS_OK);
+    if (trainer_run(t, &trial, &hooks, &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    group_destroy(g);
+    trainer_destroy(t);
+    return result;
+}
+
+// The reference backend sums in double, so that the order shows in the last digit alone; elsewhere a pixel may come to
+// lie on the other side of a ReLU or a maximum.
+static double tolerance_of(double reference, double other) {
+    return strcmp(backend_name, "reference") == 0 ? reference : other;
+}
+
+static void assert_near(double a, double b, double tolerance) {
+    if (!(fabs(a - b) <= tolerance * fmax(fabs(a), fabs(b))))
+        fail_msg("%.17g and %.17g differ by %.2g, which is more than %.2g of them", a, b, fabs(a - b), tolerance);
+}
+
+static safetensors *open_last(const struct trial *trial) {
+    char path[PATH_SIZE + 32];
+    struct error err;
+    safetensors *file;
+    snprintf(path, sizeof path, "%s/last.safetensors", trial->folder);
+    assert_int_equal(safetensors_open(path, &file, &err), STATUS_OK);
+    return file;
+}
+
+// Relative L2 distance, at most `tolerance`, of every tensor of `a` that has the prefix from scale * its namesake in b,
+// plus other * that in c (NULL: none).
+static void assert_near_tensors(const struct trial *a, const struct trial *b, const struct trial *c, const char *prefix,
+                                double scale, double tolerance) {
+    safetensors *x = open_last(a), *y = open_last(b), *z = c ? open_last(c) : NULL;
+    int compared = 0;
+    for (size_t i = 0; i < safetensors_count(x); i++) {
+        const struct safetensors_tensor *t = safetensors_at(x, i);
+        if (strncmp(t->name, prefix, strlen(prefix)) != 0 || t->dtype != DTYPE_F32)
+            continue;
+        const float *p = t->data, *q = safetensors_find(y, t->name)->data;
+        const float *r = z ? safetensors_find(z, t->name)->data : NULL;
+        double distance = 0, size = 0;
+        for (size_t k = 0; k < t->count; k++) {
+            double wanted = scale * ((double)q[k] + (r ? (double)r[k] : 0)), d = (double)p[k] - wanted;
+            distance += d * d;
+            size += wanted * wanted;
+        }
+        if (!(sqrt(distance) <= tolerance * sqrt(size) + 1e-9))
+            fail_msg("%s: relative distance %.2g", t->name, sqrt(distance / size));
+        compared++;
+    }
+    assert_true(compared > 100);
+    safetensors_close(x);
+    safetensors_close(y);
+    safetensors_close(z);
+}
+
+static void assert_same_file(const struct trial *a, const struct trial *b, const char *name) {
+    char path_a[PATH_SIZE + 32], path_b[PATH_SIZE + 32], *text_a, *text_b;
+    size_t size_a, size_b;
+    struct error err;
+    snprintf(path_a, sizeof path_a, "%s/%s", a->folder, name);
+    snprintf(path_b, sizeof path_b, "%s/%s", b->folder, name);
+    assert_int_equal(file_read(path_a, &text_a, &size_a, &err), STATUS_OK);
+    assert_int_equal(file_read(path_b, &text_b, &size_b, &err), STATUS_OK);
+    assert_int_equal(size_a, size_b);
+    assert_memory_equal(text_a, text_b, size_a);
+    free(text_a);
+    free(text_b);
+}
+
+static void assert_near_epochs(const struct log *a, const struct log *b, double tolerance) {
+    assert_int_equal(a->epochs, b->epochs);
+    for (int i = 0; i < a->epochs; i++) {
+        assert_near(a->at[i].train_loss, b->at[i].train_loss, tolerance);
+        assert_near(a->at[i].val_loss, b->at[i].val_loss, tolerance);
+        assert_near(a->at[i].grad_norm, b->at[i].grad_norm, tolerance);
+        assert_near(a->at[i].train_iou, b->at[i].train_iou, 0.02); // a pixel may change sides
+        assert_near(a->at[i].val_iou, b->at[i].val_iou, 0.02);
+    }
+}
+
+static void shares_are_even_and_complete(void **state) {
+    (void)state;
+    for (int members = 1; members <= 16; members++)
+        for (int count = 0; count < 40; count++) {
+            assert_int_equal(collectives_first(count, 0, members), 0);
+            assert_int_equal(collectives_first(count, members, members), count);
+            int first = collectives_first(count, 1, members);
+            for (int m = 0; m < members; m++) {
+                int share = collectives_first(count, m + 1, members) - collectives_first(count, m, members);
+                assert_true(share <= first && share >= count / members && share <= count / members + 1);
+            }
+        }
+}
+
+// Parameters, running statistics and SGD's velocity, which holds the gradient, clipped by the norm of all of it.
+// Batches of three and of one, shuffled and augmented: shares are unequal, and with more than one member some have
+// none.
+static void steps_are_those_of_one(void **state) {
+    (void)state;
+    for (int steps = 1; steps <= 2; steps++)
+        for (int members = 1; members <= 3; members++) {
+            char name[16], one[16];
+            snprintf(name, sizeof name, "step%d-%d", steps, members);
+            snprintf(one, sizeof one, "step%d-1", steps);
+            struct trial t = small_trial(name, members), alone = small_trial(one, 1);
+            t.hp.optimizer = OPTIMIZER_SGD;
+            assert_int_equal(run(t, &(struct log){.stop_after = steps}).status, TRIAL_STOPPED);
+            assert_near_tensors(&t, &alone, NULL, "", 1, tolerance_of(steps == 1 ? 5e-6 : 1e-4, 2e-3));
+        }
+}
+
+// A trial whose rounding does not grow fast: no batch that batch norm makes two values of.
+static struct trial calm_trial(const char *name, int members) {
+    struct trial t = small_trial(name, members);
+    t.hp.batch_size = 4;
+    return t;
+}
+
+static void training_is_that_of_one(void **state) {
+    (void)state;
+    struct trial alone = calm_trial("calm1", 1), two = calm_trial("calm2", 2), three = calm_trial("calm3", 3);
+    struct log logs[3] = {{0}, {0}, {0}};
+    assert_int_equal(run(alone, &logs[0]).status, TRIAL_DONE);
+    assert_int_equal(run(two, &logs[1]).status, TRIAL_DONE);
+    assert_int_equal(run(three, &logs[2]).status, TRIAL_DONE);
+    assert_int_equal(logs[0].epochs, 3);
+    assert_near_epochs(&logs[1], &logs[0], tolerance_of(1e-6, 2e-3));
+    assert_near_epochs(&logs[2], &logs[0], tolerance_of(1e-6, 2e-3));
+}
+
+static void the_same_bits_again_and_over_a_resume(void **state) {
+    (void)state;
+    struct trial two = small_trial("two", 2), again = small_trial("again", 2), parts = small_trial("parts", 2);
+    assert_int_equal(run(again, &(struct log){0}).status, TRIAL_DONE);
+    int rounds = 0;
+    assert_int_equal(run(two, &(struct log){0}).status, TRIAL_DONE);
+    while (run(parts, &(struct log){.stop_after = 1}).status == TRIAL_STOPPED && rounds < 20)
+        rounds++;
+    assert_int_equal(rounds, 6);
+    assert_same_file(&two, &again, "best.safetensors");
+    assert_same_file(&two, &again, "last.safetensors");
+    assert_same_file(&two, &parts, "best.safetensors");
+    assert_same_file(&two, &parts, "last.safetensors");
+}
+
+static void another_number_goes_on(void **state) {
+    (void)state;
+    struct trial t = calm_trial("changed", 2), alone = calm_trial("calm1", 1);
+    struct log log = {0}, whole = {0};
+    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_STOPPED);
+    t.members = 1;
+    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_STOPPED);
+    t.members = 3;
+    assert_int_equal(run(t, &log).status, TRIAL_DONE);
+    assert_int_equal(run(alone, &whole).status, TRIAL_DONE); // replayed
+    assert_near_epochs(&log, &whole, tolerance_of(1e-6, 2e-3));
+}
+
+// Each member's batch norms take its own samples: the gradient of four samples by two is the mean of two gradients of
+// two.
+static void statistics_of_each_share(void **state) {
+    (void)state;
+    struct trial first = small_trial("first", 1), second = small_trial("second", 1), both = small_trial("both", 2),
+                 synced = small_trial("synced", 2);
+    struct trial *all[] = {&first, &second, &both, &synced};
+    for (int i = 0; i < 4; i++) {
+        all[i]->hp.optimizer = OPTIMIZER_SGD;
+        all[i]->hp.momentum = all[i]->hp.clip_norm = 0;
+        all[i]->hp.weight_decay = 0;
+        all[i]->hp.lr = 1e-12;
+        all[i]->hp.shuffle = all[i]->hp.augment = 0;
+        all[i]->hp.batch_size = i < 2 ? 2 : 4;
+        all[i]->sync_batchnorm = i == 3;
+        assert_int_equal(run(*all[i], &(struct log){.stop_after = i == 1 ? 2 : 1}).status, TRIAL_STOPPED);
+    }
+    assert_near_tensors(&both, &first, &second, "state/", 0.5, 5e-6);
+    safetensors *x = open_last(&both), *y = open_last(&synced);
+    const struct safetensors_tensor *a = safetensors_find(x, "encoder.bn1.running_mean");
+    const struct safetensors_tensor *b = safetensors_find(y, "encoder.bn1.running_mean");
+    assert_true(memcmp(a->data, b->data, a->bytes) != 0); // the first member's, and everyone's
+    safetensors_close(x);
+    safetensors_close(y);
+}
+
+static void failures_are_everyones(void **state) {
+    (void)state;
+    struct trial t = small_trial("few", 2);
+    t.hp.batch_size = 1;
+    struct trial_result result = run(t, &(struct log){0});
+    assert_int_equal(result.status, TRIAL_FAILED);
+    assert_string_equal(result.error, "batch-size = 1: too few samples to be shared out among gpus-per-trial = 2");
+    t = small_trial("wild", 2);
+    t.hp.lr = 1e3;
+    t.hp.optimizer = OPTIMIZER_SGD;
+    t.hp.clip_norm = 0;
+    t.hp.epochs = 8;
+    assert_int_equal(run(t, &(struct log){0}).status, TRIAL_DIVERGED);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
+        return trainer_process_run_member(TRAINER_PROCESS_FD);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shares_are_even_and_complete), cmocka_unit_test(steps_are_those_of_one),
+        cmocka_unit_test(training_is_that_of_one),      cmocka_unit_test(the_same_bits_again_and_over_a_resume),
+        cmocka_unit_test(another_number_goes_on),       cmocka_unit_test(statistics_of_each_share),
+        cmocka_unit_test(failures_are_everyones),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
