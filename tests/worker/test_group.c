@@ -210,7 +210,7 @@ static void steps_are_those_of_one(void **state) {
             snprintf(one, sizeof one, "step%d-1", steps);
             struct trial t = small_trial(name, members), alone = small_trial(one, 1);
             t.hp.optimizer = OPTIMIZER_SGD;
-            assert_int_equal(run(t, &(struct log){.stop_after = steps}).status, TRIAL_STOPPED);
+            assert_int_equal(run(t, &(struct log){.stop_after = steps}).status, TRIAL_INTERRUPTED);
             assert_near_tensors(&t, &alone, NULL, "", 1, tolerance_of(steps == 1 ? 5e-6 : 1e-4, 2e-3));
         }
 }
@@ -240,7 +240,7 @@ static void the_same_bits_again_and_over_a_resume(void **state) {
     assert_int_equal(run(again, &(struct log){0}).status, TRIAL_DONE);
     int rounds = 0;
     assert_int_equal(run(two, &(struct log){0}).status, TRIAL_DONE);
-    while (run(parts, &(struct log){.stop_after = 1}).status == TRIAL_STOPPED && rounds < 20)
+    while (run(parts, &(struct log){.stop_after = 1}).status == TRIAL_INTERRUPTED && rounds < 20)
         rounds++;
     assert_int_equal(rounds, 6);
     assert_same_file(&two, &again, "best.safetensors");
@@ -253,9 +253,9 @@ static void another_number_goes_on(void **state) {
     (void)state;
     struct trial t = calm_trial("changed", 2), alone = calm_trial("calm1", 1);
     struct log log = {0}, whole = {0};
-    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_STOPPED);
+    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
     t.members = 1;
-    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_STOPPED);
+    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
     t.members = 3;
     assert_int_equal(run(t, &log).status, TRIAL_DONE);
     assert_int_equal(run(alone, &whole).status, TRIAL_DONE); // replayed
@@ -277,7 +277,7 @@ static void statistics_of_each_share(void **state) {
         all[i]->hp.shuffle = all[i]->hp.augment = 0;
         all[i]->hp.batch_size = i < 2 ? 2 : 4;
         all[i]->sync_batchnorm = i == 3;
-        assert_int_equal(run(*all[i], &(struct log){.stop_after = i == 1 ? 2 : 1}).status, TRIAL_STOPPED);
+        assert_int_equal(run(*all[i], &(struct log){.stop_after = i == 1 ? 2 : 1}).status, TRIAL_INTERRUPTED);
     }
     assert_near_tensors(&both, &first, &second, "state/", 0.5, 5e-6);
     safetensors *x = open_last(&both), *y = open_last(&synced);
