@@ -75,6 +75,7 @@ static enum status add_trial(struct expansion *x, const struct hyperparameters *
     memcpy(t->config, row->label, sizeof t->config);
     t->hp = *hp;
     t->fold = row->fold;
+    t->first_row = p->row_count;
     TRY(plan_costs_estimate(p->costs, x->ds, t, x->err));
     TRY(id_index_add(&p->index, p->trials[0].id, sizeof *p->trials, *trial, x->err));
     p->trial_count++;
@@ -131,11 +132,11 @@ static enum status grid_winner(const struct expansion *x, int grid, const struct
             trial[rows] = t;
             iou[rows++] = !*p->trials[t].refused && t < x->known ? x->outcomes[t].score : NAN;
         }
-        winner = winner_point(sweep_grid_points(&p->sweep->grids[grid]), rows, point, iou);
+        status = winner_point(sweep_grid_points(&p->sweep->grids[grid]), rows, point, iou, &winner, x->err);
         for (size_t i = 0; winner >= 0 && i < rows; i++)
             if (point[i] == winner)
                 *hp = &p->trials[trial[i]].hp;
-        if (winner < 0)
+        if (status == STATUS_OK && winner < 0)
             status = error_set(x->err, STATUS_INVALID,
                                "[grid %s] has no winner: none of its %zu trials gave a result; see trials.csv for why",
                                p->sweep->grids[grid].name, rows);

@@ -18,6 +18,7 @@ struct plan_trial {
     char id[TRIAL_ID_SIZE];
     struct hyperparameters hp;
     int fold;
+    int first_row;                // of plan.rows that uses it
     char config[PLAN_LABEL_SIZE]; // [config NAME], or "lr=0.01" for a grid point: the first row that uses the trial
     struct network_cost cost;     // zeros when the model cannot be built
     double work;                  // floating-point operations of the whole trial

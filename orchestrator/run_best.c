@@ -2,19 +2,26 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_done(const struct trial_row *row) {
     return strcmp(row->status, "done") == 0 && !isnan(row->best_iou);
 }
 
-static bool same_point(const struct trial_row *a, const struct trial_row *b) {
-    if (strcmp(a->grid, b->grid) != 0 || strcmp(a->config, b->config) != 0)
-        return false;
-    for (int i = 0; i < a->swept_count; i++)
-        if (strcmp(a->swept[i], b->swept[i]) != 0)
-            return false;
-    return true;
+static int by_point(const struct trial_row *a, const struct trial_row *b) {
+    int order = strcmp(a->grid, b->grid);
+    order = order ? order : strcmp(a->config, b->config);
+    for (int i = 0; i < a->swept_count && !order; i++)
+        order = strcmp(a->swept[i], b->swept[i]);
+    return order;
+}
+
+// Rows of one point keep the order of the file, which their addresses tell.
+static int by_point_and_place(const void *a, const void *b) {
+    const struct trial_row *const *x = a, *const *y = b;
+    int order = by_point(*x, *y);
+    return order ? order : (*x > *y) - (*x < *y);
 }
 
 static bool is_wanted(const struct trial_row *row, const char *grid, const char *config) {
@@ -32,23 +39,46 @@ static void add_fold(struct best_point *p, const struct trial_row *row) {
     p->count++;
 }
 
-static struct best_point point_of(const struct run_data *run, size_t first) {
+// The point whose rows are row[0 .. count-1].
+static struct best_point point_of(const struct trial_row *const *row, size_t count) {
     struct best_point p = {.count = 0};
     double sum = 0;
-    for (size_t i = first; i < run->trials; i++)
-        if (is_done(&run->trial[i]) && same_point(&run->trial[first], &run->trial[i]))
-            add_fold(&p, &run->trial[i]);
+    for (size_t i = 0; i < count; i++)
+        if (is_done(row[i]))
+            add_fold(&p, row[i]);
     for (int i = 0; i < p.count; i++)
         sum += p.fold[i]->best_iou;
     p.mean_iou = p.count > 0 ? sum / p.count : NAN;
     return p;
 }
 
-static bool is_first_of_point(const struct run_data *run, size_t row) {
-    for (size_t i = 0; i < row; i++)
-        if (same_point(&run->trial[i], &run->trial[row]))
-            return false;
-    return true;
+// On more folds, then with the better mean, then earlier in the file.
+static bool is_better_point(const struct run_data *run, const struct best_point *a, const struct best_point *b) {
+    if (a->count != b->count || a->count == 0)
+        return a->count > b->count;
+    return metric_better(&run->metric, a->mean_iou, b->mean_iou) ||
+           (a->mean_iou == b->mean_iou && a->fold[0] < b->fold[0]);
+}
+
+static enum status find_best(const struct run_data *run, const char *grid, const char *config, struct best_point *best,
+                             struct error *err) {
+    const struct trial_row **row = malloc((run->trials + 1) * sizeof(const struct trial_row *));
+    size_t rows = 0, end;
+    if (!row)
+        return error_memory(err, run->folder);
+    for (size_t i = 0; i < run->trials; i++)
+        if (is_wanted(&run->trial[i], grid, config))
+            row[rows++] = &run->trial[i];
+    qsort(row, rows, sizeof(const struct trial_row *), by_point_and_place);
+    for (size_t first = 0; first < rows; first = end) {
+        for (end = first + 1; end < rows && by_point(row[first], row[end]) == 0;)
+            end++;
+        struct best_point p = point_of(row + first, end - first);
+        if (is_better_point(run, &p, best))
+            *best = p;
+    }
+    free(row);
+    return STATUS_OK;
 }
 
 // "a, b, c": the labels that there are.
@@ -67,14 +97,7 @@ static void list_labels(const struct run_data *run, char *out, size_t size) {
 enum status run_best(const struct run_data *run, const char *grid, const char *config, struct best_point *best,
                      struct error *err) {
     *best = (struct best_point){.count = 0};
-    for (size_t i = 0; i < run->trials; i++) {
-        if (!is_wanted(&run->trial[i], grid, config) || !is_first_of_point(run, i))
-            continue;
-        struct best_point p = point_of(run, i);
-        if (p.count > best->count ||
-            (p.count == best->count && p.count > 0 && metric_better(&run->metric, p.mean_iou, best->mean_iou)))
-            *best = p;
-    }
+    TRY(find_best(run, grid, config, best, err));
     if (best->count > 0)
         return STATUS_OK;
     char labels[600];

@@ -10,7 +10,7 @@
 
 #include "results/run_files.h"
 
-static struct trial_standing *trial_of(const struct run_status *r, const char *id) {
+struct trial_standing *run_status_find(const struct run_status *r, const char *id) {
     int at = r->count > 0 ? id_index_find(&r->index, r->trials[0].trial, sizeof *r->trials, id) : -1;
     return at >= 0 ? &r->trials[at] : NULL;
 }
@@ -18,7 +18,7 @@ static struct trial_standing *trial_of(const struct run_status *r, const char *i
 // The trial's standing, made when there is none; NULL: out of memory.
 static struct trial_standing *need_trial(struct run_status *r, const char *id, const char *config, int fold,
                                          struct error *err) {
-    struct trial_standing *t = trial_of(r, id);
+    struct trial_standing *t = run_status_find(r, id);
     if (t)
         return t;
     if (!r->trials || r->count == r->capacity) {
@@ -110,8 +110,7 @@ static enum status read_epochs(struct run_status *r, struct error *err) {
             continue;
         t->state = STANDING_PAUSED;
         t->epochs = rows[i].epoch + 1;
-        const double *metric = epoch_row_value(&rows[i], &own, r->sweep->program.metric);
-        t->last_iou = metric ? *metric : NAN;
+        t->last_iou = epoch_row_number(&rows[i], &own, r->sweep->program.metric);
         if (is_better(r, t->last_iou, t->best_iou))
             t->best_iou = t->last_iou;
     }
@@ -121,7 +120,7 @@ static enum status read_epochs(struct run_status *r, struct error *err) {
 
 // What happens to a trial while no result is there.
 static void take_event(struct run_status *r, const struct event_row *e) {
-    struct trial_standing *t = trial_of(r, e->trial);
+    struct trial_standing *t = run_status_find(r, e->trial);
     if (strcmp(e->event, "stopped") == 0 && !*e->trial)
         for (int i = 0; i < r->count; i++)
             if (r->trials[i].state == STANDING_RUNNING)
@@ -186,7 +185,7 @@ static enum status resolve(const struct run_status *r, struct plan *plan, const 
         if (!outcomes)
             return error_memory(err, "outcomes");
         for (int i = 0; i < plan->trial_count; i++) {
-            const struct trial_standing *t = trial_of(r, plan->trials[i].id);
+            const struct trial_standing *t = run_status_find(r, plan->trials[i].id);
             outcomes[i].finished = t && t->state >= STANDING_DONE;
             outcomes[i].score = t && t->state == STANDING_DONE      ? program_score(&r->sweep->program, t->best_iou)
                                 : t && t->state == STANDING_STOPPED ? -INFINITY

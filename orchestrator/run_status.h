@@ -47,6 +47,8 @@ struct run_status {
 NODISCARD enum status run_status_read(const char *folder, struct run_status *r, struct error *err);
 void run_status_free(struct run_status *r);
 
+// The trial with this id; NULL: none.
+struct trial_standing *run_status_find(const struct run_status *r, const char *id);
 void run_status_count(const struct run_status *r, int counts[STANDING_STATES]);
 bool run_status_is_complete(const struct run_status *r);
 const struct trial_standing *run_status_best(const struct run_status *r); // best best_iou so far; NULL: none

@@ -1,5 +1,6 @@
 // `from = RUN_DIR`: the winners of a finished run's grids, as settings of a config.
 #include <math.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,50 +44,71 @@ static bool is_finished(const struct trial_row *row) {
            strcmp(row->status, "diverged") == 0;
 }
 
-static bool same_point(const struct source *s, const struct trial_row *a, const struct trial_row *b) {
-    for (int i = 0; i < s->columns.count; i++)
-        if (strcmp(a->swept[i], b->swept[i]) != 0)
-            return false;
-    return true;
+static int by_values(const void *a, const void *b) {
+    const struct trial_row *x = a, *y = b;
+    int order = 0;
+    for (int i = 0; i < x->swept_count && !order; i++)
+        order = strcmp(x->swept[i], y->swept[i]);
+    return order;
 }
 
 static double score(const struct source *s, double metric) {
     return s->sweep ? program_score(&s->sweep->program, metric) : metric;
 }
 
+// The points of a grid, numbered as they come.
+struct candidates {
+    const struct trial_row **first; // row of each point
+    int *number;                    // of the point whose first row is this one of the source
+    int points;
+    void *known; // tree of first rows, by their values
+};
+
+static enum status number_point(const struct source *s, struct candidates *c, const struct trial_row *row, int *point,
+                                struct error *err) {
+    const struct trial_row *const *first = tsearch(row, &c->known, by_values);
+    if (!first)
+        return error_memory(err, "winners");
+    if (*first == row) {
+        c->first[c->points] = row;
+        c->number[row - s->rows] = c->points++;
+    }
+    *point = c->number[*first - s->rows];
+    return STATUS_OK;
+}
+
+static void keep_row(void *row) {
+    (void)row; // the source's
+}
+
 // The row of the grid's winner, NULL when no row of the grid is done; *finished: how many of its rows say how they
 // ended.
 static const struct trial_row *find_winner(const struct source *s, const char *grid, size_t *finished,
                                            struct error *err) {
-    const struct trial_row **first = calloc(s->count + 1, sizeof *first); // of each point
-    int *point = calloc(s->count + 1, sizeof *point), points = 0;
+    struct candidates c = {.first = calloc(s->count + 1, sizeof(const struct trial_row *)),
+                           .number = calloc(s->count + 1, sizeof *c.number)};
+    int *point = calloc(s->count + 1, sizeof *point), best = -1;
     double *iou = calloc(s->count + 1, sizeof *iou);
-    const struct trial_row *winner = NULL;
     size_t rows = 0;
+    enum status status = c.first && c.number && point && iou ? STATUS_OK : error_memory(err, "winners");
     *finished = 0;
-    if (first && point && iou) {
-        for (size_t i = 0; i < s->count; i++) {
-            const struct trial_row *row = &s->rows[i];
-            if (strcmp(row->grid, grid) != 0)
-                continue;
-            *finished += is_finished(row);
-            int p = 0;
-            while (p < points && !same_point(s, first[p], row))
-                p++;
-            if (p == points)
-                first[points++] = row;
-            point[rows] = p;
-            iou[rows++] = is_done(row) ? score(s, row->best_iou) : is_stopped(row) ? -INFINITY : NAN;
-        }
-        int best = winner_point(points, rows, point, iou);
-        winner = best >= 0 ? first[best] : NULL;
-        if (!winner)
-            (void)error_set(err, STATUS_INVALID, "from = %s: its grid %s has no finished trial; run that sweep first",
-                            s->folder, grid);
-    } else {
-        (void)error_memory(err, "winners");
+    for (size_t i = 0; i < s->count && status == STATUS_OK; i++) {
+        const struct trial_row *row = &s->rows[i];
+        if (strcmp(row->grid, grid) != 0)
+            continue;
+        *finished += is_finished(row);
+        iou[rows] = is_done(row) ? score(s, row->best_iou) : is_stopped(row) ? -INFINITY : NAN;
+        status = number_point(s, &c, row, &point[rows++], err);
     }
-    free(first);
+    if (status == STATUS_OK)
+        status = winner_point(c.points, rows, point, iou, &best, err);
+    if (status == STATUS_OK && best < 0)
+        (void)error_set(err, STATUS_INVALID, "from = %s: its grid %s has no finished trial; run that sweep first",
+                        s->folder, grid);
+    const struct trial_row *winner = best >= 0 ? c.first[best] : NULL;
+    tdestroy(c.known, keep_row);
+    free(c.first);
+    free(c.number);
     free(point);
     free(iou);
     return winner;

@@ -54,13 +54,6 @@ static void format_thousands(size_t value, char out[32]) {
     out[used] = '\0';
 }
 
-static int first_row_of(const struct plan *p, int trial) {
-    int row = 0;
-    while (p->rows[row].trial != trial)
-        row++;
-    return row;
-}
-
 static const char *place_name(const struct plan *p, const struct plan_row *row) {
     return row->grid >= 0 ? p->sweep->grids[row->grid].name : p->sweep->configs[row->config].name;
 }
@@ -78,7 +71,7 @@ static void print_row(const struct plan *p, int index, int width, double gflops)
     const struct plan_row *row = &p->rows[index];
     const struct plan_trial *t = &p->trials[row->trial];
     printf("  %s  %4d  %-*.*s", t->id, row->fold, width, width, row->label);
-    int first = first_row_of(p, row->trial);
+    int first = t->first_row;
     if (first < index) {
         printf("  same trial as in %s\n", place_name(p, &p->rows[first]));
         return;

@@ -40,30 +40,56 @@ static void listing_free(struct listing *l) {
     free(l->numbers);
 }
 
-// A trial that was stopped and resumed stands twice: the last row counts.
-static bool is_replaced(const struct csv_table *t, size_t row, const int key[4]) {
-    for (size_t later = row + 1; later < t->rows; later++) {
-        bool same = true;
-        for (int i = 0; i < 4 && same; i++)
-            same = strcmp(csv_table_cell(t, row, key[i]), csv_table_cell(t, later, key[i])) == 0;
-        if (same)
-            return true;
-    }
-    return false;
+enum { PLACE = 4 };
+
+// What a row is told apart by.
+struct places {
+    const struct csv_table *table;
+    int column[PLACE];
+};
+
+static int compare_places(const struct places *p, size_t x, size_t y) {
+    int order = 0;
+    for (int i = 0; i < PLACE && !order; i++)
+        order = strcmp(csv_table_cell(p->table, x, p->column[i]), csv_table_cell(p->table, y, p->column[i]));
+    return order;
 }
 
-static void add_finished(struct listing *l) {
-    static const char *const names[4] = {"trial", "grid", "config", "fold"};
-    int key[4];
-    for (int i = 0; i < 4; i++)
-        key[i] = csv_table_column(&l->table, names[i]);
-    for (size_t row = 0; row < l->table.rows; row++) {
-        if (is_replaced(&l->table, row, key))
+static int by_place_and_row(const void *a, const void *b, void *places) {
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    int order = compare_places(places, x, y);
+    return order ? order : (x > y) - (x < y);
+}
+
+// A trial that was stopped and resumed stands twice: the last row counts. replaced[row].
+static enum status find_replaced(const struct csv_table *t, bool *replaced, struct error *err) {
+    struct places places = {t,
+                            {csv_table_column(t, "trial"), csv_table_column(t, "grid"), csv_table_column(t, "config"),
+                             csv_table_column(t, "fold")}};
+    size_t *order = malloc((t->rows + 1) * sizeof *order);
+    if (!order)
+        return error_memory(err, t->path);
+    for (size_t row = 0; row < t->rows; row++)
+        order[row] = row;
+    qsort_r(order, t->rows, sizeof *order, by_place_and_row, &places);
+    for (size_t i = 0; i + 1 < t->rows; i++)
+        replaced[order[i]] = compare_places(&places, order[i], order[i + 1]) == 0;
+    free(order);
+    return STATUS_OK;
+}
+
+static enum status add_finished(struct listing *l, struct error *err) {
+    bool *replaced = calloc(l->table.rows + 1, sizeof *replaced);
+    enum status status = replaced ? find_replaced(&l->table, replaced, err) : error_memory(err, l->table.path);
+    for (size_t row = 0; row < l->table.rows && status == STATUS_OK; row++) {
+        if (replaced[row])
             continue;
         for (size_t column = 0; column < l->table.columns; column++)
             l->cells[l->rows * l->table.columns + column] = csv_table_cell(&l->table, row, (int)column);
         l->rows++;
     }
+    free(replaced);
+    return status;
 }
 
 static void set(struct listing *l, const char *column, const char *text) {
@@ -103,7 +129,7 @@ static enum status listing_read(const char *folder, struct listing *l, struct er
     l->numbers = malloc((l->unfinished_count + 1) * sizeof *l->numbers);
     if (!l->cells || !l->numbers)
         return error_memory(err, path);
-    add_finished(l);
+    TRY(add_finished(l, err));
     add_unfinished(l);
     return STATUS_OK;
 }
@@ -130,38 +156,47 @@ static bool is_text(const char *column) {
     return false;
 }
 
-// A column that says nothing in this listing is left out for readers.
-static bool is_shown(const struct trial_list *list, size_t column) {
-    for (size_t i = 0; i < list->count; i++)
-        if (*cell_of(list, i, column))
-            return true;
-    return false;
+// A column that says nothing in this listing is left out for readers. Returns how many are shown.
+static size_t find_shown(const struct trial_list *list, size_t *shown) {
+    size_t count = 0;
+    for (size_t c = 0; c < list->columns; c++) {
+        bool says = false;
+        for (size_t i = 0; i < list->count && !says; i++)
+            says = *cell_of(list, i, c) != 0;
+        if (says)
+            shown[count++] = c;
+    }
+    return count;
 }
 
-static enum status print_table(const struct trial_list *list, struct error *err) {
-    document *doc = document_create();
-    table *t = doc ? document_table(doc, "trials", "%s", "") : NULL;
-    if (!t) {
-        document_destroy(doc);
-        return error_memory(err, "a table");
+static void fill_table(table *t, const struct trial_list *list, const size_t *shown, size_t columns) {
+    for (size_t c = 0; c < columns; c++) {
+        const char *name = list->names[shown[c]];
+        table_column(t, is_text(name) ? TABLE_LEFT : TABLE_RIGHT, name, name);
     }
-    for (size_t c = 0; c < list->columns; c++)
-        if (is_shown(list, c))
-            table_column(t, is_text(list->names[c]) ? TABLE_LEFT : TABLE_RIGHT, list->names[c], list->names[c]);
     for (size_t i = 0; i < list->count; i++) {
         table_row(t, TABLE_PLAIN);
-        for (size_t c = 0; c < list->columns; c++) {
-            const char *cell = cell_of(list, i, c);
-            if (!is_shown(list, c))
-                continue;
-            if (is_share(list->names[c]) && *cell)
+        for (size_t c = 0; c < columns; c++) {
+            const char *cell = cell_of(list, i, shown[c]);
+            if (is_share(list->names[shown[c]]) && *cell)
                 table_cell(t, "%.4f", strtod(cell, NULL));
             else
                 table_cell(t, "%s", cell);
         }
     }
-    // A line of a file or a pipe may be of any length.
-    enum status status = document_write_text(doc, stdout, isatty(STDOUT_FILENO) ? TABLE_TERMINAL_WIDTH : 10000, err);
+}
+
+static enum status print_table(const struct trial_list *list, struct error *err) {
+    document *doc = document_create();
+    table *t = doc ? document_table(doc, "trials", "%s", "") : NULL;
+    size_t *shown = malloc((list->columns + 1) * sizeof *shown);
+    enum status status = t && shown ? STATUS_OK : error_memory(err, "a table");
+    if (status == STATUS_OK) {
+        fill_table(t, list, shown, find_shown(list, shown));
+        // A line of a file or a pipe may be of any length.
+        status = document_write_text(doc, stdout, isatty(STDOUT_FILENO) ? TABLE_TERMINAL_WIDTH : 10000, err);
+    }
+    free(shown);
     document_destroy(doc);
     return status;
 }

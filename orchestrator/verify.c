@@ -75,13 +75,6 @@ static void open_dataset(struct verification *v) {
 
 // ---- what belongs to no trial ----
 
-static bool is_known(const struct verification *v, const char *id) {
-    for (int i = 0; i < v->standing.count; i++)
-        if (strcmp(v->standing.trials[i].trial, id) == 0)
-            return true;
-    return false;
-}
-
 static void check_plan(struct verification *v) {
     struct error why;
     if (!v->sweep || !v->trials_read || !v->epochs_read)
@@ -106,7 +99,7 @@ static void check_strays(struct verification *v) {
         return;
     DIR *d = opendir(path);
     for (const struct dirent *e; d && (e = readdir(d));)
-        if (e->d_name[0] != '.' && !is_known(v, e->d_name))
+        if (e->d_name[0] != '.' && !run_status_find(&v->standing, e->d_name))
             verify_finding(v, "%s/%s belongs to no trial of the run", path, e->d_name);
     if (d)
         closedir(d);
@@ -128,7 +121,7 @@ static enum status verify_all(struct verification *v, struct error *err) {
     TRY(verify_read_tables(v, err));
     TRY(verify_folds(v, err));
     verify_epochs(v);
-    verify_trials(v);
+    TRY(verify_trials(v, err));
     check_plan(v);
     if (!v->sweep || v->sweep->program.kind == TRAINER_EMBEDDED)
         verify_checkpoints(v);

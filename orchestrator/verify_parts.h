@@ -36,8 +36,8 @@ bool verify_hyperparameters(const struct verification *v, const struct trial_row
 // Each fails for want of memory alone.
 NODISCARD enum status verify_read_tables(struct verification *v, struct error *err);
 NODISCARD enum status verify_folds(struct verification *v, struct error *err);
+NODISCARD enum status verify_trials(struct verification *v, struct error *err);
 void verify_epochs(struct verification *v);
-void verify_trials(struct verification *v);
 void verify_checkpoints(struct verification *v);
 
 #endif

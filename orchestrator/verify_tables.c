@@ -220,9 +220,7 @@ static void check_against_metric(struct verification *v, const struct trial_row 
     double best = NAN, value = NAN;
     int best_epoch = -1;
     for (size_t i = 0; i < count; i++) {
-        struct epoch_row copy = *epoch[i];
-        const double *metric = epoch_row_value(&copy, &v->own, p->metric);
-        value = metric ? *metric : NAN;
+        value = epoch_row_number(epoch[i], &v->own, p->metric);
         if (!isfinite(value) || (best_epoch >= 0 && program_score(p, value) <= program_score(p, best)))
             continue;
         best = value;
@@ -293,33 +291,59 @@ static bool same_result(const struct trial_row *a, const struct trial_row *b) {
            a->best_epoch == b->best_epoch && a->epochs_run == b->epochs_run && a->parameters == b->parameters;
 }
 
-static void check_repeats(struct verification *v, size_t index) {
-    const struct trial_row *row = &v->trials[index];
-    for (size_t i = 0; i < index; i++) {
-        if (strcmp(v->trials[i].trial, row->trial) != 0)
-            continue;
-        if (strcmp(v->trials[i].status, "failed") == 0 && v->sweep && v->sweep->retry_failed)
-            continue; // tried again: the later row counts
-        if (same_place(&v->trials[i], row))
-            verify_finding(v, "%s/trials.csv: trial %s stands twice in %s", v->folder, row->trial,
-                           *row->grid ? row->grid : row->config);
-        else if (!same_result(&v->trials[i], row))
-            verify_finding(v, "%s/trials.csv: trial %s has two results", v->folder, row->trial);
-        return;
+static int by_trial(const void *a, const void *b) {
+    const struct trial_row *x = *(const struct trial_row *const *)a, *y = *(const struct trial_row *const *)b;
+    int order = strcmp(x->trial, y->trial);
+    return order ? order : (x > y) - (x < y); // rows of one trial in the order of the file
+}
+
+static void check_repeat(struct verification *v, const struct trial_row *first, const struct trial_row *row) {
+    if (same_place(first, row))
+        verify_finding(v, "%s/trials.csv: trial %s stands twice in %s", v->folder, row->trial,
+                       *row->grid ? row->grid : row->config);
+    else if (!same_result(first, row))
+        verify_finding(v, "%s/trials.csv: trial %s has two results", v->folder, row->trial);
+}
+
+// All rows of one trial against the first; where failed trials are tried again, a later row counts.
+static void check_rows(struct verification *v, const struct trial_row *const *row, size_t count) {
+    const struct trial_row *first = NULL;
+    bool again = v->sweep && v->sweep->retry_failed;
+    for (size_t i = 0; i < count; i++) {
+        if (first)
+            check_repeat(v, first, row[i]);
+        else if (!again || strcmp(row[i]->status, "failed") != 0)
+            first = row[i];
     }
     v->result->trials++;
 }
 
-void verify_trials(struct verification *v) {
+static enum status check_repeats(struct verification *v, struct error *err) {
+    const struct trial_row **row = malloc((v->trial_count + 1) * sizeof(const struct trial_row *));
+    if (!row)
+        return error_memory(err, "trials");
+    for (size_t i = 0; i < v->trial_count; i++)
+        row[i] = &v->trials[i];
+    qsort(row, v->trial_count, sizeof(const struct trial_row *), by_trial);
+    for (size_t first = 0, end; first < v->trial_count; first = end) {
+        for (end = first + 1; end < v->trial_count && strcmp(row[first]->trial, row[end]->trial) == 0;)
+            end++;
+        check_rows(v, row + first, end - first);
+    }
+    free(row);
+    return STATUS_OK;
+}
+
+enum status verify_trials(struct verification *v, struct error *err) {
     for (size_t i = 0; i < v->trial_count; i++) {
         const struct trial_row *row = &v->trials[i];
         bool ran = strcmp(row->status, "done") == 0 || strcmp(row->status, "diverged") == 0 ||
                    strcmp(row->status, "stopped") == 0;
         if (!ran && strcmp(row->status, "failed") != 0)
             verify_finding(v, "%s/trials.csv: trial %s: '%s' is no status", v->folder, row->trial, row->status);
-        check_repeats(v, i);
         check_identity(v, row);
         if (ran && v->epochs_read)
             check_against_epochs(v, row);
     }
+    return check_repeats(v, err);
 }

@@ -1,23 +1,31 @@
 #include "orchestrator/winner.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-int winner_point(int points, size_t rows, const int *point, const double *best_iou) {
-    int winner = -1;
+enum status winner_point(int points, size_t rows, const int *point, const double *best_iou, int *winner,
+                         struct error *err) {
+    struct {
+        double sum;
+        size_t count;
+    } *of = calloc((size_t)points + 1, sizeof *of);
+    *winner = -1;
+    if (!of)
+        return error_memory(err, "winners");
+    for (size_t i = 0; i < rows; i++) {
+        if (isnan(best_iou[i]))
+            continue;
+        of[point[i]].sum += best_iou[i];
+        of[point[i]].count++;
+    }
     double highest = 0;
     for (int p = 0; p < points; p++) {
-        double sum = 0;
-        int count = 0;
-        for (size_t i = 0; i < rows; i++) {
-            if (point[i] != p || isnan(best_iou[i]))
-                continue;
-            sum += best_iou[i];
-            count++;
-        }
-        if (count > 0 && !isinf(sum) && (winner < 0 || sum / count > highest)) {
-            winner = p;
-            highest = sum / count;
-        }
+        double mean = of[p].sum / (double)of[p].count;
+        if (of[p].count == 0 || isinf(of[p].sum) || (*winner >= 0 && !(mean > highest)))
+            continue;
+        *winner = p;
+        highest = mean;
     }
-    return winner;
+    free(of);
+    return STATUS_OK;
 }

@@ -259,12 +259,16 @@ enum status comparison_add_overfitting(document *doc, const struct fold_series *
             t = document_table(doc, "overfitting", "Overfitting");
             table_column(t, TABLE_LEFT, "config", "Configuration");
             table_column(t, TABLE_LEFT, "fold", "Fold");
-            table_column(t, TABLE_RIGHT, "best_iou", "Best IoU");
-            table_column(t, TABLE_RIGHT, "final_iou", "Final IoU");
+            const char *metric = metric_name(&series[i]->metric);
+            char best[64], final[64];
+            snprintf(best, sizeof best, "Best %s", metric);
+            snprintf(final, sizeof final, "Final %s", metric);
+            table_column(t, TABLE_RIGHT, "best_iou", best);
+            table_column(t, TABLE_RIGHT, "final_iou", final);
             table_column(t, TABLE_RIGHT, "drop", "Drop");
             table_column(t, TABLE_RIGHT, "train_val_gap", "Train-val gap");
-            table_note(t,
-                       "Drop: final minus best validation IoU. Gap: training minus validation IoU at the final epoch.");
+            table_note(t, "Drop: final minus best validation %s. Gap: training minus validation %s at the final epoch.",
+                       metric, metric);
         }
         for (size_t fold = 0; fold < series[i]->count; fold++)
             add_overfitting_row(t, series[i], &series[i]->fold[fold]);

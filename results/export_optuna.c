@@ -8,7 +8,7 @@
 
 #include "results/export.h"
 
-enum { CREATE_STUDY = 0, CREATE_TRIAL = 4, MINIMIZE = 1, MAXIMIZE = 2 };
+enum { CREATE_STUDY = 0, SET_STUDY_SYSTEM_ATTR = 3, CREATE_TRIAL = 4, MINIMIZE = 1, MAXIMIZE = 2 };
 enum { COMPLETE = 1, PRUNED = 2, FAIL = 3 };
 static const char WORKER[] = "gridfold-export";
 
@@ -21,21 +21,30 @@ struct parameter {
     json_t *choices;
 };
 
-static struct parameter parameter_of(const struct trial_row *const *rows, size_t count, int column) {
+static void add_choices(const struct run_data *run, int column, json_t *choices) {
+    for (size_t i = 0; i < run->trials; i++) {
+        const char *text = run->trial[i].swept[column];
+        bool known = false;
+        for (size_t k = 0; k < json_array_size(choices) && !known; k++)
+            known = strcmp(json_string_value(json_array_get(choices, k)), text) == 0;
+        if (!known)
+            json_array_append_new(choices, json_string(text));
+    }
+}
+
+static struct parameter parameter_of(const struct run_data *run, int column) {
     struct parameter p = {.kind = WHOLE, .low = INFINITY, .high = -INFINITY, .choices = json_array()};
-    for (size_t i = 0; i < count; i++) {
-        const char *text = rows[i]->swept[column];
+    for (size_t i = 0; i < run->trials && p.kind != CHOICE; i++) {
+        const char *text = run->trial[i].swept[column];
         char *end;
         double value = strtod(text, &end);
-        bool number = end != text && !*end && isfinite(value), known = false;
-        p.kind = !number ? CHOICE : p.kind == WHOLE && value != floor(value) ? REAL : p.kind;
+        bool number = end != text && !*end && isfinite(value);
+        p.kind = !number ? CHOICE : value != floor(value) ? REAL : p.kind;
         p.low = number ? fmin(p.low, value) : p.low;
         p.high = number ? fmax(p.high, value) : p.high;
-        for (size_t k = 0; k < json_array_size(p.choices) && !known; k++)
-            known = strcmp(json_string_value(json_array_get(p.choices, k)), text) == 0;
-        if (!known)
-            json_array_append_new(p.choices, json_string(text));
     }
+    if (p.kind == CHOICE)
+        add_choices(run, column, p.choices);
     return p;
 }
 
@@ -78,36 +87,77 @@ static json_t *time_text(double seconds) {
 
 static json_t *intermediate_values(const struct run_data *run, const char *trial) {
     json_t *values = json_object();
-    for (size_t i = 0; i < run->epochs; i++) {
+    size_t count;
+    const struct epoch_row *epoch = run_data_epochs(run, trial, &count);
+    for (size_t i = 0; i < count; i++) {
         char key[16];
-        snprintf(key, sizeof key, "%d", run->epoch[i].epoch);
-        if (strcmp(run->epoch[i].trial, trial) == 0 && !isnan(run->epoch[i].val_iou))
-            json_object_set_new(values, key, json_real(run->epoch[i].val_iou));
+        double value = run_data_metric(run, &epoch[i]);
+        snprintf(key, sizeof key, "%d", epoch[i].epoch);
+        if (isfinite(value))
+            json_object_set_new(values, key, json_real(value));
     }
     return values;
 }
 
-static int state_of(const struct trial_row *row) {
-    bool value = !isnan(row->best_iou);
-    if (strcmp(row->status, "done") == 0 && value)
-        return COMPLETE;
-    return strcmp(row->status, "stopped") == 0 ? PRUNED : FAIL;
+static bool has_status(const struct trial_row *row, const char *status) {
+    return strcmp(row->status, status) == 0;
 }
 
-static json_t *trial_of(const struct run_data *run, const struct trial_row *row, const struct parameter *parameters) {
+static int state_of(const struct trial_row *row) {
+    if (!isfinite(row->best_iou) || has_status(row, "failed") || has_status(row, "diverged"))
+        return has_status(row, "stopped") ? PRUNED : FAIL;
+    return has_status(row, "done") ? COMPLETE : PRUNED;
+}
+
+static void set_number(json_t *attributes, const char *key, double value) {
+    if (isfinite(value))
+        json_object_set_new(attributes, key, json_real(value));
+}
+
+// What the epoch of the best value had besides it.
+static void add_best_epoch(const struct run_data *run, const struct trial_row *row, json_t *attributes) {
+    static const char *const names[] = {"train_loss", "val_loss", "val_precision", "val_recall"};
+    size_t count;
+    const struct epoch_row *epoch = run_data_epochs(run, row->trial, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (epoch[i].epoch != row->best_epoch)
+            continue;
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            set_number(attributes, names[k], epoch_row_number(&epoch[i], &run->own, names[k]));
+        for (int k = 0; k < run->own.count; k++)
+            set_number(attributes, run->own.name[k], epoch[i].own[k]);
+    }
+}
+
+static json_t *attributes_of(const struct run_data *run, const struct trial_row *row) {
+    json_t *attributes =
+        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i}", "trial", row->trial, "grid", row->grid, "config", row->config,
+                  "fold", row->fold, "status", row->status, "error", row->error, "epochs_run", row->epochs_run);
+    if (row->best_epoch >= 0)
+        json_object_set_new(attributes, "best_epoch", json_integer(row->best_epoch));
+    if (row->parameters > 0)
+        json_object_set_new(attributes, "parameters", json_integer(row->parameters));
+    set_number(attributes, "best_f1", row->best_f1);
+    set_number(attributes, *run->swept.final_column ? run->swept.final_column : "final_iou", row->final_iou);
+    set_number(attributes, "train_val_gap", row->train_val_gap);
+    add_best_epoch(run, row, attributes);
+    return attributes;
+}
+
+static json_t *trial_of(const struct run_data *run, const export_times *times, const struct trial_row *row,
+                        const struct parameter *parameters) {
     json_t *distributions = json_object(), *params = json_object();
     int state = state_of(row);
-    double begun = export_time(run, row->trial, -1), ended = export_time(run, row->trial, row->epochs_run - 1);
+    double begun = export_time(times, row->trial, -1), ended = export_time(times, row->trial, row->epochs_run - 1);
     for (int i = 0; i < run->swept.count; i++) {
         json_object_set_new(distributions, run->swept.name[i], distribution_of(&parameters[i]));
         json_object_set_new(params, run->swept.name[i], internal_value(&parameters[i], row->swept[i]));
     }
-    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:i, s:o, s:n, s:o, s:o, s:{s:s, s:s, s:s, s:i, s:s, s:s}, s:{}, s:o}",
-                     "op_code", CREATE_TRIAL, "worker_id", WORKER, "study_id", 0, "datetime_start", time_text(begun),
-                     "datetime_complete", time_text(ended > begun ? ended : begun), "state", state, "value",
-                     state != FAIL && !isnan(row->best_iou) ? json_real(row->best_iou) : json_null(), "values",
-                     "distributions", distributions, "params", params, "user_attrs", "trial", row->trial, "grid",
-                     row->grid, "config", row->config, "fold", row->fold, "status", row->status, "error", row->error,
+    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:i, s:o, s:n, s:o, s:o, s:o, s:{}, s:o}", "op_code", CREATE_TRIAL,
+                     "worker_id", WORKER, "study_id", 0, "datetime_start", time_text(begun), "datetime_complete",
+                     time_text(ended > begun ? ended : begun), "state", state, "value",
+                     state != FAIL && isfinite(row->best_iou) ? json_real(row->best_iou) : json_null(), "values",
+                     "distributions", distributions, "params", params, "user_attrs", attributes_of(run, row),
                      "system_attrs", "intermediate_values", intermediate_values(run, row->trial));
 }
 
@@ -118,15 +168,27 @@ static bool print_line(FILE *out, json_t *line) {
     return ok;
 }
 
-static bool print_journal(const struct run_data *run, const struct trial_row *const *rows, size_t count, FILE *out) {
+// The rows in the order of the file.
+static bool print_trials(const struct run_data *run, const export_times *times, const struct parameter *parameters,
+                         FILE *out) {
+    bool ok = true;
+    for (size_t i = 0; i < run->trials && ok; i++)
+        if (run_data_is_first(run, &run->trial[i]))
+            ok = print_line(out, trial_of(run, times, &run->trial[i], parameters));
+    return ok;
+}
+
+static bool print_journal(const struct run_data *run, const export_times *times, FILE *out) {
     struct parameter parameters[RUN_MAX_SWEPT];
     bool ok =
         print_line(out, json_pack("{s:i, s:s, s:s, s:[i]}", "op_code", CREATE_STUDY, "worker_id", WORKER, "study_name",
-                                  run->name, "directions", run->metric.minimize ? MINIMIZE : MAXIMIZE));
+                                  run->name, "directions", run->metric.minimize ? MINIMIZE : MAXIMIZE)) &&
+        print_line(out, json_pack("{s:i, s:s, s:i, s:{s:[s]}}", "op_code", SET_STUDY_SYSTEM_ATTR, "worker_id", WORKER,
+                                  "study_id", 0, "system_attr", "study:metric_names",
+                                  *run->metric.name ? run->metric.name : "val_iou"));
     for (int i = 0; i < run->swept.count; i++)
-        parameters[i] = parameter_of(rows, count, i);
-    for (size_t i = 0; i < count && ok; i++)
-        ok = print_line(out, trial_of(run, rows[i], parameters));
+        parameters[i] = parameter_of(run, i);
+    ok = ok && print_trials(run, times, parameters, out);
     for (int i = 0; i < run->swept.count; i++)
         json_decref(parameters[i].choices);
     return ok;
@@ -137,21 +199,18 @@ enum status export_optuna(const struct run_data *run, const char *path, size_t *
     if (run->trials == 0)
         return error_set(err, STATUS_NOT_FOUND, "%s has no trial with a result yet: there is nothing to export",
                          run->folder);
-    const struct trial_row **rows = malloc(run->trials * sizeof *rows);
     char *text = NULL;
     size_t bytes = 0;
+    export_times *times = export_times_create(run);
     FILE *out = open_memstream(&text, &bytes);
-    bool ok = rows && out;
-    if (ok) {
-        export_rows(run, rows, trials);
-        ok = print_journal(run, rows, *trials, out);
-    }
+    bool ok = times && out && print_journal(run, times, out);
     if (out)
         ok = fclose(out) == 0 && ok;
     enum status status =
         ok ? file_write(path, text, bytes, err)
            : error_set(err, STATUS_INVALID, "%s cannot be written: a name is not UTF-8, or no memory", path);
-    free(rows);
+    *trials = ok ? run->distinct_trials : 0;
+    free(times);
     free(text);
     return status;
 }

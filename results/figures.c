@@ -165,27 +165,37 @@ void figures_number(FILE *out, double value) {
         fputs(" nan", out);
 }
 
+enum { LEGEND_SAMPLE = 28, LEGEND_GAP = 6, LEGEND_BETWEEN = 26, LEGEND_CHARACTER = 7, LEGEND_ROW = 16 };
+
+static double legend_width(const struct legend *e) {
+    return LEGEND_SAMPLE + LEGEND_GAP + LEGEND_CHARACTER * (double)strlen(e->text) + LEGEND_BETWEEN;
+}
+
+static void write_legend_entry(FILE *out, const struct legend *e, double x, double y, int width) {
+    if (e->kind == LEGEND_POINT)
+        fprintf(out, "set label '' at screen %.4f, screen %.4f point pt 7 ps 0.8 lc rgb '%s'\n",
+                (x + LEGEND_SAMPLE - 8) / width, y, e->colour);
+    else
+        fprintf(out,
+                "set arrow from screen %.4f, screen %.4f to screen %.4f, screen %.4f nohead lw %s dt %s lc rgb '%s'\n",
+                x / width, y, (x + LEGEND_SAMPLE) / width, y, e->kind == LEGEND_THICK ? "3" : "2",
+                e->kind == LEGEND_DASHES ? "(8,5)" : "1", e->colour);
+    fputs("set label ", out);
+    figures_quote(out, e->text);
+    fprintf(out, " at screen %.4f, screen %.4f left\n", (x + LEGEND_SAMPLE + LEGEND_GAP) / width, y);
+}
+
 void figures_legend(FILE *out, int width, int height, const struct legend *entry, size_t entries) {
-    enum { SAMPLE = 28, GAP = 6, BETWEEN = 26, CHARACTER = 7 };
-    double total = 0, y = 1 - 13.0 / height;
-    for (size_t i = 0; i < entries; i++)
-        total += SAMPLE + GAP + CHARACTER * (double)strlen(entry[i].text) + (i ? BETWEEN : 0);
-    double x = (width - total) / 2;
-    for (size_t i = 0; i < entries; i++) {
-        const struct legend *e = &entry[i];
-        if (e->kind == LEGEND_POINT)
-            fprintf(out, "set label '' at screen %.4f, screen %.4f point pt 7 ps 0.8 lc rgb '%s'\n",
-                    (x + SAMPLE - 8) / width, y, e->colour);
-        else
-            fprintf(out,
-                    "set arrow from screen %.4f, screen %.4f to screen %.4f, screen %.4f nohead lw %s dt %s lc rgb "
-                    "'%s'\n",
-                    x / width, y, (x + SAMPLE) / width, y, e->kind == LEGEND_THICK ? "3" : "2",
-                    e->kind == LEGEND_DASHES ? "(8,5)" : "1", e->colour);
-        fputs("set label ", out);
-        figures_quote(out, e->text);
-        fprintf(out, " at screen %.4f, screen %.4f left\n", (x + SAMPLE + GAP) / width, y);
-        x += SAMPLE + GAP + CHARACTER * (double)strlen(e->text) + BETWEEN;
+    double y = 1 - 13.0 / height;
+    for (size_t first = 0, end; first < entries; first = end, y -= (double)LEGEND_ROW / height) {
+        double total = -LEGEND_BETWEEN;
+        for (end = first; end < entries && (end == first || total + legend_width(&entry[end]) <= width); end++)
+            total += legend_width(&entry[end]);
+        double x = (width - total) / 2;
+        for (size_t i = first; i < end; i++) {
+            write_legend_entry(out, &entry[i], x, y, width);
+            x += legend_width(&entry[i]);
+        }
     }
 }
 

@@ -30,7 +30,7 @@ void figures_quote_short(FILE *out, const char *text, int characters);
 // A number for a data block: "nan" where it is not finite.
 void figures_number(FILE *out, double value);
 
-// A row of samples and names at the top of a picture of width x height pixels.
+// Samples and names at the top of a picture of width x height pixels, in as many rows as they need.
 enum legend_kind { LEGEND_LINE, LEGEND_DASHES, LEGEND_POINT, LEGEND_THICK };
 struct legend {
     const char *text, *colour;

@@ -5,11 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_point(const struct trial_row *a, const struct trial_row *b) {
-    for (int i = 0; i < a->swept_count; i++)
-        if (strcmp(a->swept[i], b->swept[i]) != 0)
-            return false;
-    return a->swept_count > 0 || strcmp(a->config, b->config) == 0;
+static int by_point(const struct trial_row *a, const struct trial_row *b) {
+    int order = a->swept_count > 0 ? 0 : strcmp(a->config, b->config);
+    for (int i = 0; i < a->swept_count && !order; i++)
+        order = strcmp(a->swept[i], b->swept[i]);
+    return order;
+}
+
+// Rows of one point keep the order of the file, which their addresses tell.
+static int by_point_and_place(const void *a, const void *b) {
+    const struct trial_row *const *x = a, *const *y = b;
+    int order = by_point(*x, *y);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
+static int by_first_row(const void *a, const void *b) {
+    const struct grid_point *x = a, *y = b;
+    return (x->row[0] > y->row[0]) - (x->row[0] < y->row[0]);
 }
 
 // A mean over some of the folds is no result to compare with one over all.
@@ -17,26 +29,12 @@ static bool point_is_done(const struct grid *g, const struct grid_point *p) {
     return p->iou.n == g->folds && isfinite(p->iou.mean);
 }
 
-// The rows of the grid with first's values, as a fold series.
-static enum status read_point(const struct run_data *run, const struct trial_row *first, struct grid_point *p,
-                              struct error *err) {
-    p->row = malloc((run->trials + 1) * sizeof(const struct trial_row *));
-    if (!p->row)
-        return error_memory(err, first->grid);
-    for (size_t i = 0; i < run->trials; i++)
-        if (strcmp(run->trial[i].grid, first->grid) == 0 && same_point(&run->trial[i], first))
-            p->row[p->rows++] = &run->trial[i];
-    TRY(fold_series_of_trials(p->row, p->rows, first->config, &p->series, err));
+// The point's folds and their means.
+static enum status read_point(const struct run_data *run, struct grid_point *p, struct error *err) {
+    TRY(fold_series_of_trials(p->row, p->rows, p->row[0]->config, &p->series, err));
     p->series.metric = run->metric;
     TRY(fold_series_summary(&p->series, FOLD_BEST_IOU, &p->iou, err));
     return fold_series_summary(&p->series, FOLD_BEST_F1, &p->f1, err);
-}
-
-static bool is_known(const struct grid *g, const struct trial_row *row) {
-    for (size_t i = 0; i < g->points; i++)
-        if (same_point(g->point[i].row[0], row))
-            return true;
-    return false;
 }
 
 static void judge(const struct run_data *run, struct grid *g) {
@@ -57,27 +55,95 @@ static void judge(const struct run_data *run, struct grid *g) {
 }
 
 void grid_free(struct grid *g) {
-    for (size_t i = 0; i < g->points; i++) {
+    for (size_t i = 0; i < g->points; i++)
         fold_series_free(&g->point[i].series);
-        free(g->point[i].row);
-    }
     free(g->point);
+    free(g->row);
+    free(g->ranked);
     *g = (struct grid){0};
 }
 
+struct ranking {
+    const struct run_data *run;
+    const struct grid *g;
+};
+
+static int by_value(const void *a, const void *b, void *context) {
+    const struct ranking *r = context;
+    size_t i = *(const size_t *)a, j = *(const size_t *)b;
+    double x = grid_value(r->g, i), y = grid_value(r->g, j);
+    if (isnan(x) != isnan(y))
+        return isnan(x) ? 1 : -1;
+    if (isnan(x) || x == y)
+        return (i > j) - (i < j);
+    return metric_better(&r->run->metric, x, y) ? -1 : 1;
+}
+
+static enum status rank_points(const struct run_data *run, struct grid *g, struct error *err) {
+    struct ranking ranking = {run, g};
+    g->ranked = malloc((g->points + 1) * sizeof *g->ranked);
+    if (!g->ranked)
+        return error_memory(err, g->name);
+    for (size_t i = 0; i < g->points; i++)
+        g->ranked[i] = i;
+    qsort_r(g->ranked, g->points, sizeof *g->ranked, by_value, &ranking);
+    return STATUS_OK;
+}
+
+bool *grid_selection(const struct grid *g, size_t most) {
+    bool *shown = calloc(g->points + 1, sizeof *shown);
+    if (!shown)
+        return NULL;
+    size_t best = g->points <= most ? g->points : most / 2, rest = g->points - best, spread = most - best;
+    for (size_t i = 0; i < best; i++)
+        shown[g->ranked[i]] = true;
+    for (size_t i = 1; rest > 0 && i <= spread; i++)
+        shown[g->ranked[best + i * rest / spread - 1]] = true;
+    shown[0] = true;
+    return shown;
+}
+
+void grid_selection_note(const struct grid *g, size_t most, char *out, size_t size) {
+    out[0] = 0;
+    if (g->points > most)
+        snprintf(out, size,
+                 " Of %zu points %zu are shown: the first, the best %zu, and of the others as many, spread over their "
+                 "ranking down to the worst.",
+                 g->points, most, most / 2);
+}
+
+// The grid's rows, point after point.
+static size_t gather_rows(const struct run_data *run, struct grid *g) {
+    size_t rows = 0;
+    for (size_t i = 0; i < run->trials; i++)
+        if (strcmp(run->trial[i].grid, g->name) == 0)
+            g->row[rows++] = &run->trial[i];
+    qsort(g->row, rows, sizeof(const struct trial_row *), by_point_and_place);
+    return rows;
+}
+
+static enum status read_points(const struct run_data *run, struct grid *g, struct error *err) {
+    size_t rows = gather_rows(run, g);
+    for (size_t i = 0; i < rows; i++) {
+        if (i == 0 || by_point(g->row[i - 1], g->row[i]) != 0)
+            g->point[g->points++].row = &g->row[i];
+        g->point[g->points - 1].rows++;
+    }
+    qsort(g->point, g->points, sizeof *g->point, by_first_row);
+    for (size_t i = 0; i < g->points; i++)
+        TRY(read_point(run, &g->point[i], err));
+    judge(run, g);
+    return rank_points(run, g, err);
+}
+
 enum status grid_read(const struct run_data *run, const char *name, struct grid *g, struct error *err) {
-    *g = (struct grid){.name = name, .point = calloc(run->trials + 1, sizeof *g->point)};
-    if (!g->point)
-        return error_memory(err, name);
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < run->trials && status == STATUS_OK; i++)
-        if (strcmp(run->trial[i].grid, name) == 0 && !is_known(g, &run->trial[i]))
-            status = read_point(run, &run->trial[i], &g->point[g->points++], err);
-    if (status == STATUS_OK)
-        judge(run, g);
-    else
+    *g = (struct grid){.name = name,
+                       .row = malloc((run->trials + 1) * sizeof(const struct trial_row *)),
+                       .point = calloc(run->trials + 1, sizeof *g->point)};
+    enum status status = g->row && g->point ? read_points(run, g, err) : error_memory(err, name);
+    if (status != STATUS_OK)
         grid_free(g);
-    return status;
+    return status == STATUS_OK ? status : error_prefix(err, "%s/trials.csv: grid %s", run->folder, name);
 }
 
 const char *grid_next(const struct run_data *run, size_t *at) {

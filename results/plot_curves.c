@@ -12,14 +12,15 @@ static bool is_share(const struct curve *curve, enum curve_kind kind) {
     return kind == CURVE_METRIC && metric_is_share(curve->metric);
 }
 
+// NaN: another metric than IoU is not known for training.
 static double training(const struct curve *curve, size_t index, enum curve_kind kind) {
     const struct epoch_row *e = &curve->epoch[index];
-    return kind == CURVE_LOSS ? e->train_loss : is_share(curve, kind) ? 100 * e->train_iou : e->train_iou;
+    return kind == CURVE_LOSS ? e->train_loss : is_share(curve, kind) ? 100 * e->train_iou : (double)NAN;
 }
 
 static double validation(const struct curve *curve, size_t index, enum curve_kind kind) {
     const struct epoch_row *e = &curve->epoch[index];
-    return kind == CURVE_LOSS ? e->val_loss : is_share(curve, kind) ? 100 * e->val_iou : e->val_iou;
+    return kind == CURVE_LOSS ? e->val_loss : (is_share(curve, kind) ? 100 : 1) * run_data_metric(curve->run, e);
 }
 
 static void write_axis_label(FILE *out, const struct curve *curve, enum curve_kind kind, const char *offset) {
@@ -180,22 +181,28 @@ static void write_mean(FILE *out, const char *name, const struct curve *fold, si
     fputs("EOD\n", out);
 }
 
-static void write_fold_panel(FILE *out, const char *name, const char *title, const struct curve *fold, size_t folds,
-                             int column) {
+static void write_fold_panel(FILE *out, const char *name, const char *title, size_t folds, int column) {
     fputs("set title ", out);
     figures_quote_short(out, title, 40);
     fputs(" offset 0,-0.7\n", out);
     fprintf(out,
-            "plot $m%s using 1:3:4 with filledcurves fs transparent solid 0.18 noborder lc rgb '#808080' title "
-            "'mean \302\261 SD', \\\n",
+            "plot $m%s using 1:3:4 with filledcurves fs transparent solid 0.18 noborder lc rgb '#808080' notitle, \\\n",
             name);
     for (size_t i = 0; i < folds; i++) {
-        fprintf(out, "     $%s%zu using 1:%d with lines lw 1.2 dt %s lc rgb '%s' title ", *name == 'i' ? "i" : "l", i,
-                column, i < FIGURE_COLOURS ? "1" : "(6,4)", figure_colour[i % FIGURE_COLOURS]);
-        figures_quote_short(out, fold[i].label, 16);
-        fputs(", \\\n", out);
+        fprintf(out, "     $%s%zu using 1:%d with lines lw 1.2 dt %s lc rgb '%s' notitle, \\\n",
+                *name == 'i' ? "i" : "l", i, column, i < FIGURE_COLOURS ? "1" : "(8,5)",
+                figure_colour[i % FIGURE_COLOURS]);
     }
-    fprintf(out, "     $m%s using 1:2 with lines lw 2.6 lc rgb 'black' title 'mean'\nunset key\n", name);
+    fprintf(out, "     $m%s using 1:2 with lines lw 2.6 lc rgb 'black' notitle\nunset label\nunset arrow\n", name);
+}
+
+static void write_fold_legend(FILE *out, const struct curve *fold, size_t folds) {
+    struct legend legend[FOLDS_PER_FIGURE + 1];
+    for (size_t i = 0; i < folds && i < FOLDS_PER_FIGURE; i++)
+        legend[i] = (struct legend){fold[i].label, figure_colour[i % FIGURE_COLOURS],
+                                    i < FIGURE_COLOURS ? LEGEND_LINE : LEGEND_DASHES};
+    legend[folds] = (struct legend){"mean (shaded: \302\261 SD)", "black", LEGEND_THICK};
+    figures_legend(out, FOLDS_WIDTH, FOLDS_HEIGHT, legend, folds + 1);
 }
 
 // $i<fold>, $l<fold>: epoch, training, validation.
@@ -225,21 +232,21 @@ void plot_folds(FILE *out, const struct curve *fold, size_t folds) {
     struct extent iou = extent_of(fold, folds, CURVE_METRIC), loss = extent_of(fold, folds, CURVE_LOSS);
     write_fold_data(out, fold, folds);
     fprintf(out, "set multiplot layout 2,2 margins screen 0.075,0.985,0.085,0.88 spacing screen 0.07,0.075\n");
-    fputs("set key at screen 0.5, screen 0.99 center top horizontal samplen 2 maxrows 2 width 1\n", out);
+    write_fold_legend(out, fold, folds);
     write_value_axis(out, &iou, is_share(fold, CURVE_METRIC));
     char validated[80], trained[80];
     snprintf(validated, sizeof validated, "validation %s", metric_name(fold->metric));
     snprintf(trained, sizeof trained, "training %s", metric_name(fold->metric));
     write_axis_label(out, fold, CURVE_METRIC, "0.3,0");
     fputs("set format x ''\n", out);
-    write_fold_panel(out, "iv", validated, fold, folds, 3);
+    write_fold_panel(out, "iv", validated, folds, 3);
     fputs("set ylabel ''\n", out);
-    write_fold_panel(out, "it", trained, fold, folds, 2);
+    write_fold_panel(out, "it", trained, folds, 2);
     write_value_axis(out, &loss, false);
     fputs("set ylabel 'loss' offset 1.3,0\nset format x '%g'\nset xlabel 'epoch' offset 0,0.4\n", out);
-    write_fold_panel(out, "lv", "validation loss", fold, folds, 3);
+    write_fold_panel(out, "lv", "validation loss", folds, 3);
     fputs("set ylabel ''\n", out);
-    write_fold_panel(out, "lt", "training loss", fold, folds, 2);
+    write_fold_panel(out, "lt", "training loss", folds, 2);
     fputs("unset multiplot\n", out);
 }
 

@@ -139,11 +139,12 @@ static void write_means(FILE *out, const struct run_data *run, const struct grid
 // $p<panel>: place, value.
 static void write_effect_data(FILE *out, const struct run_data *run, const struct grid *g, const struct values *v,
                               int column, int panel) {
+    bool *shown = grid_selection(g, EFFECT_MOST);
     fprintf(out, "$p%d << EOD\n", panel);
-    for (size_t i = 0; i < g->points; i++) {
+    for (size_t i = 0; i < g->points && shown; i++) {
         const char *text = g->point[i].row[0]->swept[column];
         double value = shown_value(run, g, i), place = 0;
-        if (!isfinite(value))
+        if (!isfinite(value) || !shown[i])
             continue;
         if (v->scale)
             (void)number_of(text, &place);
@@ -152,7 +153,15 @@ static void write_effect_data(FILE *out, const struct run_data *run, const struc
         fprintf(out, "%.9g %.9g\n", place, value);
     }
     fputs("EOD\n", out);
+    free(shown);
     write_means(out, run, g, v, column, panel);
+}
+
+static size_t longest_value(const struct values *v) {
+    size_t longest = 0;
+    for (size_t i = 0; i < v->count && v->value; i++)
+        longest = strlen(v->value[i]) > longest ? strlen(v->value[i]) : longest;
+    return longest;
 }
 
 static void write_effect_axis(FILE *out, const struct values *v) {
@@ -166,7 +175,7 @@ static void write_effect_axis(FILE *out, const struct values *v) {
         return;
     }
     int room = (int)(36 / (v->count ? v->count : 1));
-    fputs(v->count > 6 ? "set xtics rotate by -40\n" : "set xtics norotate\n", out);
+    fputs(v->count > 6 && longest_value(v) > 2 ? "set xtics rotate by -40\n" : "set xtics norotate\n", out);
     write_tics(out, 'x', v, room < 4 ? 4 : room);
     fprintf(out, "set xrange [-0.5:%.1f]\n", (double)v->count - 0.5);
 }
@@ -197,7 +206,7 @@ void plot_effect(FILE *out, const struct run_data *run, const struct grid *g) {
     double bottom = metric_is_share(&run->metric) ? fmax(0, least - margin) : least - margin;
     fprintf(out, "set multiplot layout %zu,%zu margins screen %.4f,0.985,%.4f,%.4f spacing screen %.4f,%.4f\n", rows,
             columns, 70.0 / width, 55.0 / height, 1 - 32.0 / height, 25.0 / width, 70.0 / height);
-    fprintf(out, "set yrange [%.9g:%.9g]\nset offsets 0,0,0,0\n", bottom, most + margin);
+    fprintf(out, "set yrange [%.9g:%.9g]\nset offsets 0,0,0,0\nset errorbars 0\n", bottom, most + margin);
     static const struct legend legend[] = {{"one grid point", "#0072B2", LEGEND_POINT},
                                            {"mean", "black", LEGEND_THICK}};
     figures_legend(out, width, height, legend, g->varying > 1 ? 2 : 1);
@@ -374,10 +383,12 @@ void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g) 
     write_parallel_axis(out, name, axis);
     for (int i = 0; i <= 4; i++)
         fprintf(out, "set label '%.3g' at %.2f,%.9g left\n", least + range * i / 4, axis + 0.04, i / 4.0);
+    bool *shown = grid_selection(g, PARALLEL_MOST);
     fputs("$d << EOD\n", out);
-    for (size_t i = 0; i < g->points; i++)
-        if (i != g->winner)
+    for (size_t i = 0; i < g->points && shown; i++)
+        if (i != g->winner && shown[i])
             write_parallel_line(out, run, g, v, i, least, range);
+    free(shown);
     fputs("EOD\n$best << EOD\n", out);
     if (g->winner < g->points)
         write_parallel_line(out, run, g, v, g->winner, least, range);

@@ -21,9 +21,12 @@ struct bar {
 struct timeline {
     struct bar *bar;
     size_t bars;
+    size_t *open; // bars that have not ended: as many as trials are under way
+    size_t opened;
     char worker[MOST_WORKERS][48]; // by rank
     size_t workers;
-    double length; // s
+    bool all_workers; // no more than MOST_WORKERS
+    double length;    // s
 };
 
 // Seconds since 1970 of "2026-01-14T09:00:00Z"; NaN: no such time.
@@ -49,11 +52,15 @@ static bool find_columns(const struct csv_table *t, struct event_columns *c) {
     return c->time >= 0 && c->trial >= 0 && c->event >= 0 && c->host >= 0 && c->worker >= 0 && c->detail >= 0;
 }
 
-// The bar of this trial that has not ended; NULL: none.
-static struct bar *open_bar(const struct timeline *l, const char *trial) {
-    for (size_t i = l->bars; i-- > 0;)
-        if (!l->bar[i].outcome && strcmp(l->bar[i].trial, trial) == 0)
-            return &l->bar[i];
+// The bar of this trial that has not ended, which is taken for ended now; NULL: none.
+static struct bar *take_open_bar(struct timeline *l, const char *trial) {
+    for (size_t i = 0; i < l->opened; i++) {
+        struct bar *bar = &l->bar[l->open[i]];
+        if (strcmp(bar->trial, trial) != 0)
+            continue;
+        l->open[i] = l->open[--l->opened];
+        return bar;
+    }
     return NULL;
 }
 
@@ -62,6 +69,7 @@ static void begin_bar(struct timeline *l, const struct csv_table *t, const struc
     const char *worker = csv_table_cell(t, row, c->worker);
     if (!*worker)
         return;
+    l->open[l->opened++] = l->bars;
     struct bar *bar = &l->bar[l->bars++];
     *bar = (struct bar){.trial = csv_table_cell(t, row, c->trial),
                         .label = csv_table_cell(t, row, c->detail),
@@ -85,9 +93,8 @@ static char effect_of(const char *event) {
 
 static void take_event(struct timeline *l, const struct csv_table *t, const struct event_columns *c, size_t row,
                        double now) {
-    const char *trial = csv_table_cell(t, row, c->trial);
     char effect = effect_of(csv_table_cell(t, row, c->event));
-    struct bar *bar = open_bar(l, trial);
+    struct bar *bar = take_open_bar(l, csv_table_cell(t, row, c->trial));
     if (effect == 'b') {
         if (bar)
             bar->outcome = 's'; // its master died: what was last heard of it is its end
@@ -95,6 +102,8 @@ static void take_event(struct timeline *l, const struct csv_table *t, const stru
     } else if (bar) {
         bar->end = now;
         bar->outcome = effect;
+        if (!effect) // it goes on
+            l->open[l->opened++] = (size_t)(bar - l->bar);
     }
 }
 
@@ -112,9 +121,14 @@ static size_t worker_index(const struct timeline *l, const char *worker) {
 }
 
 static void list_workers(struct timeline *l) {
-    for (size_t i = 0; i < l->bars && l->workers < MOST_WORKERS; i++)
-        if (worker_index(l, l->bar[i].worker) == l->workers)
+    l->all_workers = true;
+    for (size_t i = 0; i < l->bars; i++) {
+        if (worker_index(l, l->bar[i].worker) < l->workers)
+            continue;
+        l->all_workers = l->all_workers && l->workers < MOST_WORKERS;
+        if (l->workers < MOST_WORKERS)
             strcpy(l->worker[l->workers++], l->bar[i].worker);
+    }
     qsort(l->worker, l->workers, sizeof l->worker[0], by_rank);
 }
 
@@ -122,11 +136,13 @@ static void list_workers(struct timeline *l) {
 static bool read_timeline(const struct run_data *run, struct timeline *l) {
     const struct csv_table *t = &run->events;
     struct event_columns c;
-    *l = (struct timeline){0};
-    if (!find_columns(t, &c) || !(l->bar = calloc(t->rows + 1, sizeof *l->bar)))
-        return false;
     double first = NAN;
-    for (size_t row = 0; row < t->rows; row++) {
+    *l = (struct timeline){0};
+    if (!find_columns(t, &c))
+        return false;
+    l->bar = calloc(t->rows + 1, sizeof *l->bar);
+    l->open = malloc((t->rows + 1) * sizeof *l->open);
+    for (size_t row = 0; row < t->rows && l->bar && l->open; row++) {
         double now = time_of(csv_table_cell(t, row, c.time));
         if (isnan(now))
             continue;
@@ -134,18 +150,21 @@ static bool read_timeline(const struct run_data *run, struct timeline *l) {
         take_event(l, t, &c, row, now - first);
         l->length = fmax(l->length, now - first);
     }
-    list_workers(l);
-    if (l->bars > 0)
+    free(l->open);
+    if (l->bars > 0) {
+        list_workers(l);
         return true;
+    }
     free(l->bar);
     return false;
 }
 
-bool plot_timeline_size(const struct run_data *run, int *width, int *height) {
+bool plot_timeline_size(const struct run_data *run, int *width, int *height, bool *all_workers) {
     struct timeline l;
     if (!read_timeline(run, &l))
         return false;
     *width = 940;
+    *all_workers = l.all_workers;
     *height = 100 + (int)l.workers * (l.workers > 16 ? 20 : 34);
     free(l.bar);
     return true;
@@ -164,17 +183,38 @@ static struct unit unit_of(double length) {
     return (struct unit){"h", 3600};
 }
 
-// $<outcome>: begin, end, worker.
+// A bar as it is drawn, or several that follow each other so closely that no reader could tell.
+struct stretch {
+    double begin, end; // s
+};
+
+static void write_stretch(FILE *out, const struct timeline *l, const struct stretch *s, size_t worker, double unit) {
+    double least = s->begin + 0.002 * l->length; // a bar is to be seen
+    if (s->end >= s->begin)
+        fprintf(out, "%.9g %.9g %zu\n", s->begin / unit, fmax(s->end, least) / unit, worker);
+}
+
+// $<outcome>: begin, end, worker. Many bars are joined where the picture has less than a pixel between them.
 static void write_bars(FILE *out, const struct timeline *l, char outcome, double unit) {
+    struct stretch last[MOST_WORKERS];
+    bool joins = l->bars > LABELLED_BARS;
+    for (size_t w = 0; w < l->workers; w++)
+        last[w] = (struct stretch){0, -1};
     fprintf(out, "$%c << EOD\n", outcome);
     for (size_t i = 0; i < l->bars; i++) {
         const struct bar *bar = &l->bar[i];
         size_t worker = worker_index(l, bar->worker);
         if (worker == l->workers || (bar->outcome ? bar->outcome : 's') != outcome)
             continue;
-        double least = bar->begin + 0.002 * l->length; // a bar is to be seen
-        fprintf(out, "%.9g %.9g %zu\n", bar->begin / unit, fmax(bar->end, least) / unit, worker);
+        if (joins && last[worker].end >= 0 && bar->begin <= last[worker].end + l->length / 1000) {
+            last[worker].end = fmax(last[worker].end, bar->end);
+            continue;
+        }
+        write_stretch(out, l, &last[worker], worker, unit);
+        last[worker] = (struct stretch){bar->begin, bar->end};
     }
+    for (size_t w = 0; w < l->workers; w++)
+        write_stretch(out, l, &last[w], w, unit);
     fputs("NaN NaN NaN\nEOD\n", out);
 }
 

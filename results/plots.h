@@ -10,11 +10,15 @@
 // Curves of one trial.
 struct curve {
     char label[RUN_NAME_SIZE];
-    const struct metric *metric;   // what val_iou and train_iou hold
+    const struct run_data *run;
+    const struct metric *metric;   // the one that decides
     const struct epoch_row *epoch; // in order
     size_t count;
     int best_epoch; // -1: none
 };
+
+// Of larger grids a selection is drawn (grid_selection).
+enum { EFFECT_MOST = 2000, PARALLEL_MOST = 600 };
 
 enum { CURVES_PER_FIGURE = 16, FOLDS_PER_FIGURE = 12, SCHEDULES_PER_FIGURE = 12, HEAT_MOST = 16 };
 
@@ -49,7 +53,7 @@ enum { PARALLEL_WIDTH = 900, PARALLEL_HEIGHT = 420 };
 void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g);
 
 // Trials by worker over time, from events.csv. plot_timeline_size: false when no event tells of a trial on a worker.
-bool plot_timeline_size(const struct run_data *run, int *width, int *height);
+bool plot_timeline_size(const struct run_data *run, int *width, int *height, bool *all_workers);
 void plot_timeline(FILE *out, const struct run_data *run);
 
 #endif

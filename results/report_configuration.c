@@ -27,23 +27,34 @@ static table *property_table(document *doc, const char *kind, const struct run_d
     return t;
 }
 
-static void count_status(const struct run_data *run, const char *status, size_t *count) {
-    for (size_t i = 0; i < run->trials; i++)
-        *count += strcmp(run->trial[i].status, status) == 0;
+// "10: 7 done, 2 failed, 1 stopped": every status that stands there, in the order in which they come.
+static void describe_rows(const struct run_data *run, char *out, size_t size) {
+    enum { MOST = 8 };
+    const char *status[MOST];
+    size_t count[MOST] = {0}, kinds = 0, used = (size_t)snprintf(out, size, "%zu", run->trials);
+    for (size_t i = 0; i < run->trials; i++) {
+        size_t k = 0;
+        while (k < kinds && strcmp(status[k], run->trial[i].status) != 0)
+            k++;
+        if (k == MOST)
+            continue;
+        status[k] = run->trial[i].status;
+        count[k]++;
+        kinds += k == kinds;
+    }
+    for (size_t k = 0; k < kinds && used < size; k++)
+        used += (size_t)snprintf(out + used, size - used, "%s%zu %s", k ? ", " : ": ", count[k],
+                                 *status[k] ? status[k] : "without a status");
 }
 
 static void add_run(document *doc, const struct run_data *run) {
-    size_t done = 0, failed = 0, stopped = 0;
-    count_status(run, "done", &done);
-    count_status(run, "failed", &failed);
-    count_status(run, "diverged", &failed);
-    count_status(run, "stopped", &stopped);
+    char rows[256];
+    describe_rows(run, rows, sizeof rows);
     table *t = property_table(doc, "run", run, run->external ? "Results from" : "Run");
     property(t, "folder", "%s", run->folder);
     for (size_t i = 0; i < run->settings.count; i++)
         property(t, run->settings.fact[i].key, "%s", run->settings.fact[i].value);
-    property(t, "table rows", "%zu: %zu done, %zu failed or diverged, %zu stopped%s", run->trials, done, failed,
-             stopped, done + failed + stopped < run->trials ? ", others unknown" : "");
+    property(t, "table rows", "%s", rows);
     for (size_t i = 0; i < run->notices; i++)
         table_note(t, "Attention: %s", run->notice[i]);
 }

@@ -65,20 +65,10 @@ static void take_trial(struct found *f, const struct trial_row *trial) {
                  trial->fold);
 }
 
-// A trial may stand in several grids; its first row speaks for it.
-static bool is_first_row(const struct run_data *run, size_t index) {
-    if (!*run->trial[index].trial)
-        return true;
-    for (size_t i = 0; i < index; i++)
-        if (strcmp(run->trial[i].trial, run->trial[index].trial) == 0)
-            return false;
-    return true;
-}
-
 static void find_all(const struct run_data *run, struct found found[FINDING_COUNT]) {
     for (size_t i = 0; i < run->trials; i++) {
         struct observation o;
-        if (!is_first_row(run, i))
+        if (!run_data_is_first(run, &run->trial[i]))
             continue;
         observe_trial(run, &run->trial[i], &o);
         for (int f = 0; f < FINDING_COUNT; f++)
@@ -114,7 +104,7 @@ static void note_contradictions(table *t, const struct run_data *run) {
         const struct trial_row *trial = &run->trial[i];
         size_t count;
         const struct epoch_row *epoch = run_data_epochs(run, trial->trial, &count);
-        if (!is_first_row(run, i) || strcmp(trial->status, "done") != 0)
+        if (!run_data_is_first(run, trial) || strcmp(trial->status, "done") != 0)
             continue;
         bool lacks = trial->epochs_run > 0 && count != (size_t)trial->epochs_run, other = false;
         for (size_t e = 0; e < count && metric_is_share(&run->metric); e++)

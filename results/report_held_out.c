@@ -109,6 +109,56 @@ static enum status add_rows(document *doc, const struct run_data *run, const str
     return STATUS_OK;
 }
 
+// test_summary: the mean of the folds' models beside the ensemble of them.
+static enum status add_summary_row(table *t, const struct csv_table *rows, size_t row, const int column[6],
+                                   struct error *err) {
+    double mean, sd, all;
+    TRY(csv_table_number(rows, row, column[3], &mean, err));
+    TRY(csv_table_number(rows, row, column[4], &sd, err));
+    TRY(csv_table_number(rows, row, column[5], &all, err));
+    table_row(t, TABLE_PLAIN);
+    for (int c = 0; c < 3; c++)
+        table_cell(t, "%s", csv_table_cell(rows, row, column[c]));
+    table_value(t, mean, "%.2f +- %.2f %%", 100 * mean, 100 * sd);
+    table_value(t, all, "%.2f %%", 100 * all);
+    table_value(t, sd, "-");
+    return STATUS_OK;
+}
+
+static enum status add_summary(document *doc, const struct run_data *run, const struct csv_table *rows,
+                               struct error *err) {
+    static const char *const keys[6] = {"config", "metric", "average", "mean", "sd_population", "all_folds"};
+    int column[6];
+    for (int c = 0; c < 6; c++)
+        if ((column[c] = csv_table_column(rows, keys[c])) < 0)
+            return error_set(err, STATUS_FORMAT, "%s: no column '%s'", rows->path, keys[c]);
+    char name[RUN_NAME_SIZE + 32];
+    snprintf(name, sizeof name, "test_summary_%s", run->name);
+    table *t = document_table(doc, name, "Mean of the folds' models and their ensemble, run %s", run->name);
+    table_column(t, TABLE_LEFT, "config", "Configuration");
+    table_column(t, TABLE_LEFT, "metric", "Metric");
+    table_column(t, TABLE_LEFT, "average", "Average");
+    table_column(t, TABLE_RIGHT, "mean", "Mean of folds");
+    table_column(t, TABLE_RIGHT, "all_folds", "Ensemble");
+    table_column(t, TABLE_RIGHT, "sd_population", NULL);
+    for (size_t row = 0; row < rows->rows; row++)
+        TRY(add_summary_row(t, rows, row, column, err));
+    table_note(t, "Mean +- population standard deviation over the folds' models, all on the same samples. Micro: the "
+                  "pixels of all samples pooled; macro: the mean of the samples' own values.");
+    return STATUS_OK;
+}
+
+static enum status add_summary_file(struct report *r, const struct run_data *run, struct error *err) {
+    struct csv_table rows;
+    bool found;
+    TRY(read_file(run, "test_summary", &rows, &found, err));
+    if (!found)
+        return STATUS_OK;
+    enum status status = add_summary(r->doc, run, &rows, err);
+    csv_table_free(&rows);
+    return status;
+}
+
 static enum status add_tables(struct report *r, const struct run_data *run, struct error *err) {
     for (size_t i = 0; i < sizeof shown_files / sizeof *shown_files; i++) {
         struct csv_table rows;
@@ -123,6 +173,8 @@ static enum status add_tables(struct report *r, const struct run_data *run, stru
             document_details_end(r->doc);
         csv_table_free(&rows);
         TRY(status);
+        if (i == 0)
+            TRY(add_summary_file(r, run, err));
     }
     return STATUS_OK;
 }
@@ -173,7 +225,7 @@ static enum status plot_threshold(struct report *r, const struct run_data *run, 
                                            {"precision", "#009E73", LEGEND_DASHES},
                                            {"recall", "#D55E00", LEGEND_DASHES}};
     const char *config[MOST_CONFIGS];
-    int count = list_configs(rows, config), width = 75 + 330 * count, height = 330;
+    int count = list_configs(rows, config), width = 90 + 330 * count, height = 330;
     char name[RUN_NAME_SIZE + 16];
     if (count == 0)
         return STATUS_OK;
@@ -189,7 +241,7 @@ static enum status plot_threshold(struct report *r, const struct run_data *run, 
     for (int i = 0; i < count; i++)
         TRY(write_block(out, 't', i, rows, config[i], keys, 5, err));
     fprintf(out, "set multiplot layout 1,%d margins screen %.4f,%.4f,0.17,0.83 spacing screen %.4f,0\n", count,
-            65.0 / width, 1 - 12.0 / width, 30.0 / width);
+            80.0 / width, 1 - 12.0 / width, 30.0 / width);
     fputs("set xrange [0:1]\nset yrange [0:100]\nset xlabel 'threshold' offset 0,0.3\nset ylabel 'share (%)'\n", out);
     figures_legend(out, width, height, legend, 4);
     for (int i = 0; i < count; i++) {
@@ -197,7 +249,7 @@ static enum status plot_threshold(struct report *r, const struct run_data *run, 
         figures_quote_short(out, config[i], 40);
         fprintf(
             out,
-            " offset 0,-0.6\nset arrow from 0.5,0 to 0.5,100 nohead lw 0.8 dt 3 lc rgb '#808080'\n"
+            " offset 0,-0.6\nset arrow from 0.5,0 to 0.5,100 nohead lw 1 dt (2,4) lc rgb '#808080'\n"
             "plot $t%d using 1:(100*$2) with lines lw 3 lc rgb '#0072B2', $t%d using 1:(100*$3) with lines lw 2 lc rgb "
             "'#E69F00', $t%d using 1:(100*$4) with lines lw 2 dt (8,5) lc rgb '#009E73', $t%d using 1:(100*$5) with "
             "lines lw 2 dt (8,5) lc rgb '#D55E00'\nunset label\nunset arrow\nunset ylabel\nset format y ''\n",

@@ -20,7 +20,7 @@ FILE *report_figure(struct report *r, const char *name, int width, int height, c
 }
 
 struct curve report_curve(const struct run_data *run, const struct trial_row *trial, const char *label) {
-    struct curve curve = {.best_epoch = trial->best_epoch, .metric = &run->metric};
+    struct curve curve = {.run = run, .best_epoch = trial->best_epoch, .metric = &run->metric};
     curve.epoch = run_data_epochs(run, trial->trial, &curve.count);
     snprintf(curve.label, sizeof curve.label, "%s", label);
     return curve;
@@ -44,33 +44,61 @@ static void add_curve_figures(struct report *r, const char *name, const char *wh
         plot_curves(out, curve, curves, kind);
 }
 
-void report_add_curves(struct report *r, const char *name, const char *what, struct curve *curve, size_t curves) {
+void report_add_curves(struct report *r, const char *name, const char *what, const char *note, struct curve *curve,
+                       size_t curves) {
     size_t kept = 0;
     for (size_t i = 0; i < curves; i++)
         if (curve[i].count > 0)
             curve[kept++] = curve[i];
     if (kept == 0)
         return;
-    size_t drawn = kept < REPORT_MOST_CURVES ? kept : REPORT_MOST_CURVES;
-    document_details(r->doc, "Curves: %s (%zu %s)", what, drawn, drawn == 1 ? "trial" : "trials");
-    for (size_t first = 0; first < drawn; first += CURVES_PER_FIGURE) {
-        size_t count = drawn - first < CURVES_PER_FIGURE ? drawn - first : CURVES_PER_FIGURE;
+    document_details(r->doc, "Curves: %s (%zu %s)", what, kept, kept == 1 ? "trial" : "trials");
+    if (*note)
+        document_paragraph(r->doc, "%s epochs.csv has all.", note + strspn(note, " "));
+    for (size_t first = 0; first < kept; first += CURVES_PER_FIGURE) {
+        size_t count = kept - first < CURVES_PER_FIGURE ? kept - first : CURVES_PER_FIGURE;
         add_curve_figures(r, name, what, curve + first, count, CURVE_METRIC);
         add_curve_figures(r, name, what, curve + first, count, CURVE_LOSS);
     }
-    if (drawn < kept)
-        document_paragraph(r->doc, "The first %zu of %zu trials are drawn; epochs.csv has all.", drawn, kept);
     document_details_end(r->doc);
 }
 
 // Schedules
 
-static bool same_schedule(const struct curve *a, const struct curve *b) {
+// By their rates; of two that are the same as far as both go, the longer one comes first.
+static int compare_rates(const struct curve *a, const struct curve *b, bool *continues) {
     size_t common = a->count < b->count ? a->count : b->count;
-    for (size_t i = 0; i < common; i++)
-        if (a->epoch[i].lr != b->epoch[i].lr)
-            return false;
-    return true;
+    *continues = false;
+    for (size_t i = 0; i < common; i++) {
+        double x = a->epoch[i].lr, y = b->epoch[i].lr;
+        if (x != y && !(isnan(x) && isnan(y)))
+            return isnan(x) ? 1 : isnan(y) ? -1 : x < y ? -1 : 1;
+    }
+    *continues = true;
+    return (a->count < b->count) - (a->count > b->count);
+}
+
+static int by_rates(const void *a, const void *b) {
+    bool continues;
+    return compare_rates(a, b, &continues);
+}
+
+static int by_label(const void *a, const void *b) {
+    return strcmp(((const struct curve *)a)->label, ((const struct curve *)b)->label);
+}
+
+// Every schedule once, by the longest trial that had it.
+static size_t keep_schedules(struct curve *curve, size_t count) {
+    size_t kept = 0;
+    bool continues;
+    qsort(curve, count, sizeof *curve, by_rates);
+    for (size_t i = 0; i < count; i++) {
+        if (kept > 0 && (compare_rates(&curve[kept - 1], &curve[i], &continues), continues))
+            continue;
+        curve[kept++] = curve[i];
+    }
+    qsort(curve, kept, sizeof *curve, by_label);
+    return kept;
 }
 
 // "cosine 0.01 (200 epochs)"; the configuration's name when nothing of it is swept.
@@ -106,20 +134,15 @@ enum status report_add_schedules(struct report *r, const struct run_data *run, s
         char label[RUN_NAME_SIZE];
         label_schedule(run, &run->trial[i], label, sizeof label);
         struct curve c = report_curve(run, &run->trial[i], label);
-        bool known = !has_rates(&c);
-        for (size_t k = 0; k < count && !known; k++) {
-            known = same_schedule(&curve[k], &c);
-            if (known && c.count > curve[k].count)
-                curve[k] = c;
-        }
-        if (!known)
+        if (run_data_is_first(run, &run->trial[i]) && has_rates(&c))
             curve[count++] = c;
     }
+    count = keep_schedules(curve, count);
     size_t drawn = count < SCHEDULES_PER_FIGURE ? count : SCHEDULES_PER_FIGURE;
     char name[RUN_NAME_SIZE + 16], rest[96] = "";
     snprintf(name, sizeof name, "schedule_%s", run->name);
     if (drawn < count)
-        snprintf(rest, sizeof rest, " The first %zu of %zu schedules.", drawn, count);
+        snprintf(rest, sizeof rest, " The first %zu of %zu schedules, by name.", drawn, count);
     FILE *out = drawn ? report_figure(r, name, SCHEDULE_WIDTH, SCHEDULE_HEIGHT,
                                       "Learning rate by epoch, as it was applied in run %s.%s", run->name, rest)
                       : NULL;

@@ -2,13 +2,14 @@
 
 static void add_timeline(struct report *r, const struct run_data *run) {
     int width, height;
+    bool all_workers;
     char name[RUN_NAME_SIZE + 16];
-    if (!plot_timeline_size(run, &width, &height))
+    if (!plot_timeline_size(run, &width, &height, &all_workers))
         return;
     snprintf(name, sizeof name, "timeline_%s", run->name);
     FILE *out = report_figure(r, name, width, height,
-                              "Run %s: what every worker trained when, from events.csv (it varies from run to run).",
-                              run->name);
+                              "Run %s: what every worker trained when, from events.csv (it varies from run to run).%s",
+                              run->name, all_workers ? "" : " Some of the workers, which are too many to be drawn.");
     if (out)
         plot_timeline(out, run);
 }

@@ -13,16 +13,17 @@ static size_t values_there(const struct grid *g) {
 
 static void add_grid_figures(struct report *r, const struct run_data *run, const struct grid *g) {
     int width, height;
-    char name[RUN_NAME_SIZE + 16], axes[512];
+    char name[RUN_NAME_SIZE + 16], axes[512], note[256];
     FILE *out;
     if (g->varying == 0 || g->points < 2 || values_there(g) == 0)
         return;
     grid_axes(run, g, axes, sizeof axes);
+    grid_selection_note(g, EFFECT_MOST, note, sizeof note);
     plot_effect_size(g, &width, &height);
     snprintf(name, sizeof name, "effect_%s", g->name);
     if ((out = report_figure(r, name, width, height,
-                             "Grid %s: the result of every finished point over each hyperparameter%s.", g->name,
-                             g->varying > 1 ? "; bars are means over the points that share the value" : "")))
+                             "Grid %s: the result of every finished point over each hyperparameter%s.%s", g->name,
+                             g->varying > 1 ? "; bars are means over the points that share the value" : "", note)))
         plot_effect(out, run, g);
     if (plot_heat_size(run, g, &width, &height)) {
         snprintf(name, sizeof name, "heat_%s", g->name);
@@ -31,37 +32,44 @@ static void add_grid_figures(struct report *r, const struct run_data *run, const
             plot_heat(out, run, g);
     } else if (g->varying > 1) {
         snprintf(name, sizeof name, "parallel_%s", g->name);
+        grid_selection_note(g, PARALLEL_MOST, note, sizeof note);
         if ((out = report_figure(
                  r, name, PARALLEL_WIDTH, PARALLEL_HEIGHT,
                  "Grid %s: a line a finished point, from its values to its result (dark to light: worse to "
-                 "better%s); the best is the thick orange one.",
-                 g->name, run->metric.minimize ? ", where small is good the other way round" : "")))
+                 "better%s); the best is the thick orange one.%s",
+                 g->name, run->metric.minimize ? ", where small is good the other way round" : "", note)))
             plot_parallel(out, run, g);
     }
 }
 
+static struct curve curve_of(const struct run_data *run, const struct grid *g, size_t point, size_t row) {
+    char label[RUN_NAME_SIZE], fold[24] = "";
+    grid_label(run, g, point, label, sizeof label);
+    if (g->several_folds)
+        snprintf(fold, sizeof fold, ", fold %d", g->point[point].row[row]->fold);
+    strncat(label, fold, sizeof label - strlen(label) - 1);
+    return report_curve(run, g->point[point].row[row], label);
+}
+
 static enum status add_grid_curves(struct report *r, const struct run_data *run, const struct grid *g,
                                    struct error *err) {
+    size_t most = g->folds < REPORT_MOST_CURVES ? REPORT_MOST_CURVES / (g->folds ? g->folds : 1) : 1, count = 0;
+    bool *shown = grid_selection(g, most);
     struct curve *curve = malloc((run->trials + 1) * sizeof *curve);
-    size_t count = 0;
-    char axes[512], what[RUN_NAME_SIZE + 600];
-    if (!curve)
-        return error_memory(err, g->name);
-    for (size_t i = 0; i < g->points; i++) {
-        for (size_t k = 0; k < g->point[i].rows; k++) {
-            char label[RUN_NAME_SIZE], fold[24] = "";
-            grid_label(run, g, i, label, sizeof label);
-            if (g->several_folds)
-                snprintf(fold, sizeof fold, ", fold %d", g->point[i].row[k]->fold);
-            strncat(label, fold, sizeof label - strlen(label) - 1);
-            curve[count++] = report_curve(run, g->point[i].row[k], label);
-        }
+    char axes[512], what[RUN_NAME_SIZE + 600], note[256];
+    for (size_t i = 0; i < g->points && shown && curve; i++)
+        for (size_t k = 0; k < g->point[i].rows && shown[i]; k++)
+            curve[count++] = curve_of(run, g, i, k);
+    enum status status = shown && curve ? STATUS_OK : error_memory(err, g->name);
+    if (status == STATUS_OK) {
+        grid_axes(run, g, axes, sizeof axes);
+        snprintf(what, sizeof what, "grid %s, by %s", g->name, axes);
+        grid_selection_note(g, most, note, sizeof note);
+        report_add_curves(r, g->name, what, note, curve, count);
     }
-    grid_axes(run, g, axes, sizeof axes);
-    snprintf(what, sizeof what, "grid %s, by %s", g->name, axes);
-    report_add_curves(r, g->name, what, curve, count);
+    free(shown);
     free(curve);
-    return STATUS_OK;
+    return status;
 }
 
 static enum status add_grid(struct report *r, const struct run_data *run, const char *name, struct error *err) {

@@ -145,7 +145,7 @@ static enum status add_config_figures(struct report *r, const struct config *c, 
     if (out)
         plot_folds(out, curve, drawn);
     snprintf(what, sizeof what, "configuration %s, by fold", c->series.name);
-    report_add_curves(r, c->series.name, what, curve, count);
+    report_add_curves(r, c->series.name, what, "", curve, count);
     free(curve);
     return STATUS_OK;
 }

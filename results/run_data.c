@@ -2,6 +2,7 @@
 
 #include <ini.h>
 #include <math.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,33 +111,68 @@ static enum status note_torn_line(struct run_data *run, const char *path, struct
     return STATUS_OK;
 }
 
-static bool same_row(const struct trial_row *a, const struct trial_row *b) {
-    return a->fold == b->fold && strcmp(a->trial, b->trial) == 0 && strcmp(a->grid, b->grid) == 0 &&
-           strcmp(a->config, b->config) == 0;
+static int by_place(const void *a, const void *b) {
+    const struct trial_row *x = a, *y = b;
+    int order = strcmp(x->trial, y->trial);
+    order = order ? order : (x->fold > y->fold) - (x->fold < y->fold);
+    order = order ? order : strcmp(x->grid, y->grid);
+    return order ? order : strcmp(x->config, y->config);
+}
+
+static void keep_node(void *row) {
+    (void)row; // the tree's keys are rows of the table
 }
 
 // A trial that was stopped and resumed has two rows: the last one takes the place of the first.
-static void keep_last_rows(struct run_data *run) {
+static enum status keep_last_rows(struct run_data *run, struct error *err) {
+    void *places = NULL; // of the rows that are kept
     size_t kept = 0;
-    for (size_t i = 0; i < run->trials; i++) {
-        size_t at = 0;
-        while (at < kept && !same_row(&run->trial[at], &run->trial[i]))
-            at++;
-        if (at != i)
-            run->trial[at] = run->trial[i];
-        kept += at == kept;
+    bool complete = true;
+    for (size_t i = 0; i < run->trials && complete; i++) {
+        struct trial_row **there = tsearch(&run->trial[i], &places, by_place);
+        complete = there != NULL;
+        if (complete && *there == &run->trial[i])
+            *there = &run->trial[kept++];
+        if (complete && *there != &run->trial[i])
+            **there = run->trial[i];
     }
-    run->trials = kept;
+    tdestroy(places, keep_node);
+    if (complete)
+        run->trials = kept;
+    return complete ? STATUS_OK : error_memory(err, "trials");
 }
 
-// Where another metric than validation IoU decides, its value takes the place of that.
-static void use_metric(struct run_data *run, const struct metric_columns *own) {
-    for (size_t i = 0; i < run->epochs && !metric_is_share(&run->metric); i++) {
-        struct epoch_row *row = &run->epoch[i];
-        const double *value = epoch_row_value(row, own, run->metric.name);
-        row->val_iou = value ? *value : (double)NAN;
-        row->train_iou = NAN;
-    }
+// Of rows without an id, what else they are told apart by.
+static int by_identity(const struct trial_row *a, const struct trial_row *b) {
+    int order = strcmp(a->trial, b->trial);
+    if (order || *a->trial)
+        return order;
+    order = (a->fold > b->fold) - (a->fold < b->fold);
+    order = order ? order : strcmp(a->config, b->config);
+    for (int i = 0; i < a->swept_count && !order; i++)
+        order = strcmp(a->swept[i], b->swept[i]);
+    return order;
+}
+
+// Rows of one trial keep the order of the file, which their addresses tell.
+static int by_identity_and_place(const void *a, const void *b) {
+    const struct trial_row *const *x = a, *const *y = b;
+    int order = by_identity(*x, *y);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
+enum status run_data_index(struct run_data *run, struct error *err) {
+    run->distinct = malloc((run->trials + 1) * sizeof(const struct trial_row *));
+    run->distinct_trials = 0;
+    if (!run->distinct)
+        return error_memory(err, "trials");
+    for (size_t i = 0; i < run->trials; i++)
+        run->distinct[i] = &run->trial[i];
+    qsort(run->distinct, run->trials, sizeof(const struct trial_row *), by_identity_and_place);
+    for (size_t i = 0; i < run->trials; i++)
+        if (i == 0 || by_identity(run->distinct[run->distinct_trials - 1], run->distinct[i]) != 0)
+            run->distinct[run->distinct_trials++] = run->distinct[i];
+    return STATUS_OK;
 }
 
 static int by_trial_and_epoch(const void *a, const void *b) {
@@ -183,15 +219,15 @@ static enum status read_tables(struct run_data *run, bool *found, struct error *
     TRY(path_join(path, run->folder, "trials.csv", err));
     if (file_exists(path)) {
         TRY(trials_read(path, &run->swept, &run->trial, &run->trials, err));
-        keep_last_rows(run);
+        if (*run->swept.metric) // sweep.ini need not name it
+            take(run->metric.name, sizeof run->metric.name, run->swept.metric);
+        TRY(keep_last_rows(run, err));
         TRY(note_torn_line(run, path, err));
         *found = true;
     }
     TRY(path_join(path, run->folder, "epochs.csv", err));
     if (file_exists(path)) {
-        struct metric_columns own;
-        TRY(epochs_read(path, &own, &run->epoch, &run->epochs, err));
-        use_metric(run, &own);
+        TRY(epochs_read(path, &run->own, &run->epoch, &run->epochs, err));
         TRY(sort_epochs(run, err));
         TRY(note_torn_line(run, path, err));
         *found = true;
@@ -226,6 +262,7 @@ static enum status read_all(const char *folder, struct run_data *run, struct err
     TRY(read_settings(run, "sweep.ini", false, &settings, err));
     TRY(read_settings(run, "manifest.ini", true, &manifest, err));
     TRY(read_tables(run, &tables, err));
+    TRY(run_data_index(run, err));
     if (!settings && !tables)
         return error_set(err, STATUS_NOT_FOUND,
                          "%s: no run folder: it has no sweep.ini, trials.csv, epochs.csv or folds.csv", folder);
@@ -256,6 +293,7 @@ void run_data_free(struct run_data *run) {
     for (size_t i = 0; i < run->notices; i++)
         free(run->notice[i]);
     free(run->notice);
+    free(run->distinct);
     free(run->trial);
     csv_table_free(&run->texts);
     free(run->epoch);
@@ -271,6 +309,30 @@ const char *run_fact(const struct run_facts *facts, const char *key) {
         if (strcmp(facts->fact[i].key, key) == 0)
             return facts->fact[i].value;
     return NULL;
+}
+
+static int by_id(const void *key, const void *row) {
+    return strcmp(key, (*(const struct trial_row *const *)row)->trial);
+}
+
+const struct trial_row *run_data_trial(const struct run_data *run, const char *id) {
+    const struct trial_row **row =
+        run->distinct_trials && *id ? bsearch(id, run->distinct, run->distinct_trials, sizeof *row, by_id) : NULL;
+    return row ? *row : NULL;
+}
+
+static int by_identity_alone(const void *key, const void *row) {
+    return by_identity(key, *(const struct trial_row *const *)row);
+}
+
+bool run_data_is_first(const struct run_data *run, const struct trial_row *row) {
+    const struct trial_row **first =
+        bsearch(row, run->distinct, run->distinct_trials, sizeof *first, by_identity_alone);
+    return first && *first == row;
+}
+
+double run_data_metric(const struct run_data *run, const struct epoch_row *epoch) {
+    return metric_is_share(&run->metric) ? epoch->val_iou : epoch_row_number(epoch, &run->own, run->metric.name);
 }
 
 static int by_trial(const void *key, const void *row) {
@@ -302,35 +364,30 @@ int run_data_planned_epochs(const struct run_data *run, const struct trial_row *
 
 // Unfinished trials
 
-static bool has_result(const struct run_data *run, const char *trial) {
-    for (size_t i = 0; i < run->trials; i++)
-        if (strcmp(run->trial[i].trial, trial) == 0)
-            return true;
-    return false;
-}
-
-// count: none.
-static size_t index_of(const struct unfinished_trial *trials, size_t count, const char *trial) {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(trials[i].trial, trial) == 0)
-            return i;
-    return count;
-}
-
+// Epochs come by trial: a trial's rows follow each other.
 static void add_epoch(const struct run_data *run, const struct epoch_row *row, struct unfinished_trial *trials,
                       size_t *count) {
-    struct unfinished_trial *t = &trials[index_of(trials, *count, row->trial)];
-    if (t == &trials[*count]) {
-        if (has_result(run, row->trial))
+    double value = run_data_metric(run, row);
+    if (*count == 0 || strcmp(trials[*count - 1].trial, row->trial) != 0) {
+        if (run_data_trial(run, row->trial))
             return;
-        ++*count;
-        *t = (struct unfinished_trial){.fold = row->fold, .best_iou = NAN};
-        take(t->trial, sizeof t->trial, row->trial);
-        take(t->config, sizeof t->config, row->config);
+        struct unfinished_trial *added = &trials[(*count)++];
+        *added = (struct unfinished_trial){.fold = row->fold, .best_iou = NAN};
+        take(added->trial, sizeof added->trial, row->trial);
+        take(added->config, sizeof added->config, row->config);
     }
+    struct unfinished_trial *t = &trials[*count - 1];
     t->epochs = row->epoch + 1 > t->epochs ? row->epoch + 1 : t->epochs;
-    if (isnan(t->best_iou) || metric_better(&run->metric, row->val_iou, t->best_iou))
-        t->best_iou = row->val_iou;
+    if (isnan(t->best_iou) || metric_better(&run->metric, value, t->best_iou))
+        t->best_iou = value;
+}
+
+static int by_unfinished_id(const void *key, const void *trial) {
+    return strcmp(key, ((const struct unfinished_trial *)trial)->trial);
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 // The trial of a "planned" event; NULL for other events.
@@ -338,23 +395,26 @@ static const char *planned_trial(const struct csv_table *events, size_t row, int
     return strcmp(csv_table_cell(events, row, event), "planned") == 0 ? csv_table_cell(events, row, trial) : NULL;
 }
 
-static size_t count_not_started(const struct run_data *run, const struct unfinished_trial *started, size_t count) {
+static enum status count_not_started(const struct run_data *run, const struct unfinished_trial *started, size_t count,
+                                     size_t *not_started, struct error *err) {
     const struct csv_table *events = &run->events;
     int event = events->columns ? csv_table_column(events, "event") : -1;
     int trial = events->columns ? csv_table_column(events, "trial") : -1;
-    size_t not_started = 0;
+    const char **planned = malloc((events->rows + 1) * sizeof *planned);
+    size_t ids = 0;
+    *not_started = 0;
+    if (!planned)
+        return error_memory(err, run->folder);
     for (size_t i = 0; event >= 0 && trial >= 0 && i < events->rows; i++) {
         const char *id = planned_trial(events, i, event, trial);
-        if (!id || has_result(run, id) || index_of(started, count, id) < count)
-            continue;
-        bool again = false; // planned anew when the sweep was resumed
-        for (size_t before = 0; before < i && !again; before++) {
-            const char *other = planned_trial(events, before, event, trial);
-            again = other && strcmp(other, id) == 0;
-        }
-        not_started += !again;
+        if (id && !run_data_trial(run, id) && !bsearch(id, started, count, sizeof *started, by_unfinished_id))
+            planned[ids++] = id;
     }
-    return not_started;
+    qsort(planned, ids, sizeof *planned, by_text); // a resumed sweep plans them anew
+    for (size_t i = 0; i < ids; i++)
+        *not_started += i == 0 || strcmp(planned[i - 1], planned[i]) != 0;
+    free(planned);
+    return STATUS_OK;
 }
 
 enum status run_data_unfinished(const struct run_data *run, struct unfinished_trial **trials, size_t *count,
@@ -365,6 +425,5 @@ enum status run_data_unfinished(const struct run_data *run, struct unfinished_tr
         return error_memory(err, run->folder);
     for (size_t i = 0; i < run->epochs; i++)
         add_epoch(run, &run->epoch[i], *trials, count);
-    *not_started = count_not_started(run, *trials, *count);
-    return STATUS_OK;
+    return count_not_started(run, *trials, *count, not_started, err);
 }

@@ -27,8 +27,10 @@ struct run_data {
     struct csv_table texts;  // of external rows: what they point into
     struct trial_row *trial; // of a trial that stands several times in one grid the last row
     size_t trials;
-    struct epoch_row *epoch; // by trial, then by epoch; of an epoch that stands twice the last row. val_iou holds the
-                             // metric that decides, whatever it is
+    const struct trial_row **distinct; // the first row of every trial, by id
+    size_t distinct_trials;
+    struct metric_columns own; // columns of epochs.csv that are the sweep's own
+    struct epoch_row *epoch;   // by trial, then by epoch; of an epoch that stands twice the last row
     size_t epochs;
     struct csv_table events; // columns 0: no events.csv
     struct csv_table folds;  // columns 0: no folds.csv
@@ -48,6 +50,15 @@ void run_data_free(struct run_data *run);
 
 // NULL: absent.
 const char *run_fact(const struct run_facts *facts, const char *key);
+// The first row of the trial with this id; NULL: none.
+const struct trial_row *run_data_trial(const struct run_data *run, const char *id);
+// A trial may stand in several grids: its first row speaks for it. Rows of elsewhere that have no id are one trial when
+// configuration, fold and hyperparameters are the same.
+bool run_data_is_first(const struct run_data *run, const struct trial_row *row);
+// Builds what the two above search in; `trial` is whole by now and stays where it is.
+NODISCARD enum status run_data_index(struct run_data *run, struct error *err);
+// The metric that decides, of an epoch; NaN where it has none.
+double run_data_metric(const struct run_data *run, const struct epoch_row *epoch);
 // The epochs of a trial, in order; NULL and 0 where there are none.
 const struct epoch_row *run_data_epochs(const struct run_data *run, const char *trial, size_t *count);
 // How many epochs a trial was to train: the swept hyperparameter, [base] epochs, or 0 where nothing says.

@@ -180,6 +180,7 @@ static enum status read_rows(const struct csv_table *t, struct run_data *run, st
     for (size_t row = 0; row < t->rows; row++)
         TRY(read_row(run, &c, row, &run->trial[run->trials++], err));
     name_rows(run);
+    TRY(run_data_index(run, err));
     return run->trials ? STATUS_OK : error_set(err, STATUS_FORMAT, "%s: no rows", t->path);
 }
 

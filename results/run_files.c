@@ -317,6 +317,16 @@ double *epoch_row_value(struct epoch_row *row, const struct metric_columns *own,
     return NULL;
 }
 
+double epoch_row_number(const struct epoch_row *row, const struct metric_columns *own, const char *name) {
+    const struct column *fixed = fixed_column(name);
+    if (fixed)
+        return *(const double *)((const char *)row + fixed->offset);
+    for (int i = 0; i < own->count; i++)
+        if (strcmp(own->name[i], name) == 0)
+            return row->own[i];
+    return NAN;
+}
+
 void epoch_row_empty(struct epoch_row *row) {
     *row = (struct epoch_row){0};
     for (size_t i = 0; i < EPOCH; i++)

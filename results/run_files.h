@@ -28,6 +28,8 @@ struct epoch_row {
 bool epoch_column_is_fixed(const char *name); // of a number
 // The member that a column stands for; NULL: the file has no such column. A row of NaN everywhere: epoch_row_empty.
 double *epoch_row_value(struct epoch_row *row, const struct metric_columns *own, const char *name);
+// The same, read; NaN where the file has no such column.
+double epoch_row_number(const struct epoch_row *row, const struct metric_columns *own, const char *name);
 void epoch_row_empty(struct epoch_row *row);
 
 // trials.csv: trial, grid, config, fold, <every swept hyperparameter>, status, best_iou, best_epoch, best_f1,

@@ -8,6 +8,8 @@
 #include "results/observations.h"
 #include "results/statistics_tables.h"
 
+enum { MOST_ROWS = 500 }; // of a grid that a page or a terminal shows
+
 // A program that is not the embedded trainer has none to count.
 static bool has_parameters(const struct grid *g) {
     for (size_t i = 0; i < g->points; i++)
@@ -128,10 +130,10 @@ static void add_difference(table *t, const struct metric *m, const struct grid *
         metric_difference_cell(t, m, value - first);
 }
 
-static void add_point(table *t, const struct run_data *run, const struct grid *g, size_t index) {
+static void add_point(table *t, const struct run_data *run, const struct grid *g, size_t index, bool vary, bool shown) {
     const struct grid_point *p = &g->point[index];
     const struct fold_result *fold = &p->series.fold[0];
-    table_row(t, index == g->winner && g->points > 1 ? TABLE_BOLD : TABLE_PLAIN);
+    table_row(t, !shown ? TABLE_CSV_ONLY : index == g->winner && g->points > 1 ? TABLE_BOLD : TABLE_PLAIN);
     add_varying(t, run, g, p->row[0]);
     if (g->several_folds)
         table_value(t, (double)p->iou.n, p->iou.n == g->folds ? "%zu" : "%zu of %zu", p->iou.n, g->folds);
@@ -141,7 +143,6 @@ static void add_point(table *t, const struct run_data *run, const struct grid *g
     if (metric_is_share(&run->metric))
         add_mean(t, &run->metric, g, &p->f1, fold->best_f1);
     add_difference(t, &run->metric, g, index);
-    bool vary = parameters_vary(g);
     if (vary)
         add_parameters(t, p->row[0]->parameters);
     add_observation(t, run, g, p);
@@ -154,7 +155,10 @@ static void add_point(table *t, const struct run_data *run, const struct grid *g
     }
 }
 
-static void add_grid(document *doc, const struct run_data *run, const struct grid *g) {
+static enum status add_grid(document *doc, const struct run_data *run, const struct grid *g, struct error *err) {
+    bool *shown = grid_selection(g, MOST_ROWS), vary = parameters_vary(g);
+    if (!shown)
+        return error_memory(err, g->name);
     char name[RUN_NAME_SIZE + 16];
     snprintf(name, sizeof name, "phase1_%s", g->name);
     bool one_fold = !g->several_folds && g->points > 0;
@@ -164,8 +168,14 @@ static void add_grid(document *doc, const struct run_data *run, const struct gri
     table *t = document_table(doc, name, "%s%s", g->name, where);
     add_columns(t, run, g);
     for (size_t i = 0; i < g->points; i++)
-        add_point(t, run, g, i);
-    if (has_parameters(g) && !parameters_vary(g)) {
+        add_point(t, run, g, i, vary, shown[i]);
+    free(shown);
+    if (g->points > MOST_ROWS) {
+        char note[256];
+        grid_selection_note(g, MOST_ROWS, note, sizeof note);
+        table_note(t, "%s %s.csv has all.", note + 1, name);
+    }
+    if (has_parameters(g) && !vary) {
         char text[80];
         format_parameters(g->point[0].row[0]->parameters, text);
         table_note(t, "Parameters of every row: %s.", text);
@@ -177,6 +187,7 @@ static void add_grid(document *doc, const struct run_data *run, const struct gri
         table_note(t, "No point of this grid is done.");
     else if (isnan(grid_value(g, 0)))
         table_note(t, "The first row has no result: there are no differences to it.");
+    return STATUS_OK;
 }
 
 // Several folds a point: every point against the first.
@@ -196,6 +207,6 @@ static enum status add_holm(document *doc, const struct run_data *run, const str
 }
 
 enum status search_tables_add(document *doc, const struct run_data *run, const struct grid *g, struct error *err) {
-    add_grid(doc, run, g);
+    TRY(add_grid(doc, run, g, err));
     return add_holm(doc, run, g, err);
 }

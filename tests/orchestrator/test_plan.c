@@ -324,14 +324,21 @@ static void test_labels_stay_apart(void **state) {
     sweep_destroy(s);
 }
 
+static int winner_of(int points, size_t rows, const int *point, const double *best_iou) {
+    struct error error;
+    int winner;
+    assert_int_equal(winner_point(points, rows, point, best_iou, &winner, &error), STATUS_OK);
+    return winner;
+}
+
 static void test_winner(void **state) {
     (void)state;
-    assert_int_equal(winner_point(2, 4, (int[]){0, 0, 1, 1}, (double[]){0.9, 0.1, 0.5, 0.6}), 1);
-    assert_int_equal(winner_point(2, 4, (int[]){0, 0, 1, 1}, (double[]){0.9, NAN, 0.5, 0.6}), 0);
-    assert_int_equal(winner_point(3, 3, (int[]){0, 1, 2}, (double[]){NAN, 0.5, 0.5}), 1);
-    assert_int_equal(winner_point(2, 2, (int[]){0, 1}, (double[]){NAN, 0}), 1);
-    assert_int_equal(winner_point(2, 2, (int[]){0, 1}, (double[]){NAN, NAN}), -1);
-    assert_int_equal(winner_point(0, 0, NULL, NULL), -1);
+    assert_int_equal(winner_of(2, 4, (int[]){0, 0, 1, 1}, (double[]){0.9, 0.1, 0.5, 0.6}), 1);
+    assert_int_equal(winner_of(2, 4, (int[]){0, 0, 1, 1}, (double[]){0.9, NAN, 0.5, 0.6}), 0);
+    assert_int_equal(winner_of(3, 3, (int[]){0, 1, 2}, (double[]){NAN, 0.5, 0.5}), 1);
+    assert_int_equal(winner_of(2, 2, (int[]){0, 1}, (double[]){NAN, 0}), 1);
+    assert_int_equal(winner_of(2, 2, (int[]){0, 1}, (double[]){NAN, NAN}), -1);
+    assert_int_equal(winner_of(0, 0, NULL, NULL), -1);
 }
 
 int main(void) {
