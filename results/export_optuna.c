@@ -131,8 +131,10 @@ static void add_best_epoch(const struct run_data *run, const struct trial_row *r
 
 static json_t *attributes_of(const struct run_data *run, const struct trial_row *row) {
     json_t *attributes =
-        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i}", "trial", row->trial, "grid", row->grid, "config", row->config,
-                  "fold", row->fold, "status", row->status, "error", row->error, "epochs_run", row->epochs_run);
+        json_pack("{s:s, s:s, s:s, s:i, s:s, s:i}", "trial", row->trial, "grid", row->grid, "config", row->config,
+                  "fold", row->fold, "status", row->status, "epochs_run", row->epochs_run);
+    if (*row->error)
+        json_object_set_new(attributes, "error", json_string(row->error));
     if (row->best_epoch >= 0)
         json_object_set_new(attributes, "best_epoch", json_integer(row->best_epoch));
     if (row->parameters > 0)

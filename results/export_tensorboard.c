@@ -54,7 +54,8 @@ struct export_trial {
     const struct trial_row *row;
 };
 
-static void fill(const struct run_data *run, const export_times *times, const struct export_trial *t,
+// `name`: a session group of its own, since folds of one configuration differ in a tag.
+static void fill(const struct run_data *run, const export_times *times, const struct export_trial *t, const char *name,
                  struct wire *file) {
     struct hparam hparams[RUN_MAX_SWEPT + 1];
     char fold[16];
@@ -65,7 +66,7 @@ static void fill(const struct run_data *run, const export_times *times, const st
         hparams[count++] = (struct hparam){run->swept.name[i], t->row->swept[i]};
     hparams[count++] = (struct hparam){"fold", fold};
     event_version(file, time);
-    event_session_start(file, time, t->epoch->config, hparams, count);
+    event_session_start(file, time, name, hparams, count);
     for (size_t i = 0; i < t->epochs; i++) {
         double at = export_time(times, t->epoch->trial, t->epoch[i].epoch);
         time = at > 0 ? at : time;
@@ -85,7 +86,7 @@ static enum status write_trial(const struct run_data *run, const export_times *t
     TRY(path_join(trial_folder, folder, name, err));
     TRY(path_join(path, trial_folder, file_name, err));
     TRY(file_make_directories(trial_folder, err));
-    fill(run, times, t, &file);
+    fill(run, times, t, name, &file);
     enum status status = file.failed ? error_memory(err, path) : file_write(path, file.data, file.size, err);
     wire_free(&file);
     return status;

@@ -49,6 +49,7 @@ def read_tensorboard(run, folder):
         check(start.hparams["lr"].number_value == float(trials[trial]["lr"]), f"{path}: lr in HParams")
         check(int(start.hparams["fold"].number_value) == int(trials[trial]["fold"]), f"{path}: fold in HParams")
         check(end.status == 1, f"{path}: status of the session")
+        check(start.group_name == os.path.basename(path), f"{path}: a trial is a row of its own")
     import tensorboard
     print(f"tensorboard {tensorboard.__version__}: {len(folders)} event files")
 

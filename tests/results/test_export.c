@@ -115,7 +115,7 @@ static void optuna(void **state) {
         "{\\\"step\\\":null,\\\"low\\\":0.01,\\\"high\\\":1.0,\\\"log\\\":false}}\",\"optimizer\":\"{\\\"name\\\":"
         "\\\"CategoricalDistribution\\\",\\\"attributes\\\":{\\\"choices\\\":[\\\"sgd\\\",\\\"adamw\\\"]}}\"},"
         "\"params\":{\"lr\":0.01,\"optimizer\":0},\"user_attrs\":{\"trial\":\"aaaaaaaaaaaaaaaa\",\"grid\":\"rate\","
-        "\"config\":\"lr=0.01\",\"fold\":1,\"status\":\"done\",\"error\":\"\",\"epochs_run\":2,\"best_epoch\":1,"
+        "\"config\":\"lr=0.01\",\"fold\":1,\"status\":\"done\",\"epochs_run\":2,\"best_epoch\":1,"
         "\"parameters\":100,\"best_f1\":0.625,\"final_iou\":0.5,\"train_val_gap\":0.125,\"train_loss\":0.375,"
         "\"val_loss\":0.5,\"val_precision\":0.75},\"system_attrs\":{},"
         "\"intermediate_values\":{\"0\":0.25,\"1\":0.5}}\n"
@@ -125,8 +125,8 @@ static void optuna(void **state) {
         "{\\\"step\\\":null,\\\"low\\\":0.01,\\\"high\\\":1.0,\\\"log\\\":false}}\",\"optimizer\":\"{\\\"name\\\":"
         "\\\"CategoricalDistribution\\\",\\\"attributes\\\":{\\\"choices\\\":[\\\"sgd\\\",\\\"adamw\\\"]}}\"},"
         "\"params\":{\"lr\":1.0,\"optimizer\":1},\"user_attrs\":{\"trial\":\"bbbbbbbbbbbbbbbb\",\"grid\":\"rate\","
-        "\"config\":\"lr=1\",\"fold\":1,\"status\":\"diverged\",\"error\":\"loss is nan\","
-        "\"epochs_run\":0,\"parameters\":100},\"system_attrs\":{},"
+        "\"config\":\"lr=1\",\"fold\":1,\"status\":\"diverged\",\"epochs_run\":0,"
+        "\"error\":\"loss is nan\",\"parameters\":100},\"system_attrs\":{},"
         "\"intermediate_values\":{}}\n");
     run_data_free(&run);
 }
