@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "results/run_files.h"
@@ -45,8 +46,9 @@ static struct trial_standing *need_trial(struct run_status *r, const char *id, c
 
 static enum status run_path(const struct run_status *r, const char *name, char path[PATH_SIZE], bool *there,
                             struct error *err) {
+    struct stat file;
     TRY(path_join(path, r->folder, name, err));
-    *there = file_exists(path);
+    *there = stat(path, &file) == 0 && file.st_size > 0; // an empty one has just been made
     return STATUS_OK;
 }
 

@@ -25,6 +25,7 @@ struct winner {
 static enum status find(const struct options *o, struct winner *w, struct error *err) {
     char path[PATH_SIZE];
     TRY(run_data_read(o->positional[0], &w->run, err));
+    run_data_warn(&w->run, stderr);
     TRY(path_join(path, w->run.folder, "sweep.ini", err));
     TRY(sweep_parse_stored(path, &w->sweep, err));
     TRY(run_best(&w->run, options_text(o, "grid"), options_text(o, "config"), &w->best, err));

@@ -30,6 +30,7 @@ enum status verb_export(int argc, char **argv, int *exit_code, struct error *err
     if (!options_text(&o, "tensorboard") && !options_text(&o, "optuna"))
         return error_set(err, STATUS_INVALID, "gridfold export needs --tensorboard DIR or --optuna FILE");
     TRY(run_data_read(o.positional[0], &run, err));
+    run_data_warn(&run, stderr);
     enum status status = export_all(&o, &run, err);
     run_data_free(&run);
     return status;

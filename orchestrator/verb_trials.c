@@ -120,6 +120,7 @@ static enum status listing_read(const char *folder, struct listing *l, struct er
     char path[PATH_SIZE];
     size_t not_started;
     TRY(run_data_read(folder, &l->run, err)); // refuses what is no trials.csv
+    run_data_warn(&l->run, stderr);
     TRY(path_join(path, folder, "trials.csv", err));
     if (!file_exists(path))
         return error_set(err, STATUS_NOT_FOUND, "there is no %s: the run has not begun", path);

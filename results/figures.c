@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "model/base/file.h"
+#include "results/utf8.h"
 
 extern char **environ;
 
@@ -143,13 +144,17 @@ const char *figures_take(figures *f, const char *name, const char *png) {
 // beginning of a string: an apostrophe stands for it. Backquotes would run a command elsewhere.
 void figures_quote_short(FILE *out, const char *text, int characters) {
     putc('\'', out);
-    for (int used = 0; *text; text++) {
-        if (((unsigned char)*text & 0xC0) != 0x80 && ++used > characters)
-            break;
-        if (*text == '\'')
+    for (int used = 0; *text && used < characters; used++) {
+        size_t bytes = utf8_character(text);
+        if (bytes == 0)
+            putc('?', out);
+        else if (*text == '\'')
             fputs("\xE2\x80\x99", out);
+        else if ((unsigned char)*text < ' ' || *text == '`')
+            putc(' ', out);
         else
-            putc((unsigned char)*text < ' ' || *text == '`' ? ' ' : *text, out);
+            fwrite(text, 1, bytes, out);
+        text += bytes ? bytes : 1;
     }
     putc('\'', out);
 }

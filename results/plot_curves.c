@@ -7,6 +7,7 @@
 #include "results/plots.h"
 
 enum { COLUMNS = 4, PANEL_WIDTH = 225, PANEL_HEIGHT = 165, LEFT = 74, RIGHT = 14, TOP = 50, BOTTOM = 52, LABEL = 34 };
+enum { MOST_EPOCHS = 600 }; // of a curve, beyond which it is thinned
 
 static bool is_share(const struct curve *curve, enum curve_kind kind) {
     return kind == CURVE_METRIC && metric_is_share(curve->metric);
@@ -41,16 +42,46 @@ bool plot_curves_have(const struct curve *curve, size_t curves, enum curve_kind 
     return false;
 }
 
+static void write_epoch(FILE *out, const struct curve *curve, size_t index, enum curve_kind kind) {
+    fprintf(out, "%d", curve->epoch[index].epoch);
+    figures_number(out, training(curve, index, kind));
+    figures_number(out, validation(curve, index, kind));
+    putc('\n', out);
+}
+
+static size_t stretch_of(const struct curve *curve) {
+    return curve->count / MOST_EPOCHS + 1;
+}
+
+// Of a long curve the lowest and the highest validation value of every stretch, and the best epoch: what is left out
+// lies between them.
+static void write_epochs(FILE *out, const struct curve *curve, enum curve_kind kind) {
+    size_t stretch = stretch_of(curve);
+    for (size_t first = 0; first < curve->count; first += stretch) {
+        size_t end = first + stretch < curve->count ? first + stretch : curve->count, low = first, high = first;
+        for (size_t e = first; e < end; e++) {
+            double value = validation(curve, e, kind), least = validation(curve, low, kind);
+            low = isnan(least) || value < least ? e : low;
+            high = isnan(least) || value > validation(curve, high, kind) ? e : high;
+        }
+        for (size_t e = first; e < end; e++)
+            if (e == low || e == high || curve->epoch[e].epoch == curve->best_epoch)
+                write_epoch(out, curve, e, kind);
+    }
+}
+
+const char *plot_curves_note(const struct curve *curve, size_t curves) {
+    for (size_t i = 0; i < curves; i++)
+        if (stretch_of(&curve[i]) > 1)
+            return " Of long curves the lowest and the highest validation value of every short stretch are drawn.";
+    return "";
+}
+
 // $d<i>: epoch, training, validation.
 static void write_data(FILE *out, const struct curve *curve, size_t curves, enum curve_kind kind) {
     for (size_t i = 0; i < curves; i++) {
         fprintf(out, "$d%zu << EOD\n", i);
-        for (size_t e = 0; e < curve[i].count; e++) {
-            fprintf(out, "%d", curve[i].epoch[e].epoch);
-            figures_number(out, training(&curve[i], e, kind));
-            figures_number(out, validation(&curve[i], e, kind));
-            putc('\n', out);
-        }
+        write_epochs(out, &curve[i], kind);
         fputs("EOD\n", out);
     }
 }
@@ -153,12 +184,18 @@ void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve
 
 // Folds over each other
 
+static int by_epoch(const void *key, const void *row) {
+    int epoch = *(const int *)key, there = ((const struct epoch_row *)row)->epoch;
+    return (epoch > there) - (epoch < there);
+}
+
 // The value of an epoch: NaN where the curve has none.
 static double value_at(const struct curve *curve, int epoch, bool of_training, enum curve_kind kind) {
-    for (size_t e = 0; e < curve->count; e++)
-        if (curve->epoch[e].epoch == epoch)
-            return of_training ? training(curve, e, kind) : validation(curve, e, kind);
-    return NAN;
+    const struct epoch_row *row = bsearch(&epoch, curve->epoch, curve->count, sizeof *row, by_epoch);
+    if (!row)
+        return NAN;
+    size_t index = (size_t)(row - curve->epoch);
+    return of_training ? training(curve, index, kind) : validation(curve, index, kind);
 }
 
 // $m<name>: epoch, mean, mean - sd, mean + sd; of epochs that every fold has.
@@ -166,7 +203,7 @@ static double value_at(const struct curve *curve, int epoch, bool of_training, e
 static void write_mean(FILE *out, const char *name, const struct curve *fold, size_t folds, bool of_training,
                        enum curve_kind kind, double floor) {
     fprintf(out, "$m%s << EOD\n", name);
-    for (size_t e = 0; e < fold[0].count; e++) {
+    for (size_t e = 0; e < fold[0].count; e += stretch_of(&fold[0])) {
         int epoch = fold[0].epoch[e].epoch;
         double sum = 0, squares = 0;
         for (size_t i = 0; i < folds; i++)
@@ -210,12 +247,7 @@ static void write_fold_data(FILE *out, const struct curve *fold, size_t folds) {
     for (size_t i = 0; i < folds; i++) {
         for (int kind = CURVE_METRIC; kind <= CURVE_LOSS; kind++) {
             fprintf(out, "$%c%zu << EOD\n", kind == CURVE_METRIC ? 'i' : 'l', i);
-            for (size_t e = 0; e < fold[i].count; e++) {
-                fprintf(out, "%d", fold[i].epoch[e].epoch);
-                figures_number(out, training(&fold[i], e, (enum curve_kind)kind));
-                figures_number(out, validation(&fold[i], e, (enum curve_kind)kind));
-                putc('\n', out);
-            }
+            write_epochs(out, &fold[i], (enum curve_kind)kind);
             fputs("EOD\n", out);
         }
     }
@@ -259,9 +291,11 @@ void plot_schedules(FILE *out, const struct curve *curve, size_t curves) {
         fprintf(out, "$d%zu << EOD\n", i);
         for (size_t e = 0; e < curve[i].count; e++) {
             const struct epoch_row *row = &curve[i].epoch[e];
-            fprintf(out, "%d", row->epoch);
-            figures_number(out, row->lr);
-            putc('\n', out);
+            if (e % stretch_of(&curve[i]) == 0 || e + 1 == curve[i].count) {
+                fprintf(out, "%d", row->epoch);
+                figures_number(out, row->lr);
+                putc('\n', out);
+            }
             least = row->lr > 0 ? fmin(least, row->lr) : least;
             most = isfinite(row->lr) ? fmax(most, row->lr) : most;
             last = row->epoch > last ? row->epoch : last;

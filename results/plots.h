@@ -26,6 +26,8 @@ enum { CURVES_PER_FIGURE = 16, FOLDS_PER_FIGURE = 12, SCHEDULES_PER_FIGURE = 12,
 enum curve_kind { CURVE_METRIC, CURVE_LOSS };
 void plot_curves_size(size_t curves, int *width, int *height);
 void plot_curves(FILE *out, const struct curve *curve, size_t curves, enum curve_kind kind);
+// "" or what to say of curves that are thinned.
+const char *plot_curves_note(const struct curve *curve, size_t curves);
 // False: no epoch of these has such a value.
 bool plot_curves_have(const struct curve *curve, size_t curves, enum curve_kind kind);
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "model/base/file.h"
 #include "results/report_parts.h"
@@ -72,9 +73,23 @@ static enum status read_run(const char *path, struct run_data *run, struct error
                                                          : run_data_read(path, run, err);
 }
 
+// Twice the same figures beside each other would look like two runs that agree.
+static enum status check_distinct(const struct report_config *config, struct error *err) {
+    for (int i = 0; i < config->runs; i++)
+        for (int k = 0; k < i; k++) {
+            struct stat a, b;
+            if (stat(config->run[i], &a) == 0 && stat(config->run[k], &b) == 0 && a.st_dev == b.st_dev &&
+                a.st_ino == b.st_ino)
+                return error_set(err, STATUS_INVALID, "%s and %s are the same run: name it once", config->run[k],
+                                 config->run[i]);
+        }
+    return STATUS_OK;
+}
+
 enum status report_write(const struct report_config *config, struct error *err) {
     if (config->runs < 1)
         return error_set(err, STATUS_INVALID, "no run folder to report on");
+    TRY(check_distinct(config, err));
     struct report r = {.run = calloc((size_t)config->runs, sizeof *r.run),
                        .baseline = config->baseline,
                        .candidate = config->candidate,

@@ -96,37 +96,64 @@ static size_t count_events(const struct run_data *run, const char *name) {
     return count;
 }
 
-// trials.csv and epochs.csv of one run that do not tell the same: half a copy, or files of two runs.
-static void note_contradictions(table *t, const struct run_data *run) {
-    size_t short_of = 0, other_best = 0;
-    const struct trial_row *example = NULL;
-    for (size_t i = 0; i < run->trials && run->epochs > 0; i++) {
-        const struct trial_row *trial = &run->trial[i];
-        size_t count;
-        const struct epoch_row *epoch = run_data_epochs(run, trial->trial, &count);
-        if (!run_data_is_first(run, trial) || strcmp(trial->status, "done") != 0)
-            continue;
-        bool lacks = trial->epochs_run > 0 && count != (size_t)trial->epochs_run, other = false;
-        for (size_t e = 0; e < count && metric_is_share(&run->metric); e++)
-            if (epoch[e].epoch == trial->best_epoch && fabs(epoch[e].val_iou - trial->best_iou) > 1e-9)
-                other = true;
-        short_of += lacks;
-        other_best += other;
-        if ((lacks || other) && !example)
-            example = trial;
+// Rows that do not tell the same of one trial: half a copy, or files of two runs.
+struct contradictions {
+    size_t epochs, best, results;        // how many trials
+    const struct trial_row *in, *of_two; // an example each
+};
+
+static void look_at_epochs(const struct run_data *run, const struct trial_row *trial, struct contradictions *c) {
+    size_t count;
+    const struct epoch_row *epoch = run_data_epochs(run, trial->trial, &count);
+    bool lacks = trial->epochs_run > 0 && count != (size_t)trial->epochs_run, other = false;
+    for (size_t e = 0; e < count && metric_is_share(&run->metric); e++)
+        if (epoch[e].epoch == trial->best_epoch && fabs(epoch[e].val_iou - trial->best_iou) > 1e-9)
+            other = true;
+    c->epochs += lacks;
+    c->best += other;
+    if ((lacks || other) && !c->in)
+        c->in = trial;
+}
+
+static bool same_result(const struct trial_row *a, const struct trial_row *b) {
+    return strcmp(a->status, b->status) == 0 &&
+           (a->best_iou == b->best_iou || (isnan(a->best_iou) && isnan(b->best_iou)));
+}
+
+static struct contradictions find_contradictions(const struct run_data *run) {
+    struct contradictions c = {0};
+    for (size_t i = 0; i < run->trials; i++) {
+        const struct trial_row *trial = &run->trial[i], *first = run_data_trial(run, trial->trial);
+        if (first && !same_result(first, trial)) {
+            c.results++;
+            c.of_two = trial;
+        }
+        if (run->epochs > 0 && run_data_is_first(run, trial) && strcmp(trial->status, "done") == 0)
+            look_at_epochs(run, trial, &c);
     }
-    if (short_of > 0)
+    return c;
+}
+
+static void note_contradictions(table *t, const struct run_data *run) {
+    struct contradictions c = find_contradictions(run);
+    if (c.epochs > 0)
         table_note(
             t,
             "Attention: %zu finished %s another number of epochs in epochs.csv than trials.csv says (trial %s is "
             "one): the files are not whole, and the curves show what is there.",
-            short_of, short_of == 1 ? "trial has" : "trials have", example->trial);
-    if (other_best > 0)
+            c.epochs, c.epochs == 1 ? "trial has" : "trials have", c.in->trial);
+    if (c.best > 0)
         table_note(
             t,
             "Attention: %zu finished %s another best IoU in epochs.csv than in trials.csv (trial %s is one): the "
             "files do not belong together.",
-            other_best, other_best == 1 ? "trial has" : "trials have", example->trial);
+            c.best, c.best == 1 ? "trial has" : "trials have", c.in->trial);
+    if (c.results > 0)
+        table_note(
+            t,
+            "Attention: %zu %s of trials.csv %s another result than the first row of the same trial (trial %s is "
+            "one): one trial has one result, so one of the rows is wrong.",
+            c.results, c.results == 1 ? "row" : "rows", c.results == 1 ? "has" : "have", c.of_two->trial);
     if (run->trials > 0 && run->epochs == 0 && !run->external)
         table_note(t, "There is no epochs.csv with rows: no curves, and no rule that looks at epochs was applied.");
 }

@@ -294,6 +294,22 @@ static enum status plot_calibration(struct report *r, const struct run_data *run
     return STATUS_OK;
 }
 
+// Whether the files are of the checkpoints that trials.csv has now; else `why` says of which they are.
+static bool is_of_this_run(const struct run_data *run, const struct csv_table *rows, char *why, size_t size) {
+    int trial = csv_table_column(rows, "trial"), epoch = csv_table_column(rows, "epoch");
+    for (size_t row = 0; row < rows->rows && trial >= 0 && epoch >= 0; row++) {
+        const char *id = csv_table_cell(rows, row, trial), *of = csv_table_cell(rows, row, epoch);
+        const struct trial_row *there = run_data_trial(run, id);
+        if (!*id || (there && there->best_epoch == atoi(of)))
+            continue;
+        snprintf(why, size, "trial %.40s at epoch %.12s, which is not its best one in trials.csv", id, of);
+        if (!there)
+            snprintf(why, size, "trial %.40s, which is none of this run's", id);
+        return false;
+    }
+    return true;
+}
+
 static enum status add_curves(struct report *r, const struct run_data *run, struct error *err) {
     static const struct {
         const char *stem;
@@ -332,27 +348,51 @@ static enum status add_pictures(struct report *r, const struct run_data *run, st
     return STATUS_OK;
 }
 
+static enum status add_evaluation(struct report *r, const struct run_data *run, struct error *err) {
+    struct csv_table rows;
+    bool found;
+    char why[160];
+    TRY(read_file(run, "test_folds", &rows, &found, err));
+    if (!found) {
+        document_paragraph(r->doc,
+                           "Run %s was not evaluated on held-out samples: every figure above is of validation samples, "
+                           "on which the best epoch was chosen. `gridfold evaluate %s --split test` does it.",
+                           run->name, run->folder);
+        return STATUS_OK;
+    }
+    bool current = is_of_this_run(run, &rows, why, sizeof why);
+    csv_table_free(&rows);
+    if (!current) {
+        document_paragraph(r->doc,
+                           "Attention: run %s was evaluated with other checkpoints (%s): its figures are left out. "
+                           "`gridfold evaluate %s --split test` makes them anew.",
+                           run->name, why, run->folder);
+        return STATUS_OK;
+    }
+    TRY(add_tables(r, run, err));
+    TRY(add_curves(r, run, err));
+    return add_pictures(r, run, err);
+}
+
+// An evaluation that was killed while it wrote, or files that were cut: the rest of the report is as good as ever.
+static enum status add_run(struct report *r, const struct run_data *run, struct error *err) {
+    if (run->external) {
+        document_paragraph(r->doc, "%s: results from elsewhere, nothing is known of held-out samples.", run->name);
+        return STATUS_OK;
+    }
+    enum status status = add_evaluation(r, run, err);
+    if (status != STATUS_FORMAT)
+        return status;
+    document_paragraph(r->doc,
+                       "Attention: the evaluation of run %s is damaged, and what is not shown here is left out: %s. "
+                       "`gridfold evaluate %s --split test` makes it anew.",
+                       run->name, err->message, run->folder);
+    return STATUS_OK;
+}
+
 enum status report_add_held_out(struct report *r, struct error *err) {
     document_heading(r->doc, 2, "Held-out samples");
-    for (size_t i = 0; i < r->runs; i++) {
-        const struct run_data *run = &r->run[i];
-        char path[PATH_SIZE];
-        TRY(path_of(run, "test_folds.csv", path, err));
-        if (run->external) {
-            document_paragraph(r->doc, "%s: results from elsewhere, nothing is known of held-out samples.", run->name);
-            continue;
-        }
-        if (!file_exists(path)) {
-            document_paragraph(
-                r->doc,
-                "Run %s was not evaluated on held-out samples: every figure above is of validation samples, on "
-                "which the best epoch was chosen. `gridfold evaluate %s --split test` does it.",
-                run->name, run->folder);
-            continue;
-        }
-        TRY(add_tables(r, run, err));
-        TRY(add_curves(r, run, err));
-        TRY(add_pictures(r, run, err));
-    }
+    for (size_t i = 0; i < r->runs; i++)
+        TRY(add_run(r, &r->run[i], err));
     return STATUS_OK;
 }

@@ -38,8 +38,8 @@ static void add_curve_figures(struct report *r, const char *name, const char *wh
     snprintf(stem, sizeof stem, "%s_%s", share ? "iou" : kind == CURVE_LOSS ? "loss" : "metric", name);
     FILE *out = report_figure(r, stem, width, height,
                               "Training (dashed) and validation %s by epoch: %s. All panels have one scale; the dot is "
-                              "the best epoch.",
-                              title, what);
+                              "the best epoch.%s",
+                              title, what, plot_curves_note(curve, curves));
     if (out)
         plot_curves(out, curve, curves, kind);
 }

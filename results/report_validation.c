@@ -139,8 +139,8 @@ static enum status add_config_figures(struct report *r, const struct config *c, 
         drawn > 1 && plot_curves_have(curve, drawn, CURVE_METRIC)
             ? report_figure(r, name, FOLDS_WIDTH, FOLDS_HEIGHT,
                             "Configuration %s: %zu folds over each other, with their mean and +- one population "
-                            "standard deviation.",
-                            c->series.name, drawn)
+                            "standard deviation.%s",
+                            c->series.name, drawn, plot_curves_note(curve, drawn))
             : NULL;
     if (out)
         plot_folds(out, curve, drawn);

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "results/utf8.h"
 
 // Settings and manifest
 
@@ -67,21 +70,6 @@ static int on_setting(void *user, const char *section, const char *key, const ch
     return 1;
 }
 
-static enum status read_settings(struct run_data *run, const char *file, bool manifest, bool *found,
-                                 struct error *err) {
-    char path[PATH_SIZE];
-    TRY(path_join(path, run->folder, file, err));
-    *found = file_exists(path);
-    if (!*found)
-        return STATUS_OK;
-    struct facts_reader reader = {run, manifest, false};
-    if (ini_parse(path, on_setting, &reader) < 0)
-        return error_set(err, STATUS_IO, "cannot read %s", path);
-    return reader.out_of_memory ? error_memory(err, path) : STATUS_OK;
-}
-
-// CSV files
-
 __attribute__((format(printf, 2, 3))) static bool add_notice(struct run_data *run, const char *format, ...) {
     va_list args;
     char **larger = realloc(run->notice, (run->notices + 1) * sizeof *larger), *text = NULL;
@@ -97,19 +85,42 @@ __attribute__((format(printf, 2, 3))) static bool add_notice(struct run_data *ru
     return true;
 }
 
-// A log whose last line has no newline: the writer died in it, and its reader drops the line.
-static enum status note_torn_line(struct run_data *run, const char *path, struct error *err) {
+// A log whose last line has no newline (the writer died in it, and its reader drops the line), and text that is no
+// UTF-8, which is shown with '?' in its place.
+static enum status note_text(struct run_data *run, const char *path, bool log, struct error *err) {
     char *text;
     size_t bytes;
     TRY(file_read(path, &text, &bytes, err));
-    bool torn = bytes > 0 && text[bytes - 1] != '\n';
+    bool torn = log && bytes > 0 && text[bytes - 1] != '\n';
+    size_t wrong = utf8_count_wrong(text);
     free(text);
-    const char *slash = strrchr(path, '/');
-    if (torn && !add_notice(run, "%s: the last line has no end (its writer died in it): it is left out.",
-                            slash ? slash + 1 : path))
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (torn && !add_notice(run, "%s: the last line has no end (its writer died in it): it is left out.", name))
+        return error_memory(err, path);
+    if (wrong > 0 && !add_notice(run, "%s: %zu %s no UTF-8 text: '?' stands for %s.", name, wrong,
+                                 wrong == 1 ? "byte is" : "bytes are", wrong == 1 ? "it" : "each"))
         return error_memory(err, path);
     return STATUS_OK;
 }
+
+static enum status read_settings(struct run_data *run, const char *file, bool manifest, bool *found,
+                                 struct error *err) {
+    char path[PATH_SIZE];
+    TRY(path_join(path, run->folder, file, err));
+    *found = file_exists(path);
+    if (!*found)
+        return STATUS_OK;
+    struct facts_reader reader = {run, manifest, false};
+    TRY(note_text(run, path, false, err));
+    int line = ini_parse(path, on_setting, &reader);
+    if (line < 0)
+        return error_set(err, STATUS_IO, "cannot read %s", path);
+    if (line > 0)
+        reader.out_of_memory = !add_notice(run, "%s: line %d is no INI line.", file, line) || reader.out_of_memory;
+    return reader.out_of_memory ? error_memory(err, path) : STATUS_OK;
+}
+
+// CSV files
 
 static int by_place(const void *a, const void *b) {
     const struct trial_row *x = a, *y = b;
@@ -123,55 +134,34 @@ static void keep_node(void *row) {
     (void)row; // the tree's keys are rows of the table
 }
 
+static bool is_result(const struct trial_row *row) {
+    return strcmp(row->status, "done") == 0;
+}
+
 // A trial that was stopped and resumed has two rows: the last one takes the place of the first.
 static enum status keep_last_rows(struct run_data *run, struct error *err) {
     void *places = NULL; // of the rows that are kept
-    size_t kept = 0;
+    size_t kept = 0, two_results = 0;
     bool complete = true;
     for (size_t i = 0; i < run->trials && complete; i++) {
         struct trial_row **there = tsearch(&run->trial[i], &places, by_place);
         complete = there != NULL;
         if (complete && *there == &run->trial[i])
             *there = &run->trial[kept++];
+        else if (complete && is_result(*there) && is_result(&run->trial[i]))
+            two_results++;
         if (complete && *there != &run->trial[i])
             **there = run->trial[i];
     }
     tdestroy(places, keep_node);
-    if (complete)
-        run->trials = kept;
-    return complete ? STATUS_OK : error_memory(err, "trials");
-}
-
-// Of rows without an id, what else they are told apart by.
-static int by_identity(const struct trial_row *a, const struct trial_row *b) {
-    int order = strcmp(a->trial, b->trial);
-    if (order || *a->trial)
-        return order;
-    order = (a->fold > b->fold) - (a->fold < b->fold);
-    order = order ? order : strcmp(a->config, b->config);
-    for (int i = 0; i < a->swept_count && !order; i++)
-        order = strcmp(a->swept[i], b->swept[i]);
-    return order;
-}
-
-// Rows of one trial keep the order of the file, which their addresses tell.
-static int by_identity_and_place(const void *a, const void *b) {
-    const struct trial_row *const *x = a, *const *y = b;
-    int order = by_identity(*x, *y);
-    return order ? order : (*x > *y) - (*x < *y);
-}
-
-enum status run_data_index(struct run_data *run, struct error *err) {
-    run->distinct = malloc((run->trials + 1) * sizeof(const struct trial_row *));
-    run->distinct_trials = 0;
-    if (!run->distinct)
+    if (!complete)
         return error_memory(err, "trials");
-    for (size_t i = 0; i < run->trials; i++)
-        run->distinct[i] = &run->trial[i];
-    qsort(run->distinct, run->trials, sizeof(const struct trial_row *), by_identity_and_place);
-    for (size_t i = 0; i < run->trials; i++)
-        if (i == 0 || by_identity(run->distinct[run->distinct_trials - 1], run->distinct[i]) != 0)
-            run->distinct[run->distinct_trials++] = run->distinct[i];
+    run->trials = kept;
+    if (two_results > 0 && !add_notice(run,
+                                       "trials.csv has %zu finished trials twice in one place: the last row of each is "
+                                       "shown.",
+                                       two_results))
+        return error_memory(err, "trials");
     return STATUS_OK;
 }
 
@@ -214,30 +204,137 @@ static enum status sort_epochs(struct run_data *run, struct error *err) {
     return STATUS_OK;
 }
 
+// What the report can do without: a file that cannot be read is left out, which is said.
+static enum status leave_out(struct run_data *run, enum status status, const char *consequence, struct error *err) {
+    if (status != STATUS_FORMAT)
+        return status;
+    return add_notice(run, "%s: the file is left out: %s.", err->message, consequence) ? STATUS_OK
+                                                                                       : error_memory(err, run->folder);
+}
+
+// Numbers a hundred times too large, or of another file, would look like results.
+static enum status check_trial_shares(const struct run_data *run, const char *path, struct error *err) {
+    for (size_t i = 0; i < run->trials && metric_is_share(&run->metric); i++) {
+        const struct trial_row *row = &run->trial[i];
+        const double shares[] = {row->best_iou, row->best_f1, row->final_iou};
+        for (size_t k = 0; k < 3; k++)
+            if (isfinite(shares[k]) && (shares[k] < 0 || shares[k] > 1))
+                return error_set(err, STATUS_FORMAT, "%s: trial %s: %s is %g, not a share of 0 to 1", path, row->trial,
+                                 (const char *const[]){"best_iou", "best_f1", "final_iou"}[k], shares[k]);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_trials(struct run_data *run, const char *path, struct error *err) {
+    struct stat file;
+    if (stat(path, &file) == 0 && file.st_size == 0)
+        return add_notice(run, "trials.csv is empty, not even a header line stands there: no trial has a result.")
+                   ? STATUS_OK
+                   : error_memory(err, path);
+    TRY(trials_read(path, &run->swept, &run->trial, &run->trials, err));
+    if (*run->swept.metric) // sweep.ini need not name it
+        take(run->metric.name, sizeof run->metric.name, run->swept.metric);
+    TRY(check_trial_shares(run, path, err));
+    TRY(keep_last_rows(run, err));
+    return note_text(run, path, true, err);
+}
+
+static enum status check_epoch_shares(const struct run_data *run, const char *path, struct error *err) {
+    for (size_t i = 0; i < run->epochs && metric_is_share(&run->metric); i++) {
+        const struct epoch_row *e = &run->epoch[i];
+        const double shares[] = {e->train_iou, e->val_iou};
+        for (size_t k = 0; k < 2; k++)
+            if (isfinite(shares[k]) && (shares[k] < 0 || shares[k] > 1))
+                return error_set(err, STATUS_FORMAT, "%s: trial %s, epoch %d: %s is %g, not a share of 0 to 1", path,
+                                 e->trial, e->epoch, k ? "val_iou" : "train_iou", shares[k]);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_epochs(struct run_data *run, const char *path, struct error *err) {
+    TRY(epochs_read(path, &run->own, &run->epoch, &run->epochs, err));
+    enum status status = check_epoch_shares(run, path, err);
+    if (status != STATUS_OK) {
+        free(run->epoch);
+        run->epoch = NULL;
+        run->epochs = 0;
+        return status;
+    }
+    TRY(sort_epochs(run, err));
+    return note_text(run, path, true, err);
+}
+
+static enum status read_table(struct run_data *run, const char *path, struct csv_table *table, struct error *err) {
+    enum status status = csv_table_read(path, table, err);
+    if (status != STATUS_OK) {
+        *table = (struct csv_table){0};
+        return status;
+    }
+    return note_text(run, path, true, err);
+}
+
+static enum status read_events(struct run_data *run, const char *path, struct error *err) {
+    static const char *const needed[] = {"time", "trial", "epoch", "event", "host", "worker", "detail"};
+    TRY(read_table(run, path, &run->events, err));
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (csv_table_column(&run->events, needed[i]) < 0) {
+            csv_table_free(&run->events);
+            return error_set(err, STATUS_FORMAT, "%s: line 1: no column '%s'", path, needed[i]);
+        }
+    return STATUS_OK;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// Every sample once, on a fold of 0 to 999 or held out. Other columns than these are no matter.
+static enum status check_folds(const struct csv_table *t, struct error *err) {
+    int sample = csv_table_column(t, "sample"), fold = csv_table_column(t, "fold");
+    const char **samples = malloc((t->rows + 1) * sizeof *samples);
+    enum status status = samples ? STATUS_OK : error_memory(err, t->path);
+    for (size_t i = 0; i < t->rows && fold >= 0 && status == STATUS_OK; i++) {
+        const char *cell = csv_table_cell(t, i, fold);
+        if (strcmp(cell, "test") != 0 && (strlen(cell) > 3 || !*cell || cell[strspn(cell, "0123456789")]))
+            status = error_set(err, STATUS_FORMAT, "%s: line %zu: '%.40s' is no fold", t->path, t->line[i + 1], cell);
+    }
+    for (size_t i = 0; i < t->rows && sample >= 0 && status == STATUS_OK; i++)
+        samples[i] = csv_table_cell(t, i, sample);
+    if (sample >= 0 && status == STATUS_OK)
+        qsort(samples, t->rows, sizeof *samples, by_text);
+    for (size_t i = 1; i < t->rows && sample >= 0 && status == STATUS_OK; i++)
+        if (strcmp(samples[i - 1], samples[i]) == 0)
+            status = error_set(err, STATUS_FORMAT, "%s: sample '%.80s' stands there twice", t->path, samples[i]);
+    free(samples);
+    return status;
+}
+
+static enum status read_folds(struct run_data *run, const char *path, struct error *err) {
+    TRY(read_table(run, path, &run->folds, err));
+    enum status status = check_folds(&run->folds, err);
+    if (status != STATUS_OK)
+        csv_table_free(&run->folds);
+    return status;
+}
+
 static enum status read_tables(struct run_data *run, bool *found, struct error *err) {
     char path[PATH_SIZE];
     TRY(path_join(path, run->folder, "trials.csv", err));
     if (file_exists(path)) {
-        TRY(trials_read(path, &run->swept, &run->trial, &run->trials, err));
-        if (*run->swept.metric) // sweep.ini need not name it
-            take(run->metric.name, sizeof run->metric.name, run->swept.metric);
-        TRY(keep_last_rows(run, err));
-        TRY(note_torn_line(run, path, err));
+        TRY(read_trials(run, path, err));
         *found = true;
     }
     TRY(path_join(path, run->folder, "epochs.csv", err));
     if (file_exists(path)) {
-        TRY(epochs_read(path, &run->own, &run->epoch, &run->epochs, err));
-        TRY(sort_epochs(run, err));
-        TRY(note_torn_line(run, path, err));
+        TRY(leave_out(run, read_epochs(run, path, err), "there are no curves, and no rule looks at epochs", err));
         *found = true;
     }
     TRY(path_join(path, run->folder, "events.csv", err));
     if (file_exists(path))
-        TRY(csv_table_read(path, &run->events, err));
+        TRY(leave_out(run, read_events(run, path, err), "when and where trials ran is not known", err));
     TRY(path_join(path, run->folder, "folds.csv", err));
     if (file_exists(path)) {
-        TRY(csv_table_read(path, &run->folds, err));
+        TRY(leave_out(run, read_folds(run, path, err), "which sample is in which fold is not known", err));
         *found = true;
     }
     return STATUS_OK;
@@ -302,128 +399,7 @@ void run_data_free(struct run_data *run) {
     *run = (struct run_data){0};
 }
 
-// Questions
-
-const char *run_fact(const struct run_facts *facts, const char *key) {
-    for (size_t i = 0; i < facts->count; i++)
-        if (strcmp(facts->fact[i].key, key) == 0)
-            return facts->fact[i].value;
-    return NULL;
-}
-
-static int by_id(const void *key, const void *row) {
-    return strcmp(key, (*(const struct trial_row *const *)row)->trial);
-}
-
-const struct trial_row *run_data_trial(const struct run_data *run, const char *id) {
-    const struct trial_row **row =
-        run->distinct_trials && *id ? bsearch(id, run->distinct, run->distinct_trials, sizeof *row, by_id) : NULL;
-    return row ? *row : NULL;
-}
-
-static int by_identity_alone(const void *key, const void *row) {
-    return by_identity(key, *(const struct trial_row *const *)row);
-}
-
-bool run_data_is_first(const struct run_data *run, const struct trial_row *row) {
-    const struct trial_row **first =
-        bsearch(row, run->distinct, run->distinct_trials, sizeof *first, by_identity_alone);
-    return first && *first == row;
-}
-
-double run_data_metric(const struct run_data *run, const struct epoch_row *epoch) {
-    return metric_is_share(&run->metric) ? epoch->val_iou : epoch_row_number(epoch, &run->own, run->metric.name);
-}
-
-static int by_trial(const void *key, const void *row) {
-    return strcmp(key, ((const struct epoch_row *)row)->trial);
-}
-
-const struct epoch_row *run_data_epochs(const struct run_data *run, const char *trial, size_t *count) {
-    *count = 0;
-    if (run->epochs == 0 || !*trial)
-        return NULL;
-    const struct epoch_row *first = bsearch(trial, run->epoch, run->epochs, sizeof *first, by_trial);
-    if (!first)
-        return NULL;
-    while (first > run->epoch && strcmp(first[-1].trial, trial) == 0)
-        first--;
-    while (first + *count < run->epoch + run->epochs && strcmp(first[*count].trial, trial) == 0)
-        ++*count;
-    return first;
-}
-
-int run_data_planned_epochs(const struct run_data *run, const struct trial_row *trial) {
-    const char *text = run_fact(&run->base, "epochs");
-    for (int i = 0; i < run->swept.count; i++)
-        if (strcmp(run->swept.name[i], "epochs") == 0)
-            text = trial->swept[i];
-    long epochs = text ? strtol(text, NULL, 10) : 0;
-    return epochs > 0 && epochs < 1000000 ? (int)epochs : 0;
-}
-
-// Unfinished trials
-
-// Epochs come by trial: a trial's rows follow each other.
-static void add_epoch(const struct run_data *run, const struct epoch_row *row, struct unfinished_trial *trials,
-                      size_t *count) {
-    double value = run_data_metric(run, row);
-    if (*count == 0 || strcmp(trials[*count - 1].trial, row->trial) != 0) {
-        if (run_data_trial(run, row->trial))
-            return;
-        struct unfinished_trial *added = &trials[(*count)++];
-        *added = (struct unfinished_trial){.fold = row->fold, .best_iou = NAN};
-        take(added->trial, sizeof added->trial, row->trial);
-        take(added->config, sizeof added->config, row->config);
-    }
-    struct unfinished_trial *t = &trials[*count - 1];
-    t->epochs = row->epoch + 1 > t->epochs ? row->epoch + 1 : t->epochs;
-    if (isnan(t->best_iou) || metric_better(&run->metric, value, t->best_iou))
-        t->best_iou = value;
-}
-
-static int by_unfinished_id(const void *key, const void *trial) {
-    return strcmp(key, ((const struct unfinished_trial *)trial)->trial);
-}
-
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-// The trial of a "planned" event; NULL for other events.
-static const char *planned_trial(const struct csv_table *events, size_t row, int event, int trial) {
-    return strcmp(csv_table_cell(events, row, event), "planned") == 0 ? csv_table_cell(events, row, trial) : NULL;
-}
-
-static enum status count_not_started(const struct run_data *run, const struct unfinished_trial *started, size_t count,
-                                     size_t *not_started, struct error *err) {
-    const struct csv_table *events = &run->events;
-    int event = events->columns ? csv_table_column(events, "event") : -1;
-    int trial = events->columns ? csv_table_column(events, "trial") : -1;
-    const char **planned = malloc((events->rows + 1) * sizeof *planned);
-    size_t ids = 0;
-    *not_started = 0;
-    if (!planned)
-        return error_memory(err, run->folder);
-    for (size_t i = 0; event >= 0 && trial >= 0 && i < events->rows; i++) {
-        const char *id = planned_trial(events, i, event, trial);
-        if (id && !run_data_trial(run, id) && !bsearch(id, started, count, sizeof *started, by_unfinished_id))
-            planned[ids++] = id;
-    }
-    qsort(planned, ids, sizeof *planned, by_text); // a resumed sweep plans them anew
-    for (size_t i = 0; i < ids; i++)
-        *not_started += i == 0 || strcmp(planned[i - 1], planned[i]) != 0;
-    free(planned);
-    return STATUS_OK;
-}
-
-enum status run_data_unfinished(const struct run_data *run, struct unfinished_trial **trials, size_t *count,
-                                size_t *not_started, struct error *err) {
-    *count = 0;
-    *trials = malloc((run->epochs + 1) * sizeof **trials);
-    if (!*trials)
-        return error_memory(err, run->folder);
-    for (size_t i = 0; i < run->epochs; i++)
-        add_epoch(run, &run->epoch[i], *trials, count);
-    return count_not_started(run, *trials, *count, not_started, err);
+void run_data_warn(const struct run_data *run, FILE *out) {
+    for (size_t i = 0; i < run->notices; i++)
+        fprintf(out, "attention: %s\n", run->notice[i]);
 }

@@ -3,6 +3,7 @@
 #define GRIDFOLD_RESULTS_RUN_DATA_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "model/base/file.h"
 #include "results/metric.h"
@@ -40,13 +41,15 @@ struct run_data {
 };
 
 // STATUS_NOT_FOUND when it is no folder or holds neither trials.csv, epochs.csv, folds.csv nor sweep.ini; STATUS_FORMAT
-// from their readers.
+// when trials.csv cannot be read, or holds what is no share. Other files that cannot be read are left out, with a
+// notice.
 NODISCARD enum status run_data_read(const char *folder, struct run_data *run, struct error *err);
 // One CSV file of results from elsewhere: fold and best_iou, and where there config, grid, status, error, trial,
 // best_epoch, best_f1, final_iou, train_val_gap, parameters, epochs_run; every other column is a hyperparameter.
 // `folder` is the file's, `name` its stem. STATUS_FORMAT names the line.
 NODISCARD enum status run_data_read_external(const char *csv, struct run_data *run, struct error *err);
 void run_data_free(struct run_data *run);
+void run_data_warn(const struct run_data *run, FILE *out); // its notices, a line each
 
 // NULL: absent.
 const char *run_fact(const struct run_facts *facts, const char *key);

@@ -8,6 +8,7 @@
 
 #include "results/csv_file.h"
 #include "results/table_internal.h"
+#include "results/utf8.h"
 
 // Makes room for one more element; NULL when there is none.
 static void *grown(void *array, size_t count, size_t element, bool *failed) {
@@ -25,12 +26,15 @@ static char *formatted(const char *format, va_list args, bool *failed) {
         *failed = true;
         return NULL;
     }
+    utf8_mend(text); // pages, Markdown and CSV are UTF-8, whatever a file held
     return text;
 }
 
 static char *copied(const char *text, bool *failed) {
     char *copy = *failed ? NULL : strdup(text);
-    if (!copy)
+    if (copy)
+        utf8_mend(copy);
+    else
         *failed = true;
     return copy;
 }
