@@ -151,12 +151,10 @@ static enum status update_rungs(struct master *m, struct error *err) {
     return m->rungs ? rungs_update(m->rungs, m->config.plan, &record, err) : STATUS_OK;
 }
 
-// Waits for its rung to be decided. One whose trainer was killed at the rung is not in order, and begins once more.
-static bool is_at_rung(struct master *m, int trial) {
-    const struct plan *plan = m->config.plan;
-    return m->rungs && until(m, trial) < plan->trials[trial].hp.epochs &&
-           run_folder_epochs(m->config.folder, plan, trial) >= until(m, trial) &&
-           run_folder_is_at_rest(m->config.folder, plan, trial);
+// Has come as far as it may for now.
+static bool waits_at_rung(const struct master *m, int trial) {
+    return m->rungs && until(m, trial) < m->config.plan->trials[trial].hp.epochs &&
+           run_folder_epochs(m->config.folder, m->config.plan, trial) >= until(m, trial);
 }
 
 // Hands the scheduler the trials from `first` on.
@@ -168,7 +166,8 @@ static enum status add_trials(struct master *m, int first, struct error *err) {
             .work = plan->trials[i].work,
             .started = run_folder_has_checkpoint(m->config.folder, plan, i),
             .finished = plan->trials[i].withheld || run_folder_result(m->config.folder, plan, i),
-            .paused = is_at_rung(m, i),
+            // One whose trainer was killed at its rung is not in order, and begins once more.
+            .paused = waits_at_rung(m, i) && run_folder_is_at_rest(m->config.folder, plan, i),
         };
         TRY(scheduler_add(m->scheduler, &t, 1, err));
     }
@@ -468,7 +467,7 @@ static void follow_rungs(struct master *m) {
             continue;
         if (rungs_has_stopped(m->rungs, i))
             stop_for_good(m, i);
-        else if (until(m, i) > run_folder_epochs(m->config.folder, m->config.plan, i))
+        else if (!waits_at_rung(m, i))
             apply(m, (struct scheduler_event){.kind = SCHEDULER_TRIAL_PROMOTED, .trial = i}, NULL);
     }
 }
@@ -548,9 +547,10 @@ static void watch_disk(struct master *m, const char *reason) {
         }
 }
 
-// The trial has come to its rung; unless it may be trained on by now, or this is late news of an earlier one.
+// The trial has come to its rung; unless it may be trained on by now, or this is late news of an earlier one (and
+// another worker trains it on).
 static void paused(struct master *m, int worker, int trial, const struct message *message) {
-    bool goes_on = until(m, trial) > run_folder_epochs(m->config.folder, m->config.plan, trial);
+    bool goes_on = message->result.epochs_run < until(m, trial);
     char detail[32];
     snprintf(detail, sizeof detail, "after %d epochs", message->result.epochs_run);
     log_event(m, "paused", worker, trial, -1, message->attempt, workers_trial_seconds(m->workers, worker), detail);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "model/base/rng.h"
+#include "orchestrator/rungs.h"
 #include "orchestrator/scheduler.h"
 
 enum { MAX_ATTEMPTS = 3, QUARANTINE_AFTER = 3, REMEMBERED = 4, MAX_RUNS = 10000 };
@@ -24,7 +25,7 @@ enum happening {
     MASTER_STOPPED,
 };
 
-enum word { HELLO, HEARTBEAT, EPOCH, RESULT, LOST, STOPPED, BYE, ASSIGN, STOP };
+enum word { HELLO, HEARTBEAT, EPOCH, RESULT, PAUSED, LOST, STOPPED, BYE, ASSIGN, STOP };
 
 struct moment {
     double time;
@@ -45,11 +46,12 @@ struct worker {
     double cut_until;                  // nothing gets through until then
     double sent_until, received_until; // when the last message of each way arrives
     int trial, epoch;                  // what its trainer trains, and the epochs that it has; trial -1: none
+    int until;                         // epochs that it is to train it to
     enum fate fate;
     double crash_epoch; // CRASHES: when
     double began;       // the step under way
     unsigned token;
-    int next; // assignment that waits for the running trial to stop; -1
+    int next, next_until; // assignment that waits for the running trial to stop; -1
     bool next_stopped;
     // What the master knows, kept apart from the scheduler.
     bool present, quarantined, alone;
@@ -59,11 +61,14 @@ struct worker {
 };
 
 struct trial {
-    double seconds, memory;
+    double seconds, memory, estimate;
     bool poison;
     int checkpoint; // epochs in last.safetensors
     int recorded;   // epochs in epochs.csv
     bool result;
+    bool at_rest; // its trainer has left it in order
+    bool paused;  // waits for its rung
+    int outcome;
     int holder; // worker; -1
     int losses; // reported by workers in a row
     bool alone;
@@ -81,6 +86,10 @@ struct simulation {
     double now, last_assignment, unusable;
     int run, unfinished;
     bool stopping, ended, calm;
+    bool pausing;        // the step under way is of a trial that has come to its rung
+    struct sweep *sweep; // what the rungs are computed from; NULL: none
+    struct plan plan;
+    rungs *rungs;
     struct moment *heap;
     long count, capacity, order;
 };
@@ -156,10 +165,12 @@ static void tell_master(struct simulation *m, int worker, struct moment what) {
     at(m, w->sent_until, what);
 }
 
-static void tell_worker(struct simulation *m, int worker, enum word word, int trial) {
+// `until`: of an assignment.
+static void tell_worker(struct simulation *m, int worker, enum word word, int trial, int until) {
     struct worker *w = &m->w[worker];
     w->received_until = arrival(m, w, w->received_until);
-    at(m, w->received_until, (struct moment){.what = TO_WORKER, .worker = worker, .word = word, .trial = trial});
+    at(m, w->received_until,
+       (struct moment){.what = TO_WORKER, .worker = worker, .word = word, .trial = trial, .epoch = until});
 }
 
 // ---- a worker ----
@@ -198,10 +209,20 @@ static double memory_beside(const struct simulation *m, int worker) {
 
 static void end_trial(struct simulation *m, int worker, enum word word, enum scheduler_loss loss);
 
-static void start_trial(struct simulation *m, int worker, int trial) {
+// The trial has been trained as far as it was to be.
+static void end_training(struct simulation *m, int worker) {
+    const struct worker *w = &m->w[worker];
+    bool whole = w->epoch == m->config.epochs;
+    m->t[w->trial].at_rest = true;
+    end_trial(m, worker, whole ? RESULT : PAUSED, 0);
+}
+
+static void start_trial(struct simulation *m, int worker, int trial, int until) {
     struct worker *w = &m->w[worker];
-    const struct trial *t = &m->t[trial];
+    struct trial *t = &m->t[trial];
+    t->at_rest = false;
     w->trial = trial;
+    w->until = until;
     w->epoch = t->checkpoint;
     w->fate = LIVES;
     if (m->config.hungry > 0 && memory_beside(m, worker) + t->memory > 1)
@@ -214,8 +235,8 @@ static void start_trial(struct simulation *m, int worker, int trial) {
         tell_master(m, worker, (struct moment){.word = EPOCH, .trial = trial, .epoch = w->epoch - 1});
     if (w->fate == RUNS_OUT_OF_MEMORY || (w->fate == CRASHES && at_once))
         next_act(m, worker, START_FAILURE);
-    else if (w->epoch == m->config.epochs) // all trained, but the word of it was lost
-        end_trial(m, worker, RESULT, 0);
+    else if (w->epoch >= w->until) // all trained, but the word of it was lost
+        end_training(m, worker);
     else
         next_epoch(m, worker);
 }
@@ -232,13 +253,13 @@ static void stop_trial(struct simulation *m, int worker) {
 // The running trial has ended, with this word; an assignment that had to wait begins.
 static void end_trial(struct simulation *m, int worker, enum word word, enum scheduler_loss loss) {
     struct worker *w = &m->w[worker];
-    tell_master(m, worker, (struct moment){.word = word, .trial = w->trial, .loss = loss});
+    tell_master(m, worker, (struct moment){.word = word, .trial = w->trial, .epoch = w->epoch, .loss = loss});
     int next = w->next;
     w->trial = w->next = -1;
     if (next >= 0 && w->next_stopped)
         tell_master(m, worker, (struct moment){.word = STOPPED, .trial = next});
     else if (next >= 0)
-        start_trial(m, worker, next);
+        start_trial(m, worker, next, w->next_until);
     w->next_stopped = false;
 }
 
@@ -263,8 +284,8 @@ static void end_epoch(struct simulation *m, int worker) {
         cut_off(m, worker, 3 * WORKER_TIMEOUT * rng_uniform(&m->rng));
     if (mishap(m, m->config.death)) {
         die(m, worker);
-    } else if (w->epoch == m->config.epochs) {
-        end_trial(m, worker, RESULT, 0);
+    } else if (w->epoch >= w->until) {
+        end_training(m, worker);
         if (w->trial < 0 && mishap(m, m->config.leaves)) {
             tell_master(m, worker, (struct moment){.word = BYE, .trial = -1});
             die(m, worker);
@@ -302,14 +323,77 @@ static void deliver(struct simulation *m, const struct moment *e) {
     if (!w->alive)
         return;
     if (e->word == ASSIGN && w->trial < 0) {
-        start_trial(m, e->worker, e->trial);
+        start_trial(m, e->worker, e->trial, e->epoch);
     } else if (e->word == ASSIGN) {
         w->next = e->trial;
+        w->next_until = e->epoch;
         stop_trial(m, e->worker);
     } else {
         stop_trial(m, e->worker);
         w->next_stopped = w->next >= 0;
     }
+}
+
+// ---- rungs ----
+
+// A grid of configurations on their folds, and a config for each trial that is left over.
+static void set_up_rungs(struct simulation *m) {
+    const struct simulation_config *c = &m->config;
+    if (c->first_rung == 0)
+        return;
+    m->sweep = calloc(1, sizeof *m->sweep);
+    m->rungs = rungs_create();
+    m->plan = (struct plan){.sweep = m->sweep};
+    m->plan.trials = calloc((size_t)c->trials + 1, sizeof *m->plan.trials);
+    m->plan.rows = calloc((size_t)c->trials + 1, sizeof *m->plan.rows);
+    if (!m->sweep || !m->rungs || !m->plan.trials || !m->plan.rows ||
+        !(m->sweep->grids = calloc(1, sizeof *m->sweep->grids)))
+        abort();
+    m->sweep->first_rung = c->first_rung;
+    m->sweep->reduction_factor = c->reduction_factor;
+    m->sweep->base.epochs = c->epochs;
+    int points = c->trials / c->folds;
+    m->sweep->grids[0] = (struct sweep_grid){.points = points, .run_count = c->folds};
+    m->plan.grids_expanded = points > 0;
+    m->plan.trial_count = m->plan.row_count = c->trials;
+    for (int i = 0; i < c->trials; i++) {
+        bool left_over = i >= points * c->folds;
+        m->plan.trials[i].hp.epochs = c->epochs;
+        m->plan.rows[i] = (struct plan_row){
+            .grid = left_over ? -1 : 0, .config = left_over ? 0 : -1, .point = i / c->folds, .trial = i};
+    }
+}
+
+static void free_rungs(struct simulation *m) {
+    if (m->sweep)
+        free(m->sweep->grids);
+    free(m->sweep);
+    free(m->plan.trials);
+    free(m->plan.rows);
+    rungs_destroy(m->rungs);
+}
+
+static enum halving_state look_at_record(void *context, int trial, int epochs, double *score) {
+    const struct simulation *m = context;
+    const struct trial *t = &m->t[trial];
+    struct rng rng = rng_stream(m->config.seed, 2, RNG_TEST, (uint32_t)trial, (uint32_t)epochs);
+    *score = rng_below(&rng, 10) / 10.0;
+    return t->recorded >= epochs ? HALVING_THERE : t->result ? HALVING_OUT : HALVING_PENDING;
+}
+
+static void update_rungs(struct simulation *m) {
+    struct rungs_record record = {m, look_at_record};
+    struct error err;
+    if (m->rungs && rungs_update(m->rungs, &m->plan, &record, &err) != STATUS_OK)
+        abort();
+}
+
+static int until(const struct simulation *m, int trial) {
+    return m->rungs ? rungs_until(m->rungs, trial) : m->config.epochs;
+}
+
+static bool waits_at_rung(const struct simulation *m, int trial) {
+    return until(m, trial) < m->config.epochs && m->t[trial].recorded >= until(m, trial);
 }
 
 // ---- the master, and the rules ----
@@ -373,8 +457,11 @@ static void check_assignment(struct simulation *m, int worker, int trial) {
                 !w->present      ? "not there"
                 : w->quarantined ? "in quarantine"
                                  : "busy");
-    if (t->result || t->holder >= 0)
-        violate(m, "assigned trial %d, which %s", trial, t->result ? "has its result" : "is being trained");
+    if (t->result || t->holder >= 0 || t->paused)
+        violate(m, "assigned trial %d, which %s", trial,
+                t->result   ? "has its result"
+                : t->paused ? "waits for its rung"
+                            : "is being trained");
     if (device_is_had_alone(m, worker) || (t->alone && assigned_beside(m, worker) > 0))
         violate(m, "assigned trial %d beside one that is to be alone on device %d", trial, device_of(m, worker));
     if (!t->alone && has_lost_it(m, t, host_of(m, worker)) && another_host_may_have_it(m, trial))
@@ -416,10 +503,22 @@ static void conclude(struct simulation *m, int trial, bool done) {
     if (!done && t->losses > MAX_ATTEMPTS)
         violate(m, "trial %d was tried again after %d losses", trial, t->losses);
     t->result = true;
+    t->outcome = done ? 0 : -1;
     t->holder = -1;
     m->unfinished--;
     m->report->done += done;
     m->report->given_up += !done;
+}
+
+static void pause_trial(struct simulation *m, int trial) {
+    struct trial *t = &m->t[trial];
+    if (t->result || t->paused)
+        violate(m, "trial %d, which %s, has come to its rung", trial, t->result ? "has its result" : "is paused");
+    if (t->recorded < until(m, trial))
+        violate(m, "trial %d waits for its rung after %d epochs of %d", trial, t->recorded, until(m, trial));
+    t->paused = true;
+    t->holder = -1;
+    m->report->paused++;
 }
 
 // `worker`: of the event; `silent`: it was taken for lost.
@@ -433,10 +532,13 @@ static void perform(struct simulation *m, const struct scheduler_action *a, int 
         m->w[a->worker].has = a->trial;
         m->w[a->worker].alone = t->alone;
         t->holder = a->worker;
-        tell_worker(m, a->worker, ASSIGN, a->trial);
+        tell_worker(m, a->worker, ASSIGN, a->trial, until(m, a->trial));
         break;
     case SCHEDULER_ACCEPT:
-        conclude(m, a->trial, true);
+        if (m->pausing)
+            pause_trial(m, a->trial);
+        else
+            conclude(m, a->trial, true);
         break;
     case SCHEDULER_RETRY:
     case SCHEDULER_GIVE_UP:
@@ -455,7 +557,7 @@ static void perform(struct simulation *m, const struct scheduler_action *a, int 
         t->losses--;
         break;
     case SCHEDULER_STOP_WORKER:
-        tell_worker(m, a->worker, STOP, -1);
+        tell_worker(m, a->worker, STOP, -1, 0);
         break;
     case SCHEDULER_LOSE_WORKER:
         let_go(m, a->worker);
@@ -487,13 +589,14 @@ static void check_that_all_work(struct simulation *m) {
     for (int i = 0; i < m->config.ranks; i++)
         idle = idle || (m->w[i].present && !m->w[i].quarantined && m->w[i].has < 0);
     for (int i = 0; i < m->config.trials && idle; i++)
-        waiting = waiting || (!m->t[i].result && m->t[i].holder < 0 && m->t[i].lost_count == 0);
+        waiting = waiting || (!m->t[i].result && !m->t[i].paused && m->t[i].holder < 0 && m->t[i].lost_count == 0);
     if (idle && waiting)
         violate(m, "a worker is idle while a trial waits");
 }
 
 static void step(struct simulation *m, struct scheduler_event event) {
     event.now = m->now;
+    m->pausing = event.kind == SCHEDULER_TRIAL_PAUSED;
     double began = real_seconds();
     struct scheduler_actions actions = scheduler_step(m->s, &event);
     m->report->scheduler_seconds += real_seconds() - began;
@@ -508,6 +611,28 @@ static void step(struct simulation *m, struct scheduler_event event) {
         check_that_all_work(m);
 }
 
+// What waits at a rung and is decided by now.
+static void follow_rungs(struct simulation *m) {
+    if (!m->rungs)
+        return;
+    update_rungs(m);
+    for (int i = 0; i < m->config.trials && !m->ended; i++) {
+        struct trial *t = &m->t[i];
+        bool stopped = rungs_has_stopped(m->rungs, i);
+        if (!t->paused || (!stopped && waits_at_rung(m, i)))
+            continue;
+        t->paused = false;
+        if (stopped) {
+            t->result = true;
+            t->outcome = until(m, i);
+            m->unfinished--;
+            m->report->stopped++;
+        }
+        step(m,
+             (struct scheduler_event){.kind = stopped ? SCHEDULER_TRIAL_CLOSED : SCHEDULER_TRIAL_PROMOTED, .trial = i});
+    }
+}
+
 // A worker that the master had lost, or thought idle, says that it trains this.
 static void take_notice(struct simulation *m, int worker, int trial) {
     struct worker *w = &m->w[worker];
@@ -515,7 +640,7 @@ static void take_notice(struct simulation *m, int worker, int trial) {
         return;
     struct trial *t = &m->t[trial];
     w->has = trial;
-    if (t->holder >= 0 || t->result)
+    if (t->holder >= 0 || t->result || t->paused)
         return;
     t->holder = worker;
     note_return(t, worker);
@@ -525,7 +650,7 @@ static void receive(struct simulation *m, const struct moment *e) {
     static const enum scheduler_event_kind kinds[] = {
         [HELLO] = SCHEDULER_WORKER_IDLE,     [HEARTBEAT] = SCHEDULER_WORKER_HEARD, [EPOCH] = SCHEDULER_TRIAL_EPOCH,
         [RESULT] = SCHEDULER_TRIAL_FINISHED, [LOST] = SCHEDULER_TRIAL_LOST,        [STOPPED] = SCHEDULER_TRIAL_STOPPED,
-        [BYE] = SCHEDULER_WORKER_LEFT};
+        [PAUSED] = SCHEDULER_TRIAL_PAUSED,   [BYE] = SCHEDULER_WORKER_LEFT};
     struct scheduler_event event = {.kind = kinds[e->word], .worker = e->worker, .trial = e->trial, .loss = e->loss};
     struct worker *w = &m->w[e->worker];
     struct trial *t = e->trial >= 0 ? &m->t[e->trial] : NULL;
@@ -541,14 +666,19 @@ static void receive(struct simulation *m, const struct moment *e) {
         t->losses = t->lost_count = 0;
     }
     t = t && e->word == LOST && t->holder == e->worker ? t : NULL;
-    if (e->word == BYE || ((e->word == RESULT || e->word == LOST || e->word == STOPPED) && w->has == e->trial))
+    bool ends = e->word == RESULT || e->word == PAUSED || e->word == LOST || e->word == STOPPED;
+    if (e->word == BYE || (ends && w->has == e->trial))
         let_go(m, e->worker);
+    if (e->word == PAUSED && e->epoch < until(m, e->trial))
+        event.kind = SCHEDULER_TRIAL_STOPPED; // may be trained on by now, or is
     if (t && t->holder < 0 && !m->stopping)
         t->losses++;
     w->failed = (w->failed || e->word == LOST) && e->word != BYE;
     if (e->word == BYE)
         note_usable(m, e->worker, false, w->quarantined);
     step(m, event);
+    if (ends || e->word == BYE)
+        follow_rungs(m);
 }
 
 // ---- runs ----
@@ -591,8 +721,14 @@ static void start_run(struct simulation *m) {
         t->holder = -1;
         t->losses = t->lost_count = 0;
         t->alone = false;
-        double off = exp(m->config.estimate_sigma * rng_normal(&m->rng));
-        struct scheduler_trial trial = {.work = t->seconds * off, .started = t->checkpoint > 0, .finished = t->result};
+        t->estimate = t->seconds * exp(m->config.estimate_sigma * rng_normal(&m->rng));
+    }
+    update_rungs(m);
+    for (int i = 0; i < m->config.trials; i++) {
+        struct trial *t = &m->t[i];
+        t->paused = !t->result && t->at_rest && waits_at_rung(m, i);
+        struct scheduler_trial trial = {
+            .work = t->estimate, .started = t->checkpoint > 0, .finished = t->result, .paused = t->paused};
         if (scheduler_add(m->s, &trial, 1, &err) != STATUS_OK)
             abort();
     }
@@ -605,6 +741,7 @@ static void start_run(struct simulation *m) {
         at(m, m->now + length * rng_uniform(&m->rng), (struct moment){.what = MASTER_STOPPED});
     at(m, m->now + TICK, (struct moment){.what = MASTER_TICK});
     step(m, (struct scheduler_event){.kind = SCHEDULER_PLAN_COMPLETE, .trial = -1});
+    follow_rungs(m);
 }
 
 static void end_run(struct simulation *m) {
@@ -641,6 +778,7 @@ static void happen(struct simulation *m, const struct moment *e) {
         break;
     case MASTER_TICK:
         step(m, (struct scheduler_event){.kind = SCHEDULER_TICK, .trial = -1});
+        follow_rungs(m);
         at(m, m->now + TICK, (struct moment){.what = MASTER_TICK});
         break;
     case MASTER_KILLED:
@@ -693,6 +831,7 @@ void simulate(const struct simulation_config *config, struct simulation_report *
                              .t = t,
                              .unfinished = config->trials};
     set_up(m);
+    set_up_rungs(m);
     bool complete = false;
     double limit = 1e5 + 1000 * (report->longest + report->total);
     while (!complete && m->run < MAX_RUNS && !report->violation[0]) {
@@ -711,6 +850,9 @@ void simulate(const struct simulation_config *config, struct simulation_report *
     report->makespan = m->now;
     report->tail = m->now - m->last_assignment;
     report->unusable = m->unusable;
+    for (int i = 0; config->outcome && i < config->trials; i++)
+        config->outcome[i] = t[i].outcome;
+    free_rungs(m);
     free(m->heap);
     free(w);
     free(t);

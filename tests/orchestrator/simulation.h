@@ -3,7 +3,8 @@
 //
 // Messages take time and never overtake each other on one way; a silent worker goes on training, and its words arrive
 // when it is back; trainers crash, run out of device memory, are slow; workers die, leave, come late; the master is
-// killed, and starts again from what its CSV files would hold. Everything follows from the seed.
+// killed, and starts again from what its CSV files would hold. With rungs the master decides as the real one does, by
+// orchestrator/rungs.h on a plan. Everything follows from the seed.
 //
 // The master's side of every rule is kept and checked beside the scheduler: see `violation`.
 #ifndef TESTS_ORCHESTRATOR_SIMULATION_H
@@ -16,7 +17,9 @@ struct simulation_config {
     uint64_t seed;
     int ranks, trials;
     int workers_per_host, workers_per_device;
-    int epochs;               // of a trial
+    int epochs; // of a trial
+    // Successive halving of trials / folds configurations (what is left over is trained to its end); 0: none.
+    int first_rung, reduction_factor, folds;
     double seconds, sigma;    // a trial's length: log-normal with this median and this deviation of the logarithm
     double estimate_sigma;    // the same for how far its estimated work is off
     double heartbeat_seconds; // of a worker
@@ -33,6 +36,7 @@ struct simulation_config {
     double stragglers;  // a worker that is four times slower
     int restarts;       // how often the master and all ranks are killed and started again
     int stops;          // how often it is asked to stop, and started again
+    int *outcome; // by trial, out: 0 done, -1 given up, else the epochs after which it was stopped; NULL: not asked
 };
 
 struct simulation_report {
@@ -40,11 +44,12 @@ struct simulation_report {
     double makespan;     // simulated seconds
     double total;        // of all trials' lengths
     double longest;
-    double spent;    // simulated seconds that workers trained, lost work included
-    double tail;     // from the last assignment to the end
-    double cut;      // seconds that workers were cut off, or dead and not missed yet
-    double unusable; // seconds that workers were not there, or in quarantine
-    int runs;        // of the master
+    double spent;        // simulated seconds that workers trained, lost work included
+    double tail;         // from the last assignment to the end
+    double cut;          // seconds that workers were cut off, or dead and not missed yet
+    double unusable;     // seconds that workers were not there, or in quarantine
+    int runs;            // of the master
+    int paused, stopped; // at rungs
     int done, given_up, assigned, lost, retried_alone, quarantined, readmitted;
     int hopeless;             // trials that crash always, or need more memory than there is
     long events;              // of the scheduler

@@ -82,6 +82,67 @@ static void test_random_schedules(void **state) {
                     sum.readmitted > count / 100);
 }
 
+// With rungs no trial is lost, trained twice or left waiting either; and which are stopped where is the same as without
+// troubles on another number of ranks, unless chance has had another trial fail.
+static void test_random_schedules_with_rungs(void **state) {
+    (void)state;
+    enum { MOST = 80 };
+    long only = from_environment("GRIDFOLD_SEED", -1), count = from_environment("GRIDFOLD_SCHEDULES", 1000);
+    long compared = 0, runs = 0, paused = 0, stopped = 0, done = 0, given_up = 0;
+    for (long seed = only >= 0 ? only : 0; seed < (only >= 0 ? only + 1 : count); seed++) {
+        int outcome[2][MOST] = {{0}};
+        bool same_failures = true;
+        struct simulation_report r, quiet;
+        struct simulation_config config = random_schedule((uint64_t)seed);
+        struct rng rng = rng_stream((uint64_t)seed, 3, RNG_TEST, 0, 0);
+        config.first_rung = 1 + (int)rng_below(&rng, 3);
+        config.epochs = config.first_rung + 1 + (int)rng_below(&rng, 12);
+        config.reduction_factor = 2 + (int)rng_below(&rng, 3);
+        config.folds = 1 + (int)rng_below(&rng, 3);
+        config.outcome = outcome[0];
+        simulate(&config, &r);
+        if (r.violation[0])
+            fail_msg("schedule %ld: %s", seed, r.violation);
+        assert_int_equal(r.done + r.given_up + r.stopped, config.trials);
+        struct simulation_config calm = {.seed = config.seed,
+                                         .ranks = 1 + (int)rng_below(&rng, 24),
+                                         .trials = config.trials,
+                                         .workers_per_host = 1,
+                                         .workers_per_device = config.workers_per_device,
+                                         .epochs = config.epochs,
+                                         .first_rung = config.first_rung,
+                                         .reduction_factor = config.reduction_factor,
+                                         .folds = config.folds,
+                                         .seconds = config.seconds,
+                                         .sigma = config.sigma,
+                                         .heartbeat_seconds = 5,
+                                         .poison = config.poison,
+                                         .hungry = config.hungry,
+                                         .outcome = outcome[1]};
+        simulate(&calm, &quiet);
+        if (quiet.violation[0])
+            fail_msg("schedule %ld, without troubles: %s", seed, quiet.violation);
+        for (int i = 0; i < config.trials; i++)
+            same_failures = same_failures && (outcome[0][i] < 0) == (outcome[1][i] < 0);
+        for (int i = 0; i < config.trials && same_failures; i++)
+            if (outcome[0][i] != outcome[1][i])
+                fail_msg("schedule %ld: trial %d ends with %d, without troubles with %d", seed, i, outcome[0][i],
+                         outcome[1][i]);
+        compared += same_failures;
+        runs += r.runs;
+        paused += r.paused;
+        stopped += r.stopped;
+        done += r.done;
+        given_up += r.given_up;
+    }
+    printf(
+        "%ld schedules with rungs, %ld runs: %ld trials done, %ld stopped, %ld given up, %ld pauses; %ld compared with "
+        "one without troubles\n",
+        only >= 0 ? 1 : count, runs, done, stopped, given_up, paused, compared);
+    if (only < 0)
+        assert_true(compared > count / 3 && stopped > count && paused > stopped);
+}
+
 static void print_report(const char *name, const struct simulation_config *c, const struct simulation_report *r) {
     double bound = r->longest > r->total / c->ranks ? r->longest : r->total / c->ranks;
     printf("%-28s %5d ranks %7d trials: %.0f s, %.4f of the bound %.0f s; %ld events, %.2f us each; %d losses, "
@@ -156,12 +217,13 @@ static void test_makespan_with_faults(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_schedules),
+        cmocka_unit_test(test_random_schedules_with_rungs),
         cmocka_unit_test(test_makespan_without_faults),
         cmocka_unit_test(test_makespan_with_faults),
     };
     if (getenv("FULL"))
         cmocka_set_test_filter("test_makespan_with*");
     if (getenv("GRIDFOLD_SEED"))
-        cmocka_set_test_filter("test_random_schedules");
+        cmocka_set_test_filter("test_random_schedules*");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
