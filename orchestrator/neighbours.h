@@ -6,7 +6,7 @@
 // Notes who they are: the processes with our parent. At most 64; more are left alone.
 void neighbours_note(void);
 
-// SIGCONT to each of them. Async-signal-safe.
+// SIGCONT to each of them that is stopped. Async-signal-safe.
 void neighbours_continue(void);
 
 // Waits until they have ended, for at most `seconds`, and continues whoever has been stopped meanwhile.
