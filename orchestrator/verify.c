@@ -123,6 +123,7 @@ static enum status verify_all(struct verification *v, struct error *err) {
     verify_epochs(v);
     TRY(verify_trials(v, err));
     check_plan(v);
+    verify_rungs(v);
     if (!v->sweep || v->sweep->program.kind == TRAINER_EMBEDDED)
         verify_checkpoints(v);
     check_strays(v);

@@ -38,6 +38,7 @@ NODISCARD enum status verify_read_tables(struct verification *v, struct error *e
 NODISCARD enum status verify_folds(struct verification *v, struct error *err);
 NODISCARD enum status verify_trials(struct verification *v, struct error *err);
 void verify_epochs(struct verification *v);
+void verify_rungs(struct verification *v);
 void verify_checkpoints(struct verification *v);
 
 #endif

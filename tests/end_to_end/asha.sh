@@ -4,6 +4,7 @@
 # usage: asha.sh GRIDFOLD SOURCE_DIR
 set -euo pipefail
 gridfold=$1 source=$2
+short=${TEST_EPOCHS:+4} # with sanitizers: one number of ranks less, and two kills, the second after so many seconds
 work=$(mktemp -d /tmp/gridfold-asha-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -53,12 +54,14 @@ run one || fail "one process: $(tail -3 one.log)"
 # Any number of ranks.
 run three mpi -np 3 || fail "three ranks: $(tail -3 three.log)"
 same one three
-run five mpi -np 5 || fail "five ranks: $(tail -3 five.log)"
-same one five
+if [ -z "$short" ]; then
+    run five mpi -np 5 || fail "five ranks: $(tail -3 five.log)"
+    same one five
+fi
 
 # Killed outright, everything of it, later and later; with another number of ranks at each start.
 kills=0
-for delay in 1.2 1.6 2 2.5 3; do
+for delay in 1.2 ${short:-1.6 2 2.5 3}; do
     ranks=$((2 + kills % 3))
     code=0
     mark=$work/$kills
@@ -76,6 +79,9 @@ same one killed
 
 # Everyone who reads runs knows of stopped trials.
 "$gridfold" verify one >verify.log || fail "verify: $(cat verify.log)"
+cp -r one other && sed -i 's/^reduction-factor = 2/reduction-factor = 3/' other/sweep.ini
+if "$gridfold" verify other >verify.log; then fail "verify: decisions that do not follow from the epochs were not seen"; fi
+grep -q 'is stopped after 2 epochs, but by the epochs of its section after 3' verify.log || fail "verify says: $(cat verify.log)"
 "$gridfold" status one >status.log
 grep -q '20 trials: 4 done, 16 stopped early, 0 failed' status.log || fail "status says: $(head -1 status.log)"
 grep -q '; complete$' status.log || fail "status does not take the run for complete"
@@ -106,4 +112,4 @@ cp capped/trials.csv six.csv
 run capped mpi -np 3 -- method=random run-cap=10 || fail "a larger run-cap: $(tail -3 capped.log)"
 [ "$(count capped done)" -eq 10 ] && [ "$(grep -cxFf six.csv capped/trials.csv)" -eq 7 ] || fail "a larger run-cap does not add to the smaller"
 
-echo "asha: one process, 3 and 5 ranks, $kills kills"
+echo "asha: one process, several ranks, $kills kills"
