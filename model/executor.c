@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/clock.h"
 #include "model/memory_plan.h"
 
 enum { BACKWARD_PASSES = PASS_INPUT_GRAD | PASS_PARAM_GRAD };
@@ -319,26 +320,46 @@ float *program_logits_grad(const program *p) {
     return p->logits_grad;
 }
 
-enum status program_forward(program *p, struct error *err) {
-    for (int i = 0; i < p->g->node_count; i++) {
-        struct step *s = &p->steps[i];
-        if (s->op && p->g->nodes[i].desc.passes & PASS_FORWARD &&
-            p->b->ops->op_forward(p->b, s->op, &s->args, err) != STATUS_OK)
-            return error_prefix(err, "%s forward", p->g->nodes[i].name);
-    }
+static enum status forward_node(const program *p, int i, struct error *err) {
+    const struct step *s = &p->steps[i];
+    if (!s->op || !(p->g->nodes[i].desc.passes & PASS_FORWARD))
+        return STATUS_OK;
+    if (p->b->ops->op_forward(p->b, s->op, &s->args, err) != STATUS_OK)
+        return error_prefix(err, "%s forward", p->g->nodes[i].name);
     return STATUS_OK;
 }
 
-enum status program_backward(program *p, struct error *err) {
-    for (int i = p->g->node_count - 1; i >= 0; i--) {
-        struct step *s = &p->steps[i];
-        if (!(p->g->nodes[i].desc.passes & BACKWARD_PASSES))
-            continue;
-        for (int k = s->first_fill; k < s->first_fill + s->fills; k++)
-            p->b->ops->zero(p->b, p->fills[k].at, p->fills[k].bytes);
-        if (p->b->ops->op_backward(p->b, s->op, &s->args, err) != STATUS_OK)
-            return error_prefix(err, "%s backward", p->g->nodes[i].name);
-    }
+static enum status backward_node(const program *p, int i, struct error *err) {
+    const struct step *s = &p->steps[i];
+    if (!(p->g->nodes[i].desc.passes & BACKWARD_PASSES))
+        return STATUS_OK;
+    for (int k = s->first_fill; k < s->first_fill + s->fills; k++)
+        p->b->ops->zero(p->b, p->fills[k].at, p->fills[k].bytes);
+    if (p->b->ops->op_backward(p->b, s->op, &s->args, err) != STATUS_OK)
+        return error_prefix(err, "%s backward", p->g->nodes[i].name);
+    return STATUS_OK;
+}
+
+typedef enum status node_pass(const program *p, int node, struct error *err);
+
+static enum status run_node(const program *p, int i, node_pass *pass, double *seconds, struct error *err) {
+    if (!seconds)
+        return pass(p, i, err);
+    double began = clock_seconds();
+    enum status status = pass(p, i, err);
+    seconds[i] += clock_seconds() - began;
+    return status;
+}
+
+enum status program_forward(program *p, double *seconds, struct error *err) {
+    for (int i = 0; i < p->g->node_count; i++)
+        TRY(run_node(p, i, forward_node, seconds, err));
+    return STATUS_OK;
+}
+
+enum status program_backward(program *p, double *seconds, struct error *err) {
+    for (int i = p->g->node_count - 1; i >= 0; i--)
+        TRY(run_node(p, i, backward_node, seconds, err));
     return STATUS_OK;
 }
 

@@ -34,8 +34,10 @@ float *program_input(const program *p);
 float *program_logits(const program *p);
 float *program_logits_grad(const program *p);
 
-NODISCARD enum status program_forward(program *p, struct error *err);
-NODISCARD enum status program_backward(program *p, struct error *err); // programs compiled for training
+// `seconds`, one for each node, are added to; NULL: no clock is read. Right for backends that have done their work when
+// a call returns.
+NODISCARD enum status program_forward(program *p, double *seconds, struct error *err);
+NODISCARD enum status program_backward(program *p, double *seconds, struct error *err); // compiled for training
 
 // The same for a member that has no samples in this step: it takes part in the statistics of the others, if they have
 // any in common, and leaves parameters' gradients alone.

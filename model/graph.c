@@ -30,15 +30,17 @@ static double multiply_adds(const struct op_desc *d) {
     return 0;
 }
 
+double graph_op_flops(const struct op_desc *d, unsigned passes) {
+    unsigned asked = d->passes & passes;
+    int count = ((asked & PASS_FORWARD) != 0) + ((asked & PASS_INPUT_GRAD) != 0) + ((asked & PASS_PARAM_GRAD) != 0);
+    return 2 * count * multiply_adds(d);
+}
+
 double graph_flops(const graph *g, bool training) {
+    unsigned passes = training ? PASS_FORWARD | PASS_INPUT_GRAD | PASS_PARAM_GRAD : PASS_FORWARD;
     double flops = 0;
-    for (int i = 0; i < g->node_count; i++) {
-        const struct op_desc *d = &g->nodes[i].desc;
-        int passes = (d->passes & PASS_FORWARD) != 0;
-        if (training)
-            passes += ((d->passes & PASS_INPUT_GRAD) != 0) + ((d->passes & PASS_PARAM_GRAD) != 0);
-        flops += 2 * passes * multiply_adds(d);
-    }
+    for (int i = 0; i < g->node_count; i++)
+        flops += graph_op_flops(&g->nodes[i].desc, passes);
     return flops;
 }
 

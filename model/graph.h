@@ -125,6 +125,7 @@ void graph_destroy(graph *g);
 size_t graph_parameter_count(const graph *g); // scalars that are learned
 double graph_flops(const graph *g,
                    bool training); // 2 x multiply-adds of the convolutions; training: forward and both gradients
+double graph_op_flops(const struct op_desc *desc, unsigned passes); // of those of `passes` that it is asked for
 const char *op_kind_name(enum op_kind kind);
 
 // Which values the backward pass of an operation reads: bit i for input i, bit 8 + i for output i.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/clock.h"
 #include "model/network_private.h"
 
 static struct shape value_shape(const graph *g, int value) {
@@ -90,6 +91,7 @@ enum status network_create(backend *b, const struct lstm_unet_config *config, ne
         return error_memory(err, "the network");
     net->b = b;
     net->config = *config;
+    net->profile = &net->unread;
     enum status status;
     TRY_OR_FAIL(lstm_unet_build(config, &net->g, err));
     TRY_OR_FAIL(allocate_tables(net, err));
@@ -275,11 +277,13 @@ static enum status find_share(struct network *net, int batch, bool training, pro
 }
 
 static enum status forward(struct network *net, program *p, int batch, const float *image, float *logits,
-                           struct error *err) {
+                           struct network_profile *profile, struct error *err) {
     if (batch == 0)
         return program_forward_absent(p, err);
+    double began = clock_seconds();
     import_images(net, p, batch, image);
-    TRY(program_forward(p, err));
+    profile->input += clock_seconds() - began;
+    TRY(program_forward(p, profile->forward, err));
     if (logits)
         net->b->ops->activation_export(net->b, network_logits_shape(net, batch), program_logits(p), logits);
     return STATUS_OK;
@@ -289,7 +293,7 @@ static enum status forward(struct network *net, program *p, int batch, const flo
 static enum status backward(struct network *net, program *p, int batch, struct error *err) {
     const struct collectives *t = net->together;
     if (batch > 0)
-        TRY(program_backward(p, err));
+        TRY(program_backward(p, net->profile->backward, err));
     else
         TRY(program_backward_absent(p, err));
     if (batch == 0)
@@ -304,16 +308,21 @@ static enum status compute_gradients(struct network *net, int batch, const float
     *result = (struct step_result){0};
     TRY(network_ensure_arena(net, ARENA_GRAD, err));
     program *p;
+    struct network_profile *profile = net->profile;
     TRY(find_share(net, batch, true, &p, err));
-    TRY(forward(net, p, batch, image, logits, err));
+    TRY(forward(net, p, batch, image, logits, profile, err));
+    double began = clock_seconds();
     TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(p), mask, focal, net->together,
                                 program_logits_grad(p), &result->sums, err));
+    profile->loss += clock_seconds() - began;
     long long step = (long long)net->steps_taken + 1;
     if (!isfinite(result->sums.loss))
         return error_set(err, STATUS_DIVERGED, "loss is %g at step %lld; a lower learning rate may help",
                          result->sums.loss, step);
     TRY(backward(net, p, batch, err));
+    began = clock_seconds();
     result->grad_norm = sqrt(net->b->ops->sum_squares(net->b, net->param_floats, net->arenas[ARENA_GRAD]));
+    profile->optimizer += clock_seconds() - began;
     if (!isfinite(result->grad_norm))
         return error_set(err, STATUS_DIVERGED, "gradient norm is %g at step %lld; a lower learning rate may help",
                          result->grad_norm, step);
@@ -346,6 +355,7 @@ enum status network_train_step(network *net, int batch, const float *image, cons
     if (config->kind == OPTIMIZER_ADAMW)
         TRY(network_ensure_arena(net, ARENA_MOMENT2, err));
     TRY(compute_gradients(net, batch, image, mask, &config->focal, NULL, result, err));
+    double began = clock_seconds();
     if (config->clip_norm > 0) { // as torch.nn.utils.clip_grad_norm_
         double factor = (double)config->clip_norm / (result->grad_norm + 1e-6);
         if (factor < 1)
@@ -353,7 +363,9 @@ enum status network_train_step(network *net, int batch, const float *image, cons
     }
     update_parameters(net, config, lr);
     net->steps_taken++;
-    return backend_finish(net->b, err);
+    enum status status = backend_finish(net->b, err);
+    net->profile->optimizer += clock_seconds() - began;
+    return status;
 }
 
 enum status network_gradients(network *net, int batch, const float *image, const uint8_t *mask,
@@ -367,11 +379,15 @@ enum status network_evaluate(network *net, int batch, const float *image, const 
                              struct error *err) {
     program *p;
     TRY(find_share(net, batch, false, &p, err));
-    TRY(forward(net, p, batch, image, logits, err));
+    TRY(forward(net, p, batch, image, logits, &net->unread, err));
     if (mask)
         TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(p), mask, focal,
                                     net->together, NULL, sums, err));
     return STATUS_OK;
+}
+
+void network_set_profile(network *net, struct network_profile *profile) {
+    net->profile = profile ? profile : &net->unread;
 }
 
 int64_t network_steps_taken(const network *net) {

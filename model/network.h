@@ -51,6 +51,14 @@ NODISCARD enum status network_evaluate(network *net, int batch, const float *ima
                                        const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                                        struct error *err);
 
+// Where the time of network_train_step goes, in seconds that are added up: for measurements, and right on backends that
+// have done their work when a call returns. `input` is the images' way into the backend's layout.
+struct network_profile {
+    double *forward, *backward; // of each node of network_graph
+    double input, loss, optimizer;
+};
+void network_set_profile(network *net, struct network_profile *profile); // stays the caller's; NULL: no clock is read
+
 // The same by samples that the backend holds (resident.h), many steps at once: whole batches of the network's largest,
 // and a last short one. The host waits once, at the end.
 bool network_can_hold_samples(const network *net);

@@ -53,6 +53,7 @@ struct network {
     float *staging;                            // host: one batch of frames, or one slice of a parameter
     float *snapshot_params, *snapshot_buffers; // backend memory, laid out as the arenas; NULL until needed
     bool has_snapshot, write_failed;
+    struct network_profile *profile, unread; // the caller's, or our own that nobody reads
     int64_t steps_taken;
 };
 

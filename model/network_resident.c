@@ -37,7 +37,7 @@ static enum status step(struct network *net, const struct compiled *c, const str
     const struct resident_ops *ops = resident_ops(net);
     struct shape shape = network_logits_shape(net, c->batch);
     TRY(ops->cut(net->b, net->samples, c->batch, program_input(c->p), err));
-    TRY(program_forward(c->p, err));
+    TRY(program_forward(c->p, NULL, err));
     TRY(ops->loss(net->b, net->samples, shape, program_logits(c->p), &config->focal,
                   c->training ? program_logits_grad(c->p) : NULL, err));
     if (!c->training)
@@ -48,7 +48,7 @@ static enum status step(struct network *net, const struct compiled *c, const str
                                      .moment1 = net->arenas[ARENA_MOMENT1],
                                      .moment2 = net->arenas[ARENA_MOMENT2],
                                      .param = net->arenas[ARENA_PARAM]};
-    TRY(program_backward(c->p, err));
+    TRY(program_backward(c->p, NULL, err));
     return ops->update(net->b, net->samples, &update, err);
 }
 
