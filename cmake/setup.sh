@@ -4,7 +4,7 @@
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libinih-dev libcsv-dev libdnnl-dev libgdal-dev libgsl-dev
     libjansson-dev libxxhash-dev"
 RUN_PACKAGES="gnuplot-nox"
-TEST_PACKAGES="g++ libcmocka-dev gdal-bin"
+TEST_PACKAGES="g++ libcmocka-dev gdal-bin valgrind"
 LINT_PACKAGES="git clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev libomp-14-dev"
 
 say() { printf '\n== %s\n' "$*"; }
