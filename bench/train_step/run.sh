@@ -2,7 +2,7 @@
 # A training step of the full model: where its time goes, and PyTorch beside it, step by step in turn. Prints Markdown.
 # usage: run.sh BENCH_TRAIN_STEP        (build/release/bench_train_step, built with the tests)
 #   PARTS="profile pairs"    what to do
-#   HIDDEN="256 512 1024"  THREADS="1 2"  PRECISION="fp32 bf16"    of the profiles
+#   HIDDEN="256 512 1024"  THREADS="1 2"  PRECISION="fp32"    of the profiles
 #   PAIR_HIDDEN=256  PAIR_THREADS=2  PAIR_PRECISION=fp32  ROUNDS=9    of the pairs
 #   TORCH=python3 (with the newest PyTorch)  MODES="eager channels_last compile"    DEBIAN=/usr/bin/python3 (with python3-torch), "" leaves it out
 # An idle machine is wanted. torch.compile needs g++, and a minute or two at its first run.
@@ -16,7 +16,7 @@ echo "$(nproc) cores of $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), l
 echo
 
 if [[ $parts == *profile* ]]; then
-    for precision in ${PRECISION:-fp32 bf16}; do
+    for precision in ${PRECISION:-fp32}; do
         for hidden in ${HIDDEN:-256 512 1024}; do
             for threads in ${THREADS:-1 2}; do
                 "$bench" --hidden "$hidden" --threads "$threads" --precision "$precision" || true
