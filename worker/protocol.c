@@ -42,8 +42,8 @@ const char *loss_cause_name(enum loss_cause cause) {
     X(INT, fold)                                                                                                       \
     X(INT, members)                                                                                                    \
     X(INT, member)                                                                                                     \
-    X(FLAG, sync_batchnorm) X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(INT, until)            \
-        X(REAL, checkpoint_seconds)
+    X(FLAG, sync_batchnorm)                                                                                            \
+    X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(INT, until) X(REAL, checkpoint_seconds)
 #define ASSIGN_MEMBERS(X) X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
 #define PROGRAM_MEMBERS(X)                                                                                             \
     X(TEXT, arguments) X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume)

@@ -1,7 +1,8 @@
 // The scheduler under thousands of random fault schedules, and at full size: what it costs, and how close it comes to
 // the shortest time in which the trials can be trained at all.
 //
-// GRIDFOLD_SCHEDULES: how many random schedules (1,000), and half as many with rungs. GRIDFOLD_SEED: only this one, to look at a violation again.
+// GRIDFOLD_SCHEDULES: how many random schedules (1,000), and half as many with rungs. GRIDFOLD_SEED: only this one, to
+// look at a violation again.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
