@@ -205,7 +205,7 @@ static void steps_are_those_of_one(void **state) {
     (void)state;
     for (int steps = 1; steps <= 2; steps++)
         for (int members = 1; members <= 3; members++) {
-            char name[16], one[16];
+            char name[32], one[32];
             snprintf(name, sizeof name, "step%d-%d", steps, members);
             snprintf(one, sizeof one, "step%d-1", steps);
             struct trial t = small_trial(name, members), alone = small_trial(one, 1);
