@@ -45,7 +45,7 @@ static const struct verb {
     {"trials", verb_trials, "RUN_DIR [options]", "list the trials of a run, filtered and sorted", "",
      &verb_trials_options},
     {"best", verb_best, "RUN_DIR [options]", "show the winner's hyperparameters and checkpoints",
-     "The point with the highest mean best validation IoU wins among those that are done on the most folds.\n",
+     "Among the points done on the most folds, the best mean of the metric that decides (validation IoU) wins.\n",
      &verb_best_options},
     {"verify", verb_verify, "RUN_DIR", "check that the files of a run are whole and belong together",
      "One line a finding; exit code 1 when there is any.\n", NULL},

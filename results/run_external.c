@@ -135,28 +135,40 @@ static enum status read_row(const struct run_data *run, const struct columns *c,
     return STATUS_OK;
 }
 
-// The value that most rows have.
-static const char *usual_value(const struct run_data *run, int column) {
-    const char *usual = "";
+static int by_value_and_place(const void *a, const void *b, void *column) {
+    const struct trial_row *const *x = a, *const *y = b;
+    int order = strcmp((*x)->swept[*(int *)column], (*y)->swept[*(int *)column]);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
+// The value that most rows have, of equals the first; `sorted` has room for all rows.
+static const char *usual_value(const struct run_data *run, int column, const struct trial_row **sorted) {
+    const struct trial_row *usual = NULL;
     size_t most = 0;
-    for (size_t i = 0; i < run->trials; i++) {
-        size_t count = 0;
-        for (size_t k = 0; k < run->trials;
-             k++) // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): all were read
-            count += strcmp(run->trial[i].swept[column], run->trial[k].swept[column]) == 0;
-        if (count > most) {
-            most = count;
-            usual = run->trial[i].swept[column];
+    for (size_t i = 0; i < run->trials; i++)
+        sorted[i] = &run->trial[i];
+    qsort_r(sorted, run->trials, sizeof(const struct trial_row *), by_value_and_place, &column);
+    for (size_t first = 0, end; first < run->trials; first = end) {
+        for (end = first + 1; end < run->trials; end++)
+            if (strcmp(sorted[first]->swept[column], sorted[end]->swept[column]) != 0)
+                break;
+        if (end - first > most || (end - first == most && sorted[first] < usual)) {
+            most = end - first;
+            usual = sorted[first];
         }
     }
-    return usual;
+    return usual ? usual->swept[column] : "";
 }
 
 // A row without a name of its own is called by what is unusual in it: "image_size=128".
-static void name_rows(struct run_data *run) {
+static enum status name_rows(struct run_data *run, struct error *err) {
     const char *usual[RUN_MAX_SWEPT];
+    const struct trial_row **sorted = malloc((run->trials + 1) * sizeof(const struct trial_row *));
+    if (!sorted)
+        return error_memory(err, "rows");
     for (int c = 0; c < RUN_MAX_SWEPT; c++)
-        usual[c] = c < run->swept.count ? usual_value(run, c) : "";
+        usual[c] = c < run->swept.count ? usual_value(run, c, sorted) : "";
+    free(sorted);
     for (size_t i = 0; i < run->trials; i++) {
         struct trial_row *row = &run->trial[i];
         size_t used = 0;
@@ -169,6 +181,7 @@ static void name_rows(struct run_data *run) {
         if (!*row->config)
             snprintf(row->config, sizeof row->config, "%s", *row->grid ? "usual values" : run->name);
     }
+    return STATUS_OK;
 }
 
 static enum status read_rows(const struct csv_table *t, struct run_data *run, struct error *err) {
@@ -179,7 +192,7 @@ static enum status read_rows(const struct csv_table *t, struct run_data *run, st
         return error_memory(err, t->path);
     for (size_t row = 0; row < t->rows; row++)
         TRY(read_row(run, &c, row, &run->trial[run->trials++], err));
-    name_rows(run);
+    TRY(name_rows(run, err));
     TRY(run_data_index(run, err));
     return run->trials ? STATUS_OK : error_set(err, STATUS_FORMAT, "%s: no rows", t->path);
 }

@@ -1,6 +1,7 @@
 """What gridfold leaves behind, read by the programs that it is for.
 
     python readers.py run RUN TENSORBOARD_DIR JOURNAL     tensorboard, pandas, safetensors, optuna
+    python readers.py command RUN TENSORBOARD_DIR JOURNAL the metrics of another program: tensorboard, optuna
     python readers.py model CHECKPOINT                    segmentation-models-pytorch (nearest decoder, encoder width 64)
 
 Each prints a line a reader and exits with 1 at the first difference. Not part of the product.
@@ -115,6 +116,36 @@ def read_optuna(run, journal):
     print(f"optuna {optuna.__version__}: a study of {len(trials)} trials")
 
 
+def read_command(run, folder, journal):
+    """Metrics of another program: scalars of their own names, intermediate values and user attributes of the study."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from tensorboard.backend.event_processing import event_accumulator
+
+    epochs, trials = rows_of(f"{run}/epochs.csv"), {t["trial"]: t for t in rows_of(f"{run}/trials.csv")}
+    for path in glob.glob(f"{glob.escape(folder)}/*"):
+        accumulator = event_accumulator.EventAccumulator(path, size_guidance={event_accumulator.SCALARS: 0})
+        accumulator.Reload()
+        check(sorted(accumulator.Tags()["scalars"]) == ["loss/val", "mae", "rmse"], f"{path}: tags {accumulator.Tags()['scalars']}")
+        for tag, column in (("rmse", "rmse"), ("mae", "mae"), ("loss/val", "val_loss")):
+            wanted = sorted((int(e["epoch"]), float(e[column])) for e in epochs if e["trial"] == path[-16:])
+            there = [(s.step, s.value) for s in accumulator.Scalars(tag)]
+            check(len(there) == len(wanted) > 0, f"{path}: {tag}")
+            check(all(a[0] == b[0] and math.isclose(a[1], b[1], rel_tol=1e-6, abs_tol=1e-12) for a, b in zip(there, wanted)), f"{path}: {tag}")
+    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(journal)))
+    check(study.direction == optuna.study.StudyDirection.MINIMIZE and study.metric_names == ["rmse"], "direction and name of the metric")
+    check(len(study.trials) == len(trials) == 4, "trials")
+    for t in study.trials:
+        row = trials[t.user_attrs["trial"]]
+        mine = {int(e["epoch"]): e for e in epochs if e["trial"] == row["trial"]}
+        best = mine[int(row["best_epoch"])]
+        check(t.value == float(row["best_rmse"]) == float(best["rmse"]), f"value of {row['trial']}")
+        check(t.intermediate_values == {n: float(e["rmse"]) for n, e in mine.items()}, f"epochs of {row['trial']}")
+        check(all(t.user_attrs[k] == float(best[k]) for k in ("rmse", "mae", "val_loss")), f"metrics at the best epoch of {row['trial']}")
+    print(f"another program's metrics: {len(trials)} trials in tensorboard and optuna")
+
+
 def read_model(path):
     """The parts of segmentation-models-pytorch that the published model is made of take the checkpoint's tensors, key by key."""
     import inspect
@@ -169,6 +200,8 @@ if __name__ == "__main__":
         read_safetensors(sys.argv[2])
         read_tensorboard(sys.argv[2], sys.argv[3])
         read_optuna(sys.argv[2], sys.argv[4])
+    elif len(sys.argv) == 5 and sys.argv[1] == "command":
+        read_command(*sys.argv[2:])
     elif len(sys.argv) == 3 and sys.argv[1] == "model":
         read_model(sys.argv[2])
     else:

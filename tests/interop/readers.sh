@@ -15,6 +15,25 @@ if [ -n "${GRIDFOLD_PYTHON:-}" ]; then
     "$gridfold" evaluate run --threads 1 >/dev/null
     "$gridfold" export run --tensorboard events --optuna journal.log
     "$GRIDFOLD_PYTHON" "$source/tests/interop/readers.py" run run events journal.log
+    # Another program's metrics, one of them a column that epochs.csv has anyway.
+    cat >mine.ini <<'END'
+[sweep]
+name = mine
+output = mine
+trainer = command
+command = awk -v lr={lr} -v f={fold} 'BEGIN { print "epoch,val_loss,rmse,mae"; for (e = 0; e < 9; e++) printf "%d,%.4f,%.4f,%.4f\n", e, exp(-lr * e), exp(-lr * e) + (e == 8) + f, e + f }'
+metrics = val_loss, rmse, mae
+metric = rmse
+direction = min
+[folds]
+count = 2
+run = all
+[grid rate]
+lr = 0.3, 0.1
+END
+    "$gridfold" run mine.ini >mine.log 2>&1 || { tail -3 mine.log; exit 1; }
+    "$gridfold" export mine --tensorboard mine-events --optuna mine-journal.log >/dev/null
+    "$GRIDFOLD_PYTHON" "$source/tests/interop/readers.py" command mine mine-events mine-journal.log
 fi
 if [ -n "${GRIDFOLD_PYTHON_TORCH:-}" ]; then
     "$gridfold" train --dataset tiles.safetensors --output full --folds 2 --epochs 1 --image-size 32 --temporal-sampling bi_temporal --lstm-hidden-dim 256 \

@@ -131,6 +131,7 @@ static void section_5_2(void **state) {
         {"comparison", "mean_iou", NULL, "candidate", 100, "57.62"},
         {"comparison", "sd_population_iou", NULL, "candidate", 100, "10.73"},
         {"comparison", "mean_iou", NULL, "improvement", 100, "32.0"},
+        {"comparison", "mean_f1", NULL, "candidate", 100, "72.49"},
         // Printed beside each other: one is of the sample, the other of the population standard deviation.
         {"comparison", "cv_sample", NULL, "baseline", 100, "35.2"},
         {"comparison", "cv_population", NULL, "candidate", 100, "18.6"},
@@ -138,12 +139,16 @@ static void section_5_2(void **state) {
         {"improvement", "0", NULL, "candidate", 100, "52.44"},
         {"improvement", "0", NULL, "difference", 100, "27.8"},
         {"improvement", "1", NULL, "baseline", 100, "21.82"},
+        {"improvement", "1", NULL, "candidate", 100, "66.39"},
         {"improvement", "1", NULL, "difference", 100, "44.6"},
         {"improvement", "2", NULL, "baseline", 100, "22.89"},
+        {"improvement", "2", NULL, "candidate", 100, "69.11"},
         {"improvement", "2", NULL, "difference", 100, "46.2"},
         {"improvement", "3", NULL, "baseline", 100, "41.07"},
+        {"improvement", "3", NULL, "candidate", 100, "60.73"},
         {"improvement", "3", NULL, "difference", 100, "19.7"},
         {"improvement", "4", NULL, "baseline", 100, "17.59"},
+        {"improvement", "4", NULL, "candidate", 100, "39.44"},
         {"improvement", "4", NULL, "difference", 100, "21.9"},
     };
     CHECK(digits);
@@ -176,6 +181,29 @@ static void f1_follows_from_iou(void **state) {
     char *text;
     assert_int_equal(file_read(temporary_path("report.md"), &text, NULL, &err), STATUS_OK);
     assert_has(text, "its IoU gives a mean F1 of 40.16 \xC2\xB1 9.58 %");
+    free(text);
+}
+
+// What the report says in words beside its digits.
+static void words(void **state) {
+    (void)state;
+    static const char *const parts[] = {
+        "| Mean IoU \xC2\xB1 population SD | 25.61 \xC2\xB1 8.07 % | 57.62 \xC2\xB1 10.73 % | +32.01 pp (+125 %) |",
+        "| 31.5 % | 18.6 % | -12.9 pp (more consistent) |", "| 35.2 % | 20.8 % | -14.4 pp (more consistent) |",
+        "2.54 (large effect)",
+        "| 0.0001 | 22.38 % | 0 | - | - | did not learn: best at epoch 0 |", // "Too slow"
+        "converged slowly: best only at epoch 166 of 200",                   // "Slow convergence"
+        // Folds 1 and 2 have no gap to speak of; fold 3 "peaks very early and overfits severely".
+        "| 1 | 66.39 % | 111 | 79.80 % | peaks at epoch 111 and falls by 8.6 points |",
+        "| 2 | 69.11 % | 147 | 81.73 % | peaks at epoch 147 and falls by 9.1 points |",
+        "peaks at epoch 25 and falls by 23.1 points; train-val gap +30.2 points (over 25)",
+        "failed: some samples are smaller than 128 x 128 pixels",
+        "done, but its best value is missing", // 300 epochs: no figure is given
+    };
+    char *text;
+    assert_int_equal(file_read(temporary_path("report.md"), &text, NULL, &err), STATUS_OK);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        assert_has(text, parts[i]);
     free(text);
 }
 
@@ -216,6 +244,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(section_5_1), cmocka_unit_test(winners_of_phase_1),  cmocka_unit_test(section_5_2),
         cmocka_unit_test(section_5_3), cmocka_unit_test(f1_follows_from_iou), cmocka_unit_test(section_5_4),
+        cmocka_unit_test(words),
     };
     return cmocka_run_group_tests(tests, report_published, temporary_folder_teardown);
 }
