@@ -295,12 +295,6 @@ static void failures_are_everyones(void **state) {
     struct trial_result result = run(t, &(struct log){0});
     assert_int_equal(result.status, TRIAL_FAILED);
     assert_string_equal(result.error, "batch-size = 1: too few samples to be shared out among gpus-per-trial = 2");
-    t = small_trial("wild", 2);
-    t.hp.lr = 1e20; // the next activations are not finite, whatever the rounding
-    t.hp.optimizer = OPTIMIZER_SGD;
-    t.hp.clip_norm = 0;
-    t.hp.epochs = 8;
-    assert_int_equal(run(t, &(struct log){0}).status, TRIAL_DIVERGED);
 }
 
 int main(int argc, char **argv) {
