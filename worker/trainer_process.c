@@ -251,8 +251,9 @@ static enum status serve_group(group *g, trainer *t, struct error *err) {
     struct trainer_hooks hooks = {.epoch = ignore_epoch};
     for (;;) {
         struct trial_result result;
-        if (group_next(g, &order, err) != STATUS_OK)
-            return STATUS_OK;
+        enum status status = group_next(g, &order, err);
+        if (status != STATUS_OK)
+            return status == STATUS_LOST ? STATUS_OK : status;
         order.assign.trial.together = group_collectives(g);
         TRY(trial_run(t, &order.assign.trial, &hooks, &result, err));
     }

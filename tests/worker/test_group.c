@@ -295,6 +295,13 @@ static void failures_are_everyones(void **state) {
     struct trial_result result = run(t, &(struct log){0});
     assert_int_equal(result.status, TRIAL_FAILED);
     assert_string_equal(result.error, "batch-size = 1: too few samples to be shared out among gpus-per-trial = 2");
+    t = small_trial("wild", 2); // every step makes the parameters a thousand times as large: under any compiler
+    t.hp.lr = 1e3;
+    t.hp.weight_decay = 1;
+    t.hp.optimizer = OPTIMIZER_SGD;
+    t.hp.clip_norm = 0;
+    t.hp.epochs = 8;
+    assert_int_equal(run(t, &(struct log){0}).status, TRIAL_DIVERGED);
 }
 
 int main(int argc, char **argv) {
