@@ -26,9 +26,3 @@ void idle_rest(struct idle *idle, int fd, long cap_us) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     ppoll(&p, fd >= 0, &t, NULL);
 }
-
-double clock_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}

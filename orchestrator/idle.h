@@ -12,6 +12,4 @@ void idle_reset(struct idle *idle);
 // signal comes.
 void idle_rest(struct idle *idle, int fd, long cap_us);
 
-double clock_seconds(void); // monotonic
-
 #endif

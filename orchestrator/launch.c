@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "orchestrator/idle.h"
+#include "model/base/clock.h"
 #include "orchestrator/launch_command.h"
 #include "orchestrator/launch_process.h"
 #include "orchestrator/launch_try.h"

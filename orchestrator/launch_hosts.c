@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "model/base/clock.h"
 #include "model/base/file.h"
-#include "orchestrator/idle.h"
 #include "orchestrator/launch_process.h"
 
 enum { MAX_SLOTS = 4096, MAX_WORDS = 16 };

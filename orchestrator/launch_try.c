@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "orchestrator/idle.h"
+#include "model/base/clock.h"
 #include "orchestrator/launch_process.h"
 #include "worker/agent.h"
 

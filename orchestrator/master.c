@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/clock.h"
 #include "orchestrator/master_workers.h"
 #include "orchestrator/rungs.h"
 

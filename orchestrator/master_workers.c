@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/clock.h"
+
 struct worker_info {
     bool joined, present;
     int seat; // its number among those of its host that have come to be used, from 1; 0: not yet

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "orchestrator/idle.h"
+#include "model/base/clock.h"
 #include "worker/agent.h"
 
 enum { MAX_NEIGHBOURS = 64 };

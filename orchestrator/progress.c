@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "orchestrator/idle.h"
+#include "model/base/clock.h"
 #include "worker/agent.h"
 
 enum { LABEL_SIZE = 160, DURATION_SIZE = 32, MAX_SHOWN = 16, DEFAULT_COLUMNS = 100 };

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/base/clock.h"
 #include "orchestrator/master.h"
 #include "orchestrator/transport_mpi.h"
 #include "orchestrator/verdict.h"

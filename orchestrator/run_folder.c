@@ -429,14 +429,19 @@ static void reopen_trial(const run_folder *f, const struct plan_trial *t) {
     r->old_row = -1;
 }
 
+// Of a trial that has no epoch.
+static struct trial_result empty_result(const struct plan_trial *t, enum trial_status status) {
+    return (struct trial_result){.status = status,
+                                 .best_iou = NAN,
+                                 .best_f1 = NAN,
+                                 .final_iou = NAN,
+                                 .train_val_gap = NAN,
+                                 .best_epoch = -1,
+                                 .parameters = (int64_t)t->cost.parameters};
+}
+
 static struct trial_result refusal(const struct plan_trial *t) {
-    struct trial_result r = {.status = TRIAL_FAILED,
-                             .best_iou = NAN,
-                             .best_f1 = NAN,
-                             .final_iou = NAN,
-                             .train_val_gap = NAN,
-                             .best_epoch = -1,
-                             .parameters = (int64_t)t->cost.parameters};
+    struct trial_result r = empty_result(t, TRIAL_FAILED);
     snprintf(r.error, sizeof r.error, "%s", t->refused);
     return r;
 }
@@ -572,13 +577,7 @@ double run_folder_best(const run_folder *f, const struct plan *plan, int trial, 
 void run_folder_stopped_result(const run_folder *f, const struct plan *plan, int trial, struct trial_result *result) {
     const struct plan_trial *t = &plan->trials[trial];
     const struct record *r = find_record(f, t->id);
-    *result = (struct trial_result){.status = TRIAL_STOPPED,
-                                    .best_iou = NAN,
-                                    .best_f1 = NAN,
-                                    .final_iou = NAN,
-                                    .train_val_gap = NAN,
-                                    .best_epoch = -1,
-                                    .parameters = (int64_t)t->cost.parameters};
+    *result = empty_result(t, TRIAL_STOPPED);
     for (int i = 0; r && r->score && i < r->epoch_capacity && r->epoch_there[i]; i++) {
         const struct epoch_score *e = &r->score[i];
         if (i == 0 || e->iou > result->best_iou) {

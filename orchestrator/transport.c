@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "model/base/clock.h"
+
 enum { LOCAL_CAP_US = 50000 };
 
 static enum status local_send(void *self, int to, const struct message *m, struct error *err) {

@@ -11,6 +11,7 @@
 #include <mpi-ext.h> // says whether this build has ULFM
 #endif
 
+#include "model/base/clock.h"
 #include "orchestrator/neighbours.h"
 
 enum {

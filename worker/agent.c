@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "model/base/clock.h"
 #include "worker/agent_spawn.h"
 
 enum stop_stage { RUNNING, ASKED, TERMINATED, KILLED };
@@ -48,12 +49,6 @@ struct agent {
     enum loss_cause trouble_cause;    // of `trouble`
     char trouble[ERROR_MESSAGE_SIZE]; // what to report as lost although nothing died
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 enum status agent_create(const struct agent_config *config, agent **out, struct error *err) {
     agent *a = calloc(1, sizeof *a);
@@ -110,7 +105,7 @@ void agent_destroy(agent *a) {
 
 static void set_stage(agent *a, enum stop_stage stage) {
     a->stage = stage;
-    a->stage_began = now();
+    a->stage_began = clock_seconds();
 }
 
 // Sends as much of `unsent` as the socket takes.
@@ -189,7 +184,7 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
         snprintf(a->trouble, sizeof a->trouble, "%s", why.message);
     a->log_start = spawn_log_size(a->log);
     a->oom_kills = spawn_oom_kills();
-    a->heard = now();
+    a->heard = clock_seconds();
     return STATUS_OK;
 }
 
@@ -220,7 +215,7 @@ static double hang_limit(const agent *a) {
 
 // A message of the running trial has come.
 static void note_progress(agent *a, const struct message *m) {
-    double t = now();
+    double t = clock_seconds();
     if (a->progress.last > 0)
         a->progress.longest = fmax(a->progress.longest, t - a->progress.last);
     if (m->kind == MESSAGE_EPOCH) {
@@ -237,7 +232,7 @@ static void note_progress(agent *a, const struct message *m) {
 }
 
 static void escalate(agent *a) {
-    double t = now();
+    double t = clock_seconds();
     if (!a->trial[0] || a->dead)
         return;
     if (a->stage == ASKED && t - a->stage_began > a->config.stop_seconds) {
@@ -264,7 +259,7 @@ static bool take_in(agent *a) {
             return true;
         if (n <= 0 || inbox_add(&a->inbox, chunk, (size_t)n, &err) != STATUS_OK)
             return false;
-        a->heard = now();
+        a->heard = clock_seconds();
         a->has_spoken = true;
     }
 }

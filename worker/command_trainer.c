@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "model/base/clock.h"
 #include "worker/agent_spawn.h"
 #include "worker/command_process.h"
 #include "worker/command_record.h"
@@ -33,12 +33,6 @@ struct session {
     enum status broken; // what it printed cannot be taken
     struct error why;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 // ---- what it prints ----
 
@@ -64,7 +58,7 @@ static enum status on_epoch(void *context, const struct command_epoch *e, struct
     if (s->trial->program.resume && !command_output_numbers_epochs(s->output))
         return error_set(err, STATUS_INVALID, "resume = yes needs a column 'epoch' in what the program prints");
     TRY(command_record_add(&s->record, e, err));
-    double t = now();
+    double t = clock_seconds();
     tell(s, e, false, t - s->epoch_began);
     s->epoch_began = t;
     return STATUS_OK;
@@ -97,7 +91,7 @@ static void ask_to_stop(struct session *s) {
     if (s->stopping)
         return;
     s->stopping = true;
-    s->stop_began = now();
+    s->stop_began = clock_seconds();
     command_process_signal(&s->process, SIGTERM);
 }
 
@@ -106,7 +100,7 @@ static void watch(struct session *s) {
         ask_to_stop(s);
     if (s->broken != STATUS_OK)
         command_process_signal(&s->process, SIGKILL);
-    if (s->stopping && !s->killed && now() - s->stop_began > STOP_SECONDS) {
+    if (s->stopping && !s->killed && clock_seconds() - s->stop_began > STOP_SECONDS) {
         command_process_signal(&s->process, SIGKILL);
         s->killed = true;
     }
@@ -127,7 +121,7 @@ static void follow(struct session *s) {
         open = open && take_in(s);
         watch(s);
     }
-    for (double end = now() + TAIL_SECONDS; open && now() < end;) {
+    for (double end = clock_seconds() + TAIL_SECONDS; open && clock_seconds() < end;) {
         open = take_in(s);
         command_process_signal(&s->process, SIGKILL); // what it left behind
         if (open)
@@ -162,7 +156,7 @@ static enum status run_program(struct session *s, struct error *err) {
     TRY(open_record(s, err));
     TRY(command_output_create(s->trial->program.metrics, &sink, &s->output, err));
     snprintf(variables, sizeof variables, "%sGRIDFOLD_EPOCHS=%d\n", s->trial->program.variables, s->record.count);
-    s->epoch_began = now();
+    s->epoch_began = clock_seconds();
     TRY(command_process_start(&s->process, s->trial->program.arguments, variables, s->log, err));
     follow(s);
     return STATUS_OK;

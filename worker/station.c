@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "model/base/clock.h"
 
 struct station {
     struct message next; // an assignment that waits for the running trial to end: of kind MESSAGE_ASSIGN when there
@@ -14,12 +15,6 @@ struct station {
     int exit_code;
     double spoke;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 enum status station_create(const struct station_config *config, station **out, struct error *err) {
     station *s = calloc(1, sizeof *s);
@@ -72,7 +67,7 @@ void station_deliver(station *s, const struct message *m) {
 }
 
 static bool spoken(station *s) {
-    s->spoke = now();
+    s->spoke = clock_seconds();
     return true;
 }
 
@@ -110,7 +105,7 @@ bool station_next(station *s, struct message *m) {
         *m = (struct message){.kind = MESSAGE_BYE, .code = s->exit_code};
         return spoken(s);
     }
-    if (now() - s->spoke < s->config.heartbeat_seconds)
+    if (clock_seconds() - s->spoke < s->config.heartbeat_seconds)
         return false;
     *m = (struct message){.kind = MESSAGE_HEARTBEAT, .attempt = agent_attempt(s->agent)};
     m->heartbeat.pause = agent_pause(s->agent);

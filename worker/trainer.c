@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "model/base/clock.h"
 #include "worker/agree.h"
 #include "worker/pretrained.h"
 #include "worker/schedule.h"
@@ -13,12 +13,6 @@
 const char *trial_status_name(enum trial_status status) {
     static const char *const names[] = {"done", "failed", "diverged", "stopped", "interrupted", "paused"};
     return names[status];
-}
-
-static double now(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
 }
 
 static struct optimizer_config trial_optimizer(const struct hyperparameters *hp) {
@@ -81,7 +75,7 @@ static enum status write_checkpoints(struct session *s, struct error *err) {
     TRY(file_replace_begin(&f, s->folder.last, err));
     enum status status = checkpoint_write_last(&f, &s->context, s->t->net, &s->state, err);
     TRY(finish_checkpoint(s, &f, status, s->folder.previous, err));
-    s->last_written = now();
+    s->last_written = clock_seconds();
     return STATUS_OK;
 }
 
@@ -100,7 +94,7 @@ static bool ask_to_stop(struct session *s) {
 }
 
 static bool checkpoint_is_due(const struct session *s) {
-    return now() - s->last_written >= s->trial->checkpoint_seconds;
+    return clock_seconds() - s->last_written >= s->trial->checkpoint_seconds;
 }
 
 static bool end_stretch(void *context) {
@@ -172,8 +166,8 @@ static enum status finish_epoch(struct session *s, double lr, struct error *err)
     state->step = 0;
     state->partial = (struct pooled){0};
     state->partial_grad_norm = 0;
-    s->hooks->epoch(s->hooks->context, s->trial, &m, false, now() - s->epoch_began);
-    s->epoch_began = now();
+    s->hooks->epoch(s->hooks->context, s->trial, &m, false, clock_seconds() - s->epoch_began);
+    s->epoch_began = clock_seconds();
     return STATUS_OK;
 }
 
@@ -184,7 +178,7 @@ static int epochs_to_train(const struct trial *trial) {
 
 static enum status train_epochs(struct session *s, struct error *err) {
     const struct hyperparameters *hp = &s->trial->hp;
-    s->epoch_began = s->last_written = now();
+    s->epoch_began = s->last_written = clock_seconds();
     while (s->state.epoch < epochs_to_train(s->trial)) {
         double lr = schedule_lr((enum scheduler)hp->scheduler, hp->lr, s->state.epoch, hp->epochs);
         if (s->state.step < s->context.steps_per_epoch) {

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "model/base/clock.h"
 #include "worker/group.h"
 #include "worker/protocol.h"
 #include "worker/trial_run.h"
@@ -37,12 +37,6 @@ static volatile sig_atomic_t terminated;
 static void on_terminate(int number) {
     (void)number;
     terminated = 1;
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 // Blocks until all is sent: the agent always reads.
@@ -74,7 +68,7 @@ static void say(struct process *p, struct message *m) {
     }
     send_frame(p, frame, bytes);
     free(frame);
-    p->spoke = now();
+    p->spoke = clock_seconds();
 }
 
 // Takes in what has arrived, waiting for it when `wait`. False: the stream has ended or is broken.
@@ -108,7 +102,7 @@ static void report_epoch(void *context, const struct trial *trial, const struct 
 }
 
 static void note_stoppable(struct process *p) {
-    double t = now();
+    double t = clock_seconds();
     if (p->stoppable > 0 && t - p->stoppable > p->pause)
         p->pause = t - p->stoppable;
     p->stoppable = t;
@@ -136,7 +130,7 @@ static bool must_stop(void *context) {
 static void report_alive(void *context) {
     struct process *p = context;
     bool first = ++p->steps == 1;
-    if (!first && now() - p->spoke < HEARTBEAT_SECONDS)
+    if (!first && clock_seconds() - p->spoke < HEARTBEAT_SECONDS)
         return;
     struct message m = {.kind = MESSAGE_HEARTBEAT,
                         .heartbeat = {.epoch = p->epochs, .step = p->steps, .pause = p->pause}};

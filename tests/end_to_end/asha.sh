@@ -5,13 +5,7 @@
 set -euo pipefail
 gridfold=$1 source=$2
 short=${TEST_EPOCHS:+4} # with sanitizers: one number of ranks less, and two kills, the second after so many seconds
-work=$(mktemp -d /tmp/gridfold-asha-XXXXXX)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HOME=${HOME:-/tmp} TMPDIR=$work
-export LSAN_OPTIONS=print_suppressions=0:suppressions=$source/tests/open_mpi.supp
-mpi() { ASAN_OPTIONS=fast_unwind_on_malloc=0 mpirun --oversubscribe --bind-to none "$@" </dev/null; }
-fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$source/tests/end_to_end/place.sh"
 
 "$gridfold" synth tiles --samples 14 --test 2 >/dev/null
 "$gridfold" import tiles tiles.safetensors >/dev/null

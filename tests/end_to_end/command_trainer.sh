@@ -4,13 +4,7 @@
 # usage: command_trainer.sh GRIDFOLD SOURCE_DIR
 set -euo pipefail
 gridfold=$1 source=$2
-work=$(mktemp -d /tmp/gridfold-command-XXXXXX)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HOME=${HOME:-/tmp} TMPDIR=$work
-export LSAN_OPTIONS=print_suppressions=0:suppressions=$source/tests/open_mpi.supp
-mpi() { ASAN_OPTIONS=fast_unwind_on_malloc=0 mpirun --oversubscribe --bind-to none "$@" </dev/null; }
-fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$source/tests/end_to_end/place.sh"
 
 # Gradient descent on (x - 3)^2 from a start that depends on the fold; the numbers are exact, so that runs can be compared.
 cat >descend.sh <<'EOF'

@@ -4,14 +4,7 @@
 # usage: same_bytes.sh GRIDFOLD SOURCE_DIR
 set -euo pipefail
 gridfold=$1 source=$2
-work=$(mktemp -d /tmp/gridfold-bytes-XXXXXX)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 HOME=${HOME:-/tmp} TMPDIR=$work
-# The slow unwinder: only it gets through plugins that Open MPI has unloaded when leaks are looked for.
-export LSAN_OPTIONS=print_suppressions=0:suppressions=$source/tests/open_mpi.supp
-mpi() { ASAN_OPTIONS=fast_unwind_on_malloc=0 mpirun --oversubscribe --bind-to none "$@" </dev/null; }
-fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$source/tests/end_to_end/place.sh"
 
 "$gridfold" synth tiles --samples 14 --test 2 >/dev/null
 "$gridfold" import tiles tiles.safetensors >/dev/null
