@@ -1,8 +1,8 @@
 // What the members of a data-parallel group do together. A member is a trainer process that trains its share of every
 // batch; what it says here arrives at all of them, so that every member takes the same optimizer step.
 //
-// A table of functions over a backend's memory: one implementation over sockets for the CPU's backends
-// (worker/group.h), one over NCCL for CUDA (model/cuda/together.c). All members call the same functions in the same
+// A table of functions over a backend's memory. There is one implementation, over sockets, for the CPU's backends
+// (worker/group.h); the CUDA backend has none yet. All members call the same functions in the same
 // order with the same sizes. What is added is added in the order of the members: same inputs, same bits, on every
 // member and in every run. A member that is gone makes them fail with STATUS_LOST, or ends the process (group.h). One
 // thread.
