@@ -1,4 +1,5 @@
-# Sourced by the end-to-end tests, with $source set: a folder of their own that goes away again, and mpirun as root and on few cores. shellcheck shell=bash
+# Sourced by the end-to-end tests, with $source set: a folder of their own that goes away again, and mpirun as root and on few cores.
+# shellcheck shell=bash
 work=$(mktemp -d /tmp/gridfold-test-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
