@@ -75,13 +75,16 @@ static void pass_on_stop(struct watch *w, struct launch_stops stops) {
         end(w, "stopped before it began", SIGTERM);
 }
 
-// Rank 0 on this host: whether it is there can be asked. mpirun with --enable-recovery does not mind its death, and
-// hangs now and then without having taken note of it.
-static bool master_is_gone(struct watch *w) {
+// Rank 0 on this host: how it is can be asked.
+static bool master_is_here(const struct watch *w) {
     char host[sizeof w->t->verdict.host] = "";
     gethostname(host, sizeof host - 1);
-    if (!w->t->began || w->t->judged || strcmp(host, w->t->verdict.host) != 0 ||
-        !agent_has_ended(w->t->verdict.process))
+    return w->t->began && strcmp(host, w->t->verdict.host) == 0;
+}
+
+// mpirun with --enable-recovery does not mind rank 0's death, and hangs now and then without having taken note of it.
+static bool master_is_gone(struct watch *w) {
+    if (w->t->judged || !master_is_here(w) || !agent_has_ended(w->t->verdict.process))
         return false;
     take_verdict(w); // its last word may have come just now
     return !w->t->judged;
@@ -100,6 +103,8 @@ static void lose_patience(struct watch *w) {
         end(w, "rank 0 died", SIGKILL);
     } else if (!w->t->began && silent > p->start) {
         end(w, "rank 0 never began", SIGKILL);
+    } else if (silent > p->beat && master_is_here(w) && agent_is_stopped(w->t->verdict.process)) {
+        end(w, "rank 0 was stopped", SIGKILL); // it has no long work to do while it is
     } else if (w->t->began && silent > (state == VERDICT_RUNNING ? p->beat : p->work)) {
         end(w, "rank 0 fell silent", SIGKILL);
     }

@@ -57,5 +57,7 @@ void agent_unbind(void);
 long agent_parent_of(long pid);
 // Whether a process of this host has come to its end, also when its parent has not taken note of it (a zombie).
 bool agent_has_ended(long pid);
+// Whether it has been stopped by a signal (SIGSTOP); not one that a tracer holds.
+bool agent_is_stopped(long pid);
 
 #endif

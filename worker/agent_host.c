@@ -96,6 +96,12 @@ bool agent_has_ended(long pid) {
     return !read_stat(pid, &state, &parent) || state == 'Z';
 }
 
+bool agent_is_stopped(long pid) {
+    char state;
+    long parent;
+    return read_stat(pid, &state, &parent) && state == 'T';
+}
+
 // mpirun binds by default: two ranks to a core each, the sleeping master among them. Its daemon, an ancestor of ours
 // (there may be a shell or a timeout between), keeps the processors of the job.
 void agent_unbind(void) {

@@ -11,6 +11,8 @@
 
 #include "model/base/file.h"
 #include "orchestrator/launch_command.h"
+#include "orchestrator/launch_process.h"
+#include "orchestrator/launch_try.h"
 #include "orchestrator/verdict.h"
 
 static void expect_hosts(struct launch_hosts *hosts, const char *wanted, int slots) {
@@ -126,10 +128,39 @@ static void test_verdict(void **state) {
     assert_int_equal(verdict_read(path, &back, &err), STATUS_NOT_FOUND);
 }
 
+// A rank 0 that has long work to do is waited for; stopped in the middle of it, it is not.
+static void test_a_stopped_master_is_no_busy_one(void **state) {
+    (void)state;
+    char path[] = "/tmp/gridfold-verdict-XXXXXX", script[512], host[64] = "";
+    const struct launch_patience patience = {
+        .start = 20, .work = 20, .beat = 0.2, .stop = 20, .linger = 20, .kill = 20};
+    struct launch_try t;
+    struct error err;
+    write_text(path, "");
+    gethostname(host, sizeof host - 1);
+    launch_begin();
+    static const char *const then[] = {"sleep 1; say done", "kill -STOP $$"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(
+            script, sizeof script,
+            "say() { printf \"state = $1\\nexit-code = 0\\nprocess = $$\\nhost = %s\\n\" >%s.new; mv %s.new %s; }; "
+            "say finishing; %s",
+            host, path, path, path, then[i]);
+        char *argv[] = {"/bin/sh", "-c", script, NULL};
+        assert_int_equal(launch_try_run(argv, path, &patience, &t, &err), STATUS_OK);
+        assert_true(t.began);
+        if (i == 0)
+            assert_null(t.trouble);
+        else
+            assert_string_equal(t.trouble, "rank 0 was stopped");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_host_list), cmocka_unit_test(test_hostfile), cmocka_unit_test(test_slurm),
-        cmocka_unit_test(test_command),   cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_host_list), cmocka_unit_test(test_hostfile),
+        cmocka_unit_test(test_slurm),     cmocka_unit_test(test_command),
+        cmocka_unit_test(test_verdict),   cmocka_unit_test(test_a_stopped_master_is_no_busy_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
