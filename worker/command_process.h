@@ -1,7 +1,7 @@
-// A program as a child in a process group of its own: started, signalled, reaped. Internal to the command trainer.
+// A program in a process group of its own: started, signalled, its end told. Internal to the command trainer.
 //
-// It is killed when the process that started it dies. What it starts itself belongs to its group and gets its signals,
-// but outlives a starter that is killed outright. One thread.
+// It is a child of a keeper (command_keeper.h), which kills it and all that it has started when this process ends,
+// however that ends. One thread.
 #ifndef GRIDFOLD_WORKER_COMMAND_PROCESS_H
 #define GRIDFOLD_WORKER_COMMAND_PROCESS_H
 
@@ -11,8 +11,9 @@
 #include "model/base/status.h"
 
 struct command_process {
-    pid_t pid;
-    int output; // its standard output, non-blocking
+    pid_t keeper, program;
+    int output;       // the program's standard output, non-blocking
+    int life, report; // ends of pipes from and to the keeper
     bool dead;
     int wait_status; // when dead
 };
@@ -24,6 +25,7 @@ NODISCARD enum status command_process_start(struct command_process *p, const cha
                                             int log, struct error *err);
 void command_process_signal(const struct command_process *p, int signal); // the group
 bool command_process_reap(struct command_process *p);                     // true: it is dead
-void command_process_close(struct command_process *p);                    // kills what is left
+void command_process_end(struct command_process *p);                      // kills what is left, without waiting
+void command_process_close(struct command_process *p);                    // the same, and waits for it
 
 #endif

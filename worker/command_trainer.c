@@ -121,9 +121,9 @@ static void follow(struct session *s) {
         open = open && take_in(s);
         watch(s);
     }
+    command_process_end(&s->process); // what it left behind
     for (double end = clock_seconds() + TAIL_SECONDS; open && clock_seconds() < end;) {
         open = take_in(s);
-        command_process_signal(&s->process, SIGKILL); // what it left behind
         if (open)
             wait_for_output(s, true, 10);
     }

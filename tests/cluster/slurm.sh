@@ -65,7 +65,7 @@ sinfo --noheader --format='%t' | grep -q idle || fail "the node does not come up
 
 "$GRIDFOLD" synth tiles --samples 14 --test 2 >/dev/null
 "$GRIDFOLD" import tiles tiles.safetensors >/dev/null
-sweep=("$GRIDFOLD_HOME/sweeps/quickstart.ini" dataset=tiles.safetensors "epochs=${TEST_EPOCHS:-60}")
+sweep=("$GRIDFOLD_HOME/sweeps/quickstart.ini" dataset=tiles.safetensors "epochs=${TEST_EPOCHS:-200}")
 "$GRIDFOLD" run "${sweep[@]}" output=one >one.log 2>&1 || fail "one process"
 
 submit() { # OUTPUT [OPTION OF SBATCH...]

@@ -129,9 +129,57 @@ grep -q "cannot run ./no-such-program: No such file" runs/none/trials.csv || fai
 if "$gridfold" run silent.ini >silent.log 2>&1; then fail "a program without metrics"; fi
 grep -q "printed no header line with the columns value: nothing to tell" runs/silent/trials.csv || fail "the reason: $(cat runs/silent/trials.csv)"
 
-# Nothing stays behind: no process has this folder as its own but the test.
-sleep 0.3
-for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/cwd" || true)" != "$work" ] || [ "${process#/proc/}" = $$ ] || fail "left behind: $(tr '\0' ' ' <"$process/cmdline")"
-done
+# Nothing of a program stays behind when gridfold, or the trainer alone, is killed outright: no child, no orphan, none in a session of its own.
+cat >family.sh <<'EOF'
+#!/bin/sh
+sleep 1000 &
+setsid sleep 1000 &
+(setsid sh -c 'sleep 1000; :' &)
+sh -c 'sleep 1000; :' &
+printf 'epoch,value\n0,1\n'
+touch "$GRIDFOLD_FOLDER/started"
+[ -n "${GO:-}" ] || sleep 1000
+EOF
+chmod +x family.sh
+{
+    sweep family ./family.sh value max no
+    printf '[grid all]\na = 1\n'
+} >family.ini
+# shellcheck disable=SC2154 # work is of place.sh
+left() { # all processes in this folder but the test
+    local process
+    for process in /proc/[0-9]*; do
+        [ "$(readlink "$process/cwd" 2>/dev/null || true)" != "$work" ] || [ "${process#/proc/}" = $$ ] || [ "${process#/proc/}" = "$BASHPID" ] || echo "${process#/proc/}"
+    done
+}
+expect_none_left() {
+    for _ in $(seq 50); do
+        [ -n "$(left)" ] || return 0
+        sleep 0.1
+    done
+    fail "left behind after $1: $(for p in $(left); do tr '\0' ' ' <"/proc/$p/cmdline"; done)"
+}
+start_family() { # OUTPUT
+    "$gridfold" run family.ini "output=runs/$1" >"$1.log" 2>&1 &
+    sweeper=$!
+    for _ in $(seq 100); do
+        [ ! -e "$(echo runs/"$1"/trials/*/started)" ] || break
+        sleep 0.1
+    done
+    [ "$(left | wc -l)" -ge 10 ] || fail "the program has not started its family: $(cat "$1.log")"
+}
+expect_none_left "the runs before"
+start_family killed-gridfold
+kill -KILL "$sweeper"
+wait "$sweeper" || true
+expect_none_left "gridfold was killed"
+start_family killed-trainer
+pkill -KILL -P "$sweeper"
+sleep 1
+kill -INT "$sweeper"
+wait "$sweeper" || true
+expect_none_left "the trainer was killed"
+grep -q ',lost,' runs/killed-trainer/events.csv || fail "the killed trainer is no event"
+GO=1 "$gridfold" run family.ini output=runs/ended >ended.log 2>&1 || fail "a program that leaves others behind: $(tail -n 3 ended.log)"
+expect_none_left "the program's own end"
 echo "same bytes: one process, three ranks, kills, resumed programs"
