@@ -51,6 +51,7 @@ struct master {
     char lost_reason[ERROR_MESSAGE_SIZE];
     enum status failure; // the first error: the sweep is stopped for it
     struct error failure_text;
+    struct message heard;   // being handled
     struct message message; // scratch for sending
 };
 
@@ -701,14 +702,13 @@ static void loop(struct master *m) {
     enum { MESSAGES_PER_LOOK = 1000 };
     struct idle idle = {0};
     int read = 0; // messages without a pause
-    struct message *message = malloc(sizeof *message);
     struct transport *t = m->config.transport;
     watch_time_limit(m, clock_seconds());
-    while (message && !m->finished && *m->config.stops < 2) {
+    while (!m->finished && *m->config.stops < 2) {
         int from;
-        bool any = t->receive(t->self, &from, message);
+        bool any = t->receive(t->self, &from, &m->heard);
         if (any)
-            handle(m, from, message);
+            handle(m, from, &m->heard);
         open_when_ready(m);
         commit_when_due(m);
         decide_when_due(m);
@@ -724,7 +724,6 @@ static void loop(struct master *m) {
         else if (!m->finished)
             t->rest(t->self, &idle);
     }
-    free(message);
     commit(m);
 }
 

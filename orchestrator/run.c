@@ -273,6 +273,8 @@ static int run_and_dismiss(int argc, char **argv, load_function *load, struct tr
     struct verdict v = verdict_here(VERDICT_ERROR, RUN_ERROR, "out of memory");
     if (flags && neighbours)
         run_master(&j, argc, argv, load, &v);
+    else
+        complain(&(struct error){STATUS_MEMORY, "out of memory: one array a worker"});
     *together = transport_dismiss(t, v.exit_code, j.gone, j.absent, GOODBYE_SECONDS);
     if (flags && neighbours)
         end_silent_neighbours(&j);

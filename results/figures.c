@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "model/base/file.h"
-#include "results/utf8.h"
+#include "model/base/utf8.h"
 
 extern char **environ;
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "results/utf8.h"
+#include "model/base/utf8.h"
 
 // Settings and manifest
 

@@ -8,7 +8,7 @@
 
 #include "results/csv_file.h"
 #include "results/table_internal.h"
-#include "results/utf8.h"
+#include "model/base/utf8.h"
 
 // Makes room for one more element; NULL when there is none.
 static void *grown(void *array, size_t count, size_t element, bool *failed) {

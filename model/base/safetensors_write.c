@@ -6,6 +6,7 @@
 #include "model/base/safetensors.h"
 #include "model/base/safetensors_checksum.h"
 #include "model/base/safetensors_measure.h"
+#include "model/base/utf8.h"
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 1 << 18 };
 
@@ -48,10 +49,18 @@ void safetensors_writer_destroy(safetensors_writer *writer) {
     free(writer);
 }
 
+// What jansson refuses by a mere NULL: a text that it cannot take, or has no memory for. An error that goes away must
+// not be taken for one that stays.
+static enum status refused(const char *what, const char *name, const char *text, struct error *err) {
+    if (utf8_count_wrong(name) + utf8_count_wrong(text) == 0)
+        return error_memory(err, "a checkpoint's header");
+    return error_set(err, STATUS_INVALID, "%s '%s' is not UTF-8 text", what, name);
+}
+
 enum status safetensors_add_metadata(safetensors_writer *writer, const char *key, const char *text, struct error *err) {
     // json_string is NULL for text that is not UTF-8, and json_object_set_new fails on a NULL value.
     if (json_object_set_new(writer->metadata, key, json_string(text)) != 0)
-        return error_set(err, STATUS_INVALID, "metadata '%s' is not UTF-8 text", key);
+        return refused("metadata", key, text, err);
     return STATUS_OK;
 }
 
@@ -96,7 +105,7 @@ static enum status add_chunk(safetensors_writer *writer, const char *name, enum 
         return error_memory(err, name);
     }
     if (json_object_set_new(writer->tensors, name, entry) != 0)
-        return error_set(err, STATUS_INVALID, "tensor name '%s' is not UTF-8 text", name);
+        return refused("tensor name", name, name, err);
     chunk.bytes = bytes;
     writer->chunks[writer->count++] = chunk;
     writer->offset = end;

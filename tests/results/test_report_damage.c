@@ -4,7 +4,7 @@
 
 #include "results/report.h"
 #include "results/run_data.h"
-#include "results/utf8.h"
+#include "model/base/utf8.h"
 #include "tests/results/assertions.h"
 #include "tests/results/temporary_folder.h"
 

@@ -1,4 +1,4 @@
-#include "results/utf8.h"
+#include "model/base/utf8.h"
 
 size_t utf8_character(const char *at) {
     const unsigned char *c = (const unsigned char *)at;

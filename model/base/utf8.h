@@ -1,6 +1,6 @@
 // Text that came from files and may be of any encoding.
-#ifndef GRIDFOLD_RESULTS_UTF8_H
-#define GRIDFOLD_RESULTS_UTF8_H
+#ifndef GRIDFOLD_MODEL_BASE_UTF8_H
+#define GRIDFOLD_MODEL_BASE_UTF8_H
 
 #include <stddef.h>
 
