@@ -1,6 +1,6 @@
 // The rungs of a sweep with method = asha: which trial is trained to which epoch, and which has been stopped.
 //
-// Every [grid] and [random] section is halved by itself (orchestrator/halving.h); what is compared is a configuration's
+// Every [grid] and [random] section is halved by itself (results/halving.h); what is compared is a configuration's
 // mean, over all the folds it runs on, of the best value that the decisive metric has had by then, and a configuration
 // of which a fold failed or diverged before is worse than every other. All its folds go on, or none. [config] sections
 // are trained to their end. A trial that stands in several sections goes as far as the one that takes it farthest.
@@ -10,7 +10,7 @@
 #ifndef GRIDFOLD_ORCHESTRATOR_RUNGS_H
 #define GRIDFOLD_ORCHESTRATOR_RUNGS_H
 
-#include "orchestrator/halving.h"
+#include "results/halving.h"
 #include "orchestrator/plan.h"
 
 typedef struct rungs rungs;

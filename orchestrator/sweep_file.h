@@ -41,7 +41,7 @@ struct sweep_axis {
     int line;
 };
 
-// How the points of [grid] and [random] sections are searched (orchestrator/halving.h, orchestrator/run_cap.h).
+// How the points of [grid] and [random] sections are searched (results/halving.h, orchestrator/run_cap.h).
 enum search_method {
     METHOD_GRID,   // every one is trained to its end, in the order of the plan
     METHOD_RANDOM, // every one, the points of a [grid] in a drawn order; that matters where run-cap leaves some out

@@ -146,6 +146,10 @@ void figures_quote_short(FILE *out, const char *text, int characters) {
     putc('\'', out);
     for (int used = 0; *text && used < characters; used++) {
         size_t bytes = utf8_character(text);
+        if (used + 1 == characters && text[bytes ? bytes : 1]) { // more would follow
+            fputs("\xE2\x80\xA6", out);
+            break;
+        }
         if (bytes == 0)
             putc('?', out);
         else if (*text == '\'')

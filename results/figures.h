@@ -25,7 +25,7 @@ const char *figures_take(figures *f, const char *name, const char *png);
 
 // A gnuplot string, quoted; what gnuplot could take for a command is replaced.
 void figures_quote(FILE *out, const char *text);
-// The same, at most `characters` long.
+// The same, at most `characters` long; what is cut ends in an ellipsis.
 void figures_quote_short(FILE *out, const char *text, int characters);
 // A number for a data block: "nan" where it is not finite.
 void figures_number(FILE *out, double value);

@@ -9,6 +9,7 @@ const char page_head[] =
     "<link rel=\"icon\" href=\"data:,\">\n";
 
 // gnuplot paints texts and axes black: the page's own colour takes its place, so that they show on a dark ground too.
+// A text in a box is drawn twice, first as its own box: the ground's colour around its letters takes that place.
 const char page_style[] =
     "\n:root{color-scheme:light dark;--fg:#1b1f24;--bg:#fff;--muted:#59636e;--line:#d1d9e0;--head:#f6f8fa;--win:#e8f3fb;"
     "--link:#0550ae}\n"
@@ -34,6 +35,7 @@ const char page_style[] =
     "figure img{display:block;max-width:100%;height:auto}\n"
     "svg [stroke=black],svg [stroke=\"rgb(  0,   0,   0)\"]{stroke:var(--fg)}svg [color=black]{color:var(--fg)}\n"
     "svg [fill=black],svg [fill=\"rgb(0,0,0)\"]{fill:var(--fg)}\n"
+    "svg g[style*=textbox]{filter:none!important;stroke:var(--bg);stroke-width:5;stroke-linejoin:round}\n"
     "svg text{font-family:system-ui,-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
     "details{margin:1rem 0}summary{cursor:pointer;color:var(--link)}\n"
     "@media print{th{cursor:auto}details{display:block}}\n";

@@ -6,6 +6,7 @@
 
 #include "results/grid.h"
 #include "results/run_data.h"
+#include "results/rung_record.h"
 
 // Curves of one trial.
 struct curve {
@@ -19,6 +20,8 @@ struct curve {
 
 // Of larger grids a selection is drawn (grid_selection).
 enum { EFFECT_MOST = 2000, PARALLEL_MOST = 600 };
+// Of the lines of parallel coordinates the best tenth, or so many, are drawn over the others.
+enum { PARALLEL_TOP = 30 };
 
 enum { CURVES_PER_FIGURE = 16, FOLDS_PER_FIGURE = 12, SCHEDULES_PER_FIGURE = 12, HEAT_MOST = 16 };
 
@@ -51,8 +54,14 @@ void plot_effect(FILE *out, const struct run_data *run, const struct grid *g);
 // False: no grid of two hyperparameters, or with more values than can be read.
 bool plot_heat_size(const struct run_data *run, const struct grid *g, int *width, int *height);
 void plot_heat(FILE *out, const struct run_data *run, const struct grid *g);
-enum { PARALLEL_WIDTH = 900, PARALLEL_HEIGHT = 420 };
+void plot_parallel_size(const struct grid *g, int *width, int *height);
 void plot_parallel(FILE *out, const struct run_data *run, const struct grid *g);
+
+// Successive halving: the mean of every configuration at each rung that it came to. Of more than RUNGS_MOST
+// configurations the first, and all that went on. plot_rungs_have: false when there is nothing to draw.
+enum { RUNGS_WIDTH = 860, RUNGS_HEIGHT = 420, RUNGS_MOST = 2000 };
+bool plot_rungs_have(const struct rung_record *r);
+void plot_rungs(FILE *out, const struct run_data *run, const struct rung_record *r);
 
 // Trials by worker over time, from events.csv. plot_timeline_size: false when no event tells of a trial on a worker.
 bool plot_timeline_size(const struct run_data *run, int *width, int *height, bool *all_workers);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "results/report_plots.h"
+#include "results/rung_tables.h"
 #include "results/search_tables.h"
 
 static size_t values_there(const struct grid *g) {
@@ -33,11 +34,12 @@ static void add_grid_figures(struct report *r, const struct run_data *run, const
     } else if (g->varying > 1) {
         snprintf(name, sizeof name, "parallel_%s", g->name);
         grid_selection_note(g, PARALLEL_MOST, note, sizeof note);
-        if ((out = report_figure(
-                 r, name, PARALLEL_WIDTH, PARALLEL_HEIGHT,
-                 "Grid %s: a line a finished point, from its values to its result (dark to light: worse to "
-                 "better%s); the best is the thick orange one.%s",
-                 g->name, run->metric.minimize ? ", where small is good the other way round" : "", note)))
+        plot_parallel_size(g, &width, &height);
+        if ((out = report_figure(r, name, width, height,
+                                 "Grid %s: a line a finished point, from its values to its result (violet to light "
+                                 "green: worse to better); the best is the thick orange one, the best tenth (at most "
+                                 "%d) is drawn over the others.%s",
+                                 g->name, PARALLEL_TOP, note)))
             plot_parallel(out, run, g);
     }
 }
@@ -72,10 +74,51 @@ static enum status add_grid_curves(struct report *r, const struct run_data *run,
     return status;
 }
 
+static void add_rung_figure(struct report *r, const struct run_data *run, const struct rung_record *record) {
+    char name[RUN_NAME_SIZE + 16], rest[96] = "";
+    snprintf(name, sizeof name, "rungs_%s", record->name);
+    if (record->points > RUNGS_MOST)
+        snprintf(rest, sizeof rest, " Of those stopped at the first rung, those among the first %d are shown.",
+                 RUNGS_MOST);
+    FILE *out = !plot_rungs_have(record)
+                    ? NULL
+                    : report_figure(r, name, RUNGS_WIDTH, RUNGS_HEIGHT,
+                                    "Rungs of %s: a line a configuration, from rung to rung until it is stopped.%s",
+                                    record->name, rest);
+    if (out)
+        plot_rungs(out, run, record);
+}
+
+static enum status add_rungs(struct report *r, const struct run_data *run, const char *name, struct error *err) {
+    struct rung_record record;
+    if (!rung_record_has(run, name))
+        return STATUS_OK;
+    TRY(rung_record_read(run, name, &record, err));
+    rung_tables_add(r->doc, run, &record);
+    add_rung_figure(r, run, &record);
+    rung_record_free(&record);
+    return STATUS_OK;
+}
+
+// Of sections of which no trial has ended yet.
+static enum status add_rungs_without_results(struct report *r, const struct run_data *run, struct error *err) {
+    for (size_t i = 0; i < run->sections; i++) {
+        const char *name;
+        size_t at = 0;
+        while ((name = grid_next(run, &at)) && strcmp(name, run->section[i].name) != 0)
+            ;
+        if (!name)
+            TRY(add_rungs(r, run, run->section[i].name, err));
+    }
+    return STATUS_OK;
+}
+
 static enum status add_grid(struct report *r, const struct run_data *run, const char *name, struct error *err) {
     struct grid g;
     TRY(grid_read(run, name, &g, err));
     enum status status = search_tables_add(r->doc, run, &g, err);
+    if (status == STATUS_OK)
+        status = add_rungs(r, run, name, err);
     if (status == STATUS_OK) {
         add_grid_figures(r, run, &g);
         status = add_grid_curves(r, run, &g, err);
@@ -91,6 +134,7 @@ enum status report_add_search(struct report *r, struct error *err) {
         const char *name;
         for (size_t at = 0; (name = grid_next(&r->run[i], &at)); all++)
             TRY(add_grid(r, &r->run[i], name, err));
+        TRY(add_rungs_without_results(r, &r->run[i], err));
         TRY(report_add_schedules(r, &r->run[i], err));
     }
     if (all == 0)

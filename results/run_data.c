@@ -33,6 +33,42 @@ static void take(char *out, size_t size, const char *value) {
     snprintf(out, size, "%s", value);
 }
 
+static int items_of(const char *value, char separator) {
+    int items = 1;
+    for (; *value; value++)
+        items += *value == separator;
+    return items;
+}
+
+static struct run_section *need_section(struct run_data *run, const char *name) {
+    if (run->sections > 0 && strcmp(run->section[run->sections - 1].name, name) == 0)
+        return &run->section[run->sections - 1];
+    struct run_section *larger = realloc(run->section, (run->sections + 1) * sizeof *larger);
+    if (!larger)
+        return NULL;
+    run->section = larger;
+    larger[run->sections] = (struct run_section){.points = 1};
+    take(larger[run->sections].name, sizeof larger->name, name);
+    return &larger[run->sections++];
+}
+
+// A key of [grid NAME] or [random NAME]. False: out of memory.
+static bool use_section(struct run_data *run, const char *name, bool random, const char *key, const char *value) {
+    enum { MOST = 1000000 };
+    struct run_section *s = need_section(run, name);
+    if (!s)
+        return false;
+    // Lists of a hyperparameter that is a list itself are separated by bars.
+    int items = items_of(value, strchr(value, '|') || strcmp(key, "decoder-channels") == 0 ? '|' : ',');
+    if (strcmp(key, "folds") == 0)
+        s->folds = items;
+    else if (random && strcmp(key, "points") == 0)
+        s->points = strtol(value, NULL, 10);
+    else if (!random)
+        s->points = s->points < MOST ? s->points * items : MOST;
+    return true;
+}
+
 // What the report itself goes by.
 static void use_setting(struct run_data *run, const char *section, const char *key, const char *value) {
     bool sweep = strcmp(section, "sweep") == 0, compare = strcmp(section, "compare") == 0;
@@ -42,6 +78,8 @@ static void use_setting(struct run_data *run, const char *section, const char *k
         take(run->metric.name, sizeof run->metric.name, value);
     else if (sweep && strcmp(key, "direction") == 0)
         run->metric.minimize = strcmp(value, "min") == 0;
+    else if (strcmp(section, "folds") == 0 && strcmp(key, "run") == 0)
+        run->run_folds = items_of(value, ',');
     else if (compare && strcmp(key, "baseline") == 0)
         take(run->baseline, sizeof run->baseline, value);
     else if (compare && strcmp(key, "candidate") == 0)
@@ -64,6 +102,8 @@ static int on_setting(void *user, const char *section, const char *key, const ch
         kept = add_fact(&run->base, label, value);
     else if (strncmp(section, "config ", 7) == 0 && strcmp(key, "folds") == 0)
         kept = add_fact(&run->config_folds, section + 7, value);
+    else if (strncmp(section, "grid ", 5) == 0 || strncmp(section, "random ", 7) == 0)
+        kept = use_section(run, strchr(section, ' ') + 1, *section == 'r', key, value);
     r->out_of_memory = r->out_of_memory || !kept;
     if (!r->manifest)
         use_setting(run, section, key, value);
@@ -387,6 +427,7 @@ void run_data_free(struct run_data *run) {
     free_facts(&run->base);
     free_facts(&run->manifest);
     free_facts(&run->config_folds);
+    free(run->section);
     for (size_t i = 0; i < run->notices; i++)
         free(run->notice[i]);
     free(run->notice);

@@ -17,6 +17,13 @@ struct run_facts {
     size_t count;
 };
 
+// [grid NAME] or [random NAME] of sweep.ini.
+struct run_section {
+    char name[RUN_NAME_SIZE];
+    long points; // configurations: `points`, or the product of its lists
+    int folds;   // that it runs on; 0: those of [folds]
+};
+
 struct run_data {
     char folder[PATH_SIZE];
     char name[RUN_NAME_SIZE];                               // [sweep] name, else the folder's
@@ -24,6 +31,9 @@ struct run_data {
     struct metric metric;                                   // the one that decides
     struct run_facts settings, base, manifest; // [sweep] and [folds]; [base]; manifest.ini (keys after their section)
     struct run_facts config_folds;             // configuration and its own `folds = ...`
+    struct run_section *section;               // in the order of sweep.ini
+    size_t sections;
+    int run_folds; // how many [folds] run names; 0: sweep.ini does not say
     struct swept_columns swept;
     struct csv_table texts;  // of external rows: what they point into
     struct trial_row *trial; // of a trial that stands several times in one grid the last row

@@ -97,20 +97,39 @@ static const char *status_of(const struct grid_point *p) {
     return "done";
 }
 
-// What is to be said of a point's folds: "fold 3: ..." for each where there are several.
+// Appends "fold 3: ..." or, of folds that the same is to be said of, "folds 0, 2: ...".
+static void say_of_folds(const struct grid_point *p, const struct observation *said, size_t count, size_t first,
+                         char *text, size_t size) {
+    size_t used = strlen(text), folds = 0;
+    for (size_t i = first; i < count; i++)
+        folds += strcmp(said[i].text, said[first].text) == 0;
+    used += (size_t)snprintf(text + used, size - used, "%s%s", used ? "; " : "", folds > 1 ? "folds" : "fold");
+    for (size_t i = first; i < count && used < size; i++)
+        if (strcmp(said[i].text, said[first].text) == 0)
+            used += (size_t)snprintf(text + used, size - used, "%s %d", i > first ? "," : "", p->row[i]->fold);
+    if (used < size)
+        snprintf(text + used, size - used, ": %s", said[first].text);
+}
+
+static bool is_said(const struct observation *said, size_t index) {
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(said[i].text, said[index].text) == 0)
+            return true;
+    return false;
+}
+
+// What is to be said of a point's folds; of several folds, where there are findings.
 static void add_observation(table *t, const struct run_data *run, const struct grid *g, const struct grid_point *p) {
+    enum { MOST = 32 }; // folds: the cell holds no more
+    struct observation said[MOST];
     char text[1024] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < p->rows && used < sizeof text; i++) {
-        struct observation o;
-        observe_trial(run, p->row[i], &o);
-        if (!g->several_folds)
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? "; " : "", o.text);
-        else if (o.findings)
-            used += (size_t)snprintf(text + used, sizeof text - used, "%sfold %d: %s", used ? "; " : "",
-                                     p->row[i]->fold, o.text);
-    }
-    table_cell(t, "%s", text);
+    size_t count = p->rows < MOST ? p->rows : MOST;
+    for (size_t i = 0; i < count; i++)
+        observe_trial(run, p->row[i], &said[i]);
+    for (size_t i = 0; i < count && g->several_folds; i++)
+        if (said[i].findings && !is_said(said, i))
+            say_of_folds(p, said, count, i, text, sizeof text);
+    table_cell(t, "%s", g->several_folds || count == 0 ? text : said[0].text);
 }
 
 static void add_varying(table *t, const struct run_data *run, const struct grid *g, const struct trial_row *row) {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "model/base/rng.h"
-#include "orchestrator/halving.h"
+#include "results/halving.h"
 
 static void test_rungs(void **state) {
     (void)state;

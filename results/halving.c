@@ -1,4 +1,4 @@
-#include "orchestrator/halving.h"
+#include "results/halving.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 // will bring: the decisions are those of complete rungs, but nobody waits for the last of a rung to know what is known.
 //
 // Pure: no clock, file or plan. Any thread.
-#ifndef GRIDFOLD_ORCHESTRATOR_HALVING_H
-#define GRIDFOLD_ORCHESTRATOR_HALVING_H
+#ifndef GRIDFOLD_RESULTS_HALVING_H
+#define GRIDFOLD_RESULTS_HALVING_H
 
 #include <stdbool.h>
 
