@@ -27,6 +27,8 @@ static const struct option_spec specs[] = {
     {"temporal-sampling", "NAME", NULL, "for checkpoints that do not say: annual, quarterly, bi_temporal, all"},
     {"skip-aggregation", "NAME", NULL, "for checkpoints that do not say: max, mean, last"},
     {"image-size", "N", NULL, "side of a window; the checkpoint knows its own"},
+    {"overlap", "PERCENT", "50",
+     "of neighbouring windows; with less it is faster: 25 needs 4 windows where 50 needs 9"},
     {"batch-size", "N", "4", "windows at a time"},
     {"backend", "NAME", "auto", "where to compute; gridfold info lists what there is"},
     {"threads", "N", NULL, "threads (all cores)"},
@@ -44,18 +46,21 @@ static void show_progress(void *context, int done, int total) {
 }
 
 static enum status read_numbers(const struct options *o, struct predict_config *c, struct error *err) {
-    long long fold = 0, folds = 5, seed = 42, size = -1, batch = 4, threads = sysconf(_SC_NPROCESSORS_ONLN);
+    long long fold = 0, folds = 5, seed = 42, size = -1, batch = 4, overlap = 50,
+              threads = sysconf(_SC_NPROCESSORS_ONLN);
     TRY(options_integer(o, "folds", 2, 1000, &folds, err));
     TRY(options_integer(o, "fold", 0, folds - 1, &fold, err));
     TRY(options_integer(o, "seed", 0, INT64_MAX, &seed, err));
     TRY(options_integer(o, "image-size", 32, 8192, &size, err));
     TRY(options_integer(o, "batch-size", 1, 4096, &batch, err));
+    TRY(options_integer(o, "overlap", 0, PREDICT_MOST_OVERLAP, &overlap, err));
     TRY(options_integer(o, "threads", 1, 1024, &threads, err));
     c->fold = (int)fold;
     c->folds = (int)folds;
     c->seed = (uint64_t)seed;
     c->image_size = (int)size;
     c->batch_size = (int)batch;
+    c->overlap = (int)overlap;
     c->threads = (int)threads;
     char *end;
     const char *text = options_text(o, "threshold");

@@ -28,6 +28,7 @@ struct prediction {
     raster_reader *input, *truth;
     raster_writer *output, *mask;
     int height, width, side, rows, columns; // of the raster; of a window; windows
+    int stride;                             // from one window to the next
     int top;                                // first row of what is in hand: `side` rows of the raster
     float *band;                            // (file bands, side, width)
     int64_t *sum, *weight;                  // (side, width)
@@ -96,15 +97,14 @@ static enum status open_truth(struct prediction *p, struct error *err) {
     return STATUS_OK;
 }
 
-static int windows_along(int length, int side) {
-    int stride = side / 2;
+static int windows_along(int length, int side, int stride) {
     return length <= side ? 1 : 1 + (length - side + stride - 1) / stride;
 }
 
-// Top or left of a window: half a window apart, the last one flush with the edge.
-static int window_start(int index, int length, int side) {
-    int start = index * (side / 2);
-    return start + side > length ? length - side : start;
+// Top or left of a window: the last one is flush with the edge.
+static int window_start(const struct prediction *p, int index, int length) {
+    int start = index * p->stride;
+    return start + p->side > length ? length - p->side : start;
 }
 
 static enum status allocate(struct prediction *p, struct error *err) {
@@ -162,8 +162,9 @@ static enum status open_all(struct prediction *p, struct error *err) {
     TRY(open_truth(p, err));
     int shortest = p->height < p->width ? p->height : p->width;
     p->side = predict_model_side(&p->model, shortest);
-    p->rows = windows_along(p->height, p->side);
-    p->columns = windows_along(p->width, p->side);
+    p->stride = p->side - p->side * c->overlap / 100;
+    p->rows = windows_along(p->height, p->side, p->stride);
+    p->columns = windows_along(p->width, p->side, p->stride);
     TRY(predict_model_build(&p->model, shortest, p->columns, err));
     TRY(allocate(p, err));
     TRY(allocate_sketch(p, err));
@@ -230,7 +231,7 @@ static enum status run_window_row(struct prediction *p, struct error *err) {
     size_t area = (size_t)p->side * (size_t)p->side, frame = (size_t)p->model.layout.bands * area;
     int unreported = 0;
     for (int column = 0; column < p->columns; column++, unreported++) {
-        int left = window_start(column, p->width, p->side);
+        int left = window_start(p, column, p->width);
         if (!cut_window(p, left))
             continue;
         float *sampled = p->sampled + (size_t)(p->waiting * plan->steps) * frame;
@@ -312,7 +313,7 @@ static enum status run(struct prediction *p, struct error *err) {
     for (int row = 0; row < p->rows; row++) {
         TRY(run_window_row(p, err));
         bool last = row + 1 == p->rows;
-        int final = last ? p->side : window_start(row + 1, p->height, p->side) - p->top;
+        int final = last ? p->side : window_start(p, row + 1, p->height) - p->top;
         TRY(write_rows(p, final, err));
         if (!last)
             TRY(move_down(p, final, err));

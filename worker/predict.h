@@ -1,6 +1,6 @@
 // Land-take probability of every pixel of a GeoTIFF of any size: `gridfold predict`.
 //
-// The raster is covered by overlapping windows of the model's image size, half a window apart; where they overlap,
+// The raster is covered by windows of the model's image size that overlap by a part of their side; where they do,
 // probabilities are averaged with weights that fall linearly towards a window's edge, so that no seam shows. Sums are
 // of whole numbers (probabilities in steps of 2^-30), so the result does not depend on the order of the windows, and a
 // pixel that one window alone sees has that window's value. Temporal sampling (which of two quarters is cleaner) is
@@ -16,7 +16,7 @@
 
 #include "worker/checkpoint.h"
 
-enum { PREDICT_MAX_MEMBERS = 64 };
+enum { PREDICT_MAX_MEMBERS = 64, PREDICT_MOST_OVERLAP = 75 };
 
 struct predict_config {
     const char *const *checkpoints; // 1 .. PREDICT_MAX_MEMBERS; of one image size, sampling and number of bands
@@ -29,6 +29,7 @@ struct predict_config {
     const char *dataset_ini; // names bands and steps of the input; NULL: the default layout of 9 bands x 14 quarters
     const char *backend;
     int threads, batch_size;
+    int overlap;                    // of neighbouring windows, percent of their side: 0 .. PREDICT_MOST_OVERLAP
     int sampling, skip, image_size; // below 0: as the checkpoint says
     // Where normalization comes from when a checkpoint has none: the training samples of this fold.
     const char *dataset;

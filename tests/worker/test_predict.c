@@ -102,6 +102,7 @@ static struct predict_config config_of(const char *const *checkpoints, int count
                                    .backend = "auto",
                                    .threads = 1,
                                    .batch_size = 3,
+                                   .overlap = 50,
                                    .sampling = -1,
                                    .skip = -1,
                                    .image_size = -1};
@@ -199,20 +200,20 @@ static float *draw_scene(void) {
     return scene;
 }
 
-static int starts_along(int length, int *start) {
+static int starts_along(int length, int stride, int *start) {
     int count = 0;
-    for (int at = 0; at + SIDE < length; at += SIDE / 2)
+    for (int at = 0; at + SIDE < length; at += stride)
         start[count++] = at;
     start[count++] = length - SIDE;
     return count;
 }
 
 // Every window as a raster of its own, from the last to the first, blended in floating point.
-static double *blend_by_hand(const float *scene) {
+static double *blend_by_hand(const float *scene, int stride) {
     static float window[FRAMES * SIDE * SIDE];
     const char *checkpoints[1] = {best[0]};
     double *sum = calloc((size_t)HEIGHT * WIDTH, sizeof *sum), *weight = calloc((size_t)HEIGHT * WIDTH, sizeof *weight);
-    int ys[16], xs[16], rows = starts_along(HEIGHT, ys), columns = starts_along(WIDTH, xs);
+    int ys[32], xs[32], rows = starts_along(HEIGHT, stride, ys), columns = starts_along(WIDTH, stride, xs);
     for (int w = rows * columns - 1; w >= 0; w--) {
         int top = ys[w / columns], left = xs[w % columns];
         for (int f = 0; f < FRAMES; f++)
@@ -252,10 +253,10 @@ static void many_windows(void **state) {
     struct raster r = predict(&config, &result), mask;
     ok(raster_read(config.mask, &mask, &err));
     int starts[16];
-    assert_int_equal(result.windows, starts_along(HEIGHT, starts) * starts_along(WIDTH, starts));
+    assert_int_equal(result.windows, starts_along(HEIGHT, SIDE / 2, starts) * starts_along(WIDTH, SIDE / 2, starts));
     assert_int_equal(result.missing, 40 * 45);
     assert_memory_equal(r.geotransform, geo.geotransform, sizeof geo.geotransform);
-    double *wanted = blend_by_hand(scene);
+    double *wanted = blend_by_hand(scene, SIDE / 2);
     for (size_t i = 0; i < (size_t)HEIGHT * WIDTH; i++) {
         bool missing = i / WIDTH < 40 && i % WIDTH < 45;
         assert_true(missing == (bool)isnan(r.data[i]));
@@ -278,6 +279,30 @@ static void many_windows(void **state) {
     free(scene);
     raster_free(&mask);
     raster_free(&r);
+}
+
+static void other_overlaps(void **state) {
+    (void)state;
+    static const struct { int percent, stride; } overlaps[] = {{0, 32}, {25, 24}, {75, 8}};
+    const char *checkpoints[1] = {best[0]}, *tif = path_of("scene.tif");
+    float *scene = draw_scene();
+    ok(raster_write(tif, FRAMES, HEIGHT, WIDTH, scene, NULL, &err));
+    for (size_t o = 0; o < sizeof overlaps / sizeof *overlaps; o++) {
+        struct predict_config config = config_of(checkpoints, 1, tif, path_of("scene-out.tif"));
+        struct predict_result result;
+        int starts[32];
+        config.overlap = overlaps[o].percent;
+        struct raster r = predict(&config, &result);
+        assert_int_equal(result.windows, starts_along(HEIGHT, overlaps[o].stride, starts) *
+                                             starts_along(WIDTH, overlaps[o].stride, starts));
+        double *wanted = blend_by_hand(scene, overlaps[o].stride);
+        for (size_t i = 0; i < (size_t)HEIGHT * WIDTH; i++)
+            if (!isnan(r.data[i]) && !(fabs((double)r.data[i] - wanted[i]) < 1e-5))
+                fail_msg("%d %%, pixel %zu: %.9g, not %.9g", config.overlap, i, (double)r.data[i], wanted[i]);
+        free(wanted);
+        raster_free(&r);
+    }
+    free(scene);
 }
 
 static void refusals(void **state) {
@@ -307,6 +332,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_window_is_the_evaluation),
         cmocka_unit_test(many_windows),
+        cmocka_unit_test(other_overlaps),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
