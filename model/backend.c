@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "model/device.h"
+
 // Fastest first: "auto" takes the first that this machine can run.
 static const struct {
     const char *name;
@@ -50,4 +52,14 @@ enum status backend_finish(backend *b, struct error *err) {
 void backend_destroy(backend *b) {
     if (b)
         b->ops->destroy(b);
+}
+
+enum status backend_devices(bool memory, struct backend_device *devices, int room, int *count, struct error *err) {
+#ifdef GRIDFOLD_CUDA
+    return backend_cuda_devices(memory, devices, room, count, err);
+#else
+    (void)memory, (void)devices, (void)room, (void)err;
+    *count = 0;
+    return STATUS_OK;
+#endif
 }

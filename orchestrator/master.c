@@ -79,10 +79,9 @@ static void log_event(struct master *m, const char *event, int worker, int trial
     if (trial >= 0)
         snprintf(row.trial, sizeof row.trial, "%s", m->config.plan->trials[trial].id);
     if (worker >= 0) {
-        const struct message_hello *hello = workers_hello(m->workers, worker);
         row.worker = worker + m->config.transport->first_rank;
-        snprintf(row.host, sizeof row.host, "%s", hello->host);
-        snprintf(row.device, sizeof row.device, "%s", hello->device);
+        snprintf(row.host, sizeof row.host, "%s", workers_hello(m->workers, worker)->host);
+        workers_device_name(m->workers, worker, row.device, sizeof row.device);
     }
     snprintf(row.detail, sizeof row.detail, "%s", detail);
     struct error err;
@@ -277,12 +276,28 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
     snprintf(name, sizeof name, "logs/trainer-%d.log", worker + m->config.transport->first_rank);
     check(m, path_join(a->log, root, name, &err), &err);
     a->hang_seconds = sweep->hang_seconds;
+    workers_visible_gpus(m->workers, worker, sweep->members, a->gpus);
     a->crowded = workers_are_crowded(m->workers, worker, m->config.sweep->members, m->threads);
     struct program_place place = {a->trial.id, a->trial.folder, p->fold, sweep->folds, m->threads, sweep->seed};
     check(m, program_fill(&sweep->program, &p->hp, &place, &a->trial.program, &err), &err);
 }
 
+// Trainers that have nothing to do keep their device's memory for the next trial: they are ended where one trial is to
+// have a device alone.
+static void clear_device(struct master *m, int worker) {
+    struct error err;
+    for (int w = 0; w < m->config.transport->workers; w++) {
+        if (w == worker || !workers_has_place(m->workers, w) ||
+            workers_device(m->workers, w) != workers_device(m->workers, worker))
+            continue;
+        m->message = (struct message){.kind = MESSAGE_STOP};
+        check(m, m->config.transport->send(m->config.transport->self, w, &m->message, &err), &err);
+    }
+}
+
 static void assign(struct master *m, const struct scheduler_action *a) {
+    if (a->alone)
+        clear_device(m, a->worker);
     const struct plan_trial *p = &m->config.plan->trials[a->trial];
     struct error err;
     bool resumed = run_folder_has_checkpoint(m->config.folder, m->config.plan, a->trial); // before it can write one
@@ -500,6 +515,9 @@ static void ping_worker(struct master *m, int worker) {
 
 // The worker is there to be used: somebody may have a place by that.
 static void admit(struct master *m, int worker) {
+    char why[512];
+    if (workers_complaint(m->workers, worker, why, sizeof why))
+        progress_note(m->config.progress, "%s", why);
     int first = workers_take_place(m->workers, worker, m->config.sweep->members);
     if (first >= 0 && workers_is_present(m->workers, first))
         apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_IDLE, .worker = first, .trial = -1}, NULL);
@@ -742,13 +760,27 @@ static void note_neighbours(struct master *m) {
     }
 }
 
+// How another program uses a GPU is not known: the ranks share them without a limit, unless they are told one.
+static struct gpu_rules gpu_rules(const struct master *m, const char *host) {
+    const struct sweep *s = m->config.sweep;
+    bool command = s->program.kind == TRAINER_COMMAND;
+    return (struct gpu_rules){.use = command                 ? GPU_USE_ANY
+                                     : sweep_may_use_cuda(s) ? GPU_USE_USABLE
+                                                             : GPU_USE_NONE,
+                              .per_gpu = command || s->trainers_per_gpu > 0 ? s->trainers_per_gpu : 1,
+                              .master_host = m->config.transport->first_rank > 0 ? host : ""};
+}
+
 static enum status prepare(struct master *m, struct error *err) {
     struct scheduler_config config = {.workers = m->config.transport->workers,
                                       .quarantine_after = QUARANTINE_AFTER,
                                       .max_attempts = m->config.sweep->max_attempts,
                                       .worker_timeout = m->config.worker_timeout,
                                       .empty_timeout = m->config.worker_timeout};
-    TRY(workers_create(m->config.transport->workers, &m->workers, err));
+    struct message_hello here;
+    agent_describe_host(&here);
+    struct gpu_rules gpus = gpu_rules(m, here.host);
+    TRY(workers_create(m->config.transport->workers, &gpus, &m->workers, err));
     TRY(scheduler_create(&config, &m->scheduler, err));
     if (m->config.sweep->method == METHOD_ASHA && !(m->rungs = rungs_create()))
         return error_memory(err, "rungs");

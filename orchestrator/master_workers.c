@@ -17,10 +17,11 @@ struct worker_info {
 
 struct workers {
     int count;
+    struct gpu_seats *gpus;
     struct worker_info *at;
 };
 
-enum status workers_create(int count, struct workers **out, struct error *err) {
+enum status workers_create(int count, const struct gpu_rules *gpus, struct workers **out, struct error *err) {
     struct workers *w = calloc(1, sizeof *w);
     struct worker_info *at = calloc((size_t)count + 1, sizeof *at);
     if (!w || !at) {
@@ -28,14 +29,19 @@ enum status workers_create(int count, struct workers **out, struct error *err) {
         free(at);
         return error_memory(err, "workers");
     }
-    *w = (struct workers){count, at};
-    *out = w;
-    return STATUS_OK;
+    *w = (struct workers){.count = count, .at = at};
+    enum status status = gpu_seats_create(count, gpus, &w->gpus, err);
+    if (status != STATUS_OK)
+        workers_destroy(w);
+    else
+        *out = w;
+    return status;
 }
 
 void workers_destroy(struct workers *w) {
     if (!w)
         return;
+    gpu_seats_destroy(w->gpus);
     free(w->at);
     free(w);
 }
@@ -43,6 +49,7 @@ void workers_destroy(struct workers *w) {
 void workers_join(struct workers *w, int worker, const struct message_hello *hello) {
     w->at[worker].joined = w->at[worker].present = true;
     w->at[worker].hello = *hello;
+    gpu_seats_take(w->gpus, worker, &w->at[worker].hello);
 }
 
 void workers_leave(struct workers *w, int worker) {
@@ -66,10 +73,11 @@ const struct message_hello *workers_hello(const struct workers *w, int worker) {
 
 static int first_beside(const struct workers *w, int worker, bool device) {
     const struct message_hello *a = &w->at[worker].hello;
+    const char *id = gpu_seats_id(w->gpus, worker);
     int i = 0;
     for (; i < worker; i++) {
         const struct message_hello *b = &w->at[i].hello;
-        if (w->at[i].joined && strcmp(a->host, b->host) == 0 && (!device || strcmp(a->device_id, b->device_id) == 0))
+        if (w->at[i].joined && strcmp(a->host, b->host) == 0 && (!device || strcmp(id, gpu_seats_id(w->gpus, i)) == 0))
             break;
     }
     return i;
@@ -81,6 +89,19 @@ int workers_host(const struct workers *w, int worker) {
 
 int workers_device(const struct workers *w, int worker) {
     return first_beside(w, worker, true);
+}
+
+void workers_device_name(const struct workers *w, int worker, char *out, size_t size) {
+    const struct message_hello *h = &w->at[worker].hello;
+    const char *id = gpu_seats_id(w->gpus, worker);
+    if (strcmp(id, "cpu") == 0)
+        snprintf(out, size, "%s", h->device);
+    else
+        snprintf(out, size, *h->gpu ? "%s (%s)" : "%sGPU %s", h->gpu, id);
+}
+
+bool workers_complaint(const struct workers *w, int worker, char *out, size_t size) {
+    return gpu_seats_complaint(w->gpus, worker, out, size);
 }
 
 static int find_seat(const struct workers *w, int host, int seat) {
@@ -95,6 +116,8 @@ int workers_take_place(struct workers *w, int worker, int members) {
     int host = workers_host(w, worker), first = worker;
     if (info->seat > 0)
         return info->has_place ? worker : -1;
+    if (gpu_seats_idle(w->gpus, worker))
+        return -1;
     info->seat = 1;
     for (int i = 0; i < w->count; i++)
         if (i != worker && w->at[i].seat >= info->seat && workers_host(w, i) == host)
@@ -110,6 +133,16 @@ int workers_take_place(struct workers *w, int worker, int members) {
 
 bool workers_has_place(const struct workers *w, int worker) {
     return w->at[worker].has_place;
+}
+
+void workers_visible_gpus(const struct workers *w, int worker, int members, char out[PROTOCOL_GPUS_SIZE]) {
+    int place[COLLECTIVES_MAX_MEMBERS] = {worker}, count = 1, host = workers_host(w, worker);
+    for (; count < members; count++) {
+        place[count] = find_seat(w, host, w->at[worker].seat + count);
+        if (place[count] < 0)
+            break;
+    }
+    gpu_seats_visible(w->gpus, place, count, members, out);
 }
 
 void workers_begin_trial(struct workers *w, int worker) {
@@ -133,7 +166,8 @@ static int count_sharers(const struct workers *w, int worker) {
     int count = 0;
     for (int i = 0; i < w->count; i++) {
         const struct message_hello *b = &w->at[i].hello;
-        count += w->at[i].present && strcmp(a->host, b->host) == 0 && strcmp(a->cpus, b->cpus) == 0;
+        count += w->at[i].present && !gpu_seats_idle(w->gpus, i) && strcmp(a->host, b->host) == 0 &&
+                 strcmp(a->cpus, b->cpus) == 0;
     }
     return count > 0 ? count : 1;
 }
@@ -146,7 +180,7 @@ static int count_trainers(const struct workers *w, int worker, int members) {
 int workers_fair_threads(const struct workers *w, int members) {
     int threads = 0;
     for (int i = 0; i < w->count; i++) {
-        if (!w->at[i].present)
+        if (!w->at[i].present || gpu_seats_idle(w->gpus, i))
             continue;
         int share = w->at[i].hello.cores / count_trainers(w, i, members);
         if (threads == 0 || share < threads)
@@ -167,7 +201,9 @@ enum status workers_record(const struct workers *w, run_folder *folder, const st
     enum status status = lines && hosts ? STATUS_OK : error_memory(err, "manifest");
     for (int i = 0; i < w->count && status == STATUS_OK; i++) {
         const struct message_hello *h = &w->at[i].hello;
-        snprintf(lines[i], LINE, "rank %d, %s, %s, %d cores", i + t->first_rank, h->host, h->device, h->cores);
+        char device[PROTOCOL_DEVICE_SIZE * 2 + 8];
+        workers_device_name(w, i, device, sizeof device);
+        snprintf(lines[i], LINE, "rank %d, %.64s, %s, %d cores", i + t->first_rank, h->host, device, h->cores);
         hosts[i] = w->at[i].present ? lines[i] : "absent";
     }
     struct run_folder_start start = {

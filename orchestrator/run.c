@@ -13,7 +13,7 @@
 #include "orchestrator/transport_mpi.h"
 #include "orchestrator/verdict.h"
 #include "results/report.h"
-#include "worker/device_binding.h"
+#include "worker/devices.h"
 #include "worker/trainer_process.h"
 
 static const double GOODBYE_SECONDS = 10;
@@ -315,10 +315,9 @@ static int run_under_mpi(int argc, char **argv, load_function *load) {
         struct transport t = transport_mpi_master(mpi);
         code = run_and_dismiss(argc, argv, load, &t, &together);
     } else {
-        struct station_config config = {0};
+        struct station_config config = {.rank = true};
         struct transport_mpi_orders orders = {.stop = &preempted, .leave = &terminated};
         install_signals(false);
-        device_binding_apply();
         code = transport_mpi_serve(mpi, &config, &orders);
     }
     transport_mpi_end(mpi, together, code);
@@ -333,6 +332,14 @@ int run_sweep(int argc, char **argv, load_function *load) {
 
 int run_trainer_process(void) {
     return trainer_process_run(TRAINER_PROCESS_FD);
+}
+
+int run_trainer_devices(bool memory) {
+    struct error err;
+    if (devices_print(memory, stdout, &err) == STATUS_OK && fflush(stdout) == 0)
+        return RUN_OK;
+    complain(&err);
+    return RUN_ERROR;
 }
 
 int run_trainer_member(void) {

@@ -24,5 +24,7 @@ NODISCARD enum status run_check(const struct sweep *sweep, struct error *err);
 int run_trainer_process(void);
 // And `gridfold trainer member`: another member of its group.
 int run_trainer_member(void);
+// And `gridfold trainer devices [memory]`: prints the GPUs for worker/devices.h.
+int run_trainer_devices(bool memory);
 
 #endif

@@ -26,7 +26,7 @@ void manifest_time(char out[32]) {
 // Settings of [sweep] that results do not depend on.
 static const char *const free_settings[] = {
     "checkpoint-seconds", "max-attempts", "hang-seconds", "worker-timeout-seconds", "master-timeout-seconds",
-    "time-limit",         "output",       "name",         "retry-failed",
+    "time-limit",         "output",       "name",         "retry-failed",           "trainers-per-gpu",
     "gpus-per-trial", // but for rounding, and for sync-batchnorm = off
 };
 

@@ -94,6 +94,7 @@ enum scheduler_action_kind {
 struct scheduler_action {
     enum scheduler_action_kind kind;
     int worker, trial, attempt;
+    bool alone; // SCHEDULER_ASSIGN: the device is vacant, for this trial's sake
 };
 
 struct scheduler_actions {

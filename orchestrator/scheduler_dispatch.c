@@ -135,8 +135,10 @@ static void serve_alone(scheduler *s) {
             device_release(s, q->at[i]);
     }
     reserve_devices(s);
-    for (int trial, worker; (trial = next_with_vacant_device(s, &worker)) != NONE;)
+    for (int trial, worker; (trial = next_with_vacant_device(s, &worker)) != NONE;) {
         assign(s, trial, worker);
+        s->actions[s->action_count - 1].alone = true;
+    }
 }
 
 // ---- all others ----

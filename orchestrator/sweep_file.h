@@ -20,7 +20,8 @@ enum {
     SWEEP_MAX_FOLDS = 64,
     SWEEP_MAX_AXES = 16,
     SWEEP_MAX_GRIDS = 64,
-    SWEEP_MAX_CONFIGS = 64
+    SWEEP_MAX_CONFIGS = 64,
+    SWEEP_MAX_TRAINERS_PER_GPU = 64
 };
 
 // What a [random NAME] draws a value from (orchestrator/sweep_random.h); both ends included.
@@ -79,6 +80,7 @@ struct sweep {
     char backend[32];                          // "auto"
     int threads;                               // per trainer; 0: the host's cores shared among its trainers
     int members;                               // GPUs, or processes on CPUs, that train a trial together; 1
+    int trainers_per_gpu;                      // trials that share a GPU at a time; 0: not said
     bool sync_batchnorm;                       // their batch norms take the statistics of the whole batch; true
     double checkpoint_seconds;                 // 60
     int max_attempts;                          // 3
@@ -112,6 +114,7 @@ NODISCARD enum status sweep_parse_text(const char *text, const char *path, const
 // The sweep.ini of a run folder: dataset and other files need not be there any more.
 NODISCARD enum status sweep_parse_stored(const char *path, struct sweep **sweep, struct error *err);
 void sweep_destroy(struct sweep *sweep);
+bool sweep_may_use_cuda(const struct sweep *sweep);       // the embedded trainer, and no CPU backend asked for
 const char *sweep_method_name(enum search_method method); // "grid", "random", "asha"
 const char *sweep_trainer_name(enum trainer_kind kind);   // "embedded", "command", "none"
 

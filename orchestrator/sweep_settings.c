@@ -100,6 +100,13 @@ static enum status read_gpus_per_trial(struct sweep_reader *r, const struct swee
     return STATUS_OK;
 }
 
+static enum status read_trainers_per_gpu(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    unsigned long long trainers = 0;
+    TRY(sweep_read_whole(r, e, 1, SWEEP_MAX_TRAINERS_PER_GPU, &trainers));
+    r->sweep->trainers_per_gpu = (int)trainers;
+    return STATUS_OK;
+}
+
 static enum status read_sync_batchnorm(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     r->sweep->sync_batchnorm = strcmp(e->value, "on") == 0;
     if (!r->sweep->sync_batchnorm && strcmp(e->value, "off") != 0)
@@ -197,6 +204,7 @@ static const struct {
                   {"device", read_device},
                   {"threads", read_threads},
                   {"gpus-per-trial", read_gpus_per_trial},
+                  {"trainers-per-gpu", read_trainers_per_gpu},
                   {"sync-batchnorm", read_sync_batchnorm},
                   {"checkpoint-seconds", read_checkpoint_seconds},
                   {"max-attempts", read_max_attempts},
@@ -232,6 +240,21 @@ static void name_of_path(const char *path, char out[SWEEP_NAME_SIZE]) {
         snprintf(out, SWEEP_NAME_SIZE, "sweep");
 }
 
+bool sweep_may_use_cuda(const struct sweep *s) {
+    return s->program.kind == TRAINER_EMBEDDED && (strcmp(s->backend, "auto") == 0 || strcmp(s->backend, "cuda") == 0);
+}
+
+static enum status check_sharing(struct sweep_reader *r, int section) {
+    const struct sweep *s = r->sweep;
+    const struct sweep_ini_entry *e = section < 0 ? NULL : sweep_ini_find(r->ini, section, "trainers-per-gpu");
+    if (s->trainers_per_gpu > 1 && s->members > 1)
+        return sweep_ini_error(r->ini, e ? e->line : 1, r->err,
+                               "trainers-per-gpu = %d with gpus-per-trial = %d: trials on several GPUs do not share "
+                               "them; take 1 for one of the two",
+                               s->trainers_per_gpu, s->members);
+    return STATUS_OK;
+}
+
 enum status sweep_read_sweep(struct sweep_reader *r) {
     struct sweep *s = r->sweep;
     int section = sweep_ini_section_find(r->ini, "sweep", "");
@@ -239,6 +262,7 @@ enum status sweep_read_sweep(struct sweep_reader *r) {
         if (section >= 0 && r->ini->entries[i].section == section)
             TRY(read_sweep_entry(r, &r->ini->entries[i]));
     TRY(sweep_check_trainer(r));
+    TRY(check_sharing(r, section));
     if (!*s->dataset && s->program.kind == TRAINER_EMBEDDED)
         return sweep_ini_error(r->ini, section >= 0 ? r->ini->sections[section].line : 1, r->err,
                                "no dataset; add dataset = FILE.safetensors to [sweep]");

@@ -69,6 +69,8 @@ static void write_head(FILE *f, const struct sweep *s) {
         fprintf(f, "threads = auto\n");
     if (s->program.kind == TRAINER_EMBEDDED)
         fprintf(f, "gpus-per-trial = %d\nsync-batchnorm = %s\n", s->members, s->sync_batchnorm ? "on" : "off");
+    if (s->trainers_per_gpu > 0)
+        fprintf(f, "trainers-per-gpu = %d\n", s->trainers_per_gpu);
     fprintf(f, "checkpoint-seconds = %s\nmax-attempts = %d\n", number, s->max_attempts);
     text_of_real(s->hang_seconds, number, sizeof number);
     fprintf(f, "hang-seconds = %s\n", s->hang_seconds > 0 ? number : "auto");

@@ -21,7 +21,10 @@ enum status verb_run(int argc, char **argv, int *exit_code, struct error *err) {
 
 enum status verb_trainer(int argc, char **argv, int *exit_code, struct error *err) {
     (void)err;
-    bool member = argc > 1 && strcmp(argv[1], "member") == 0;
-    *exit_code = member ? run_trainer_member() : run_trainer_process();
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "devices") == 0)
+        *exit_code = run_trainer_devices(argc > 2 && strcmp(argv[2], "memory") == 0);
+    else
+        *exit_code = strcmp(what, "member") == 0 ? run_trainer_member() : run_trainer_process();
     return STATUS_OK;
 }

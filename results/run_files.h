@@ -56,7 +56,7 @@ struct event_row {
     char event[24]; // planned, assigned, resumed, epoch, done, lost, retried, failed, stopped
     char host[64];
     int worker; // rank, -1: none
-    char device[64];
+    char device[112];
     int attempt;
     double seconds;
     char detail[RUN_TEXT_SIZE];

@@ -30,6 +30,7 @@ struct agent {
     int attempt;
     int threads; // what the trainer was started with
     bool crowded;
+    char gpus[PROTOCOL_GPUS_SIZE];
     char log[PATH_SIZE];
     off_t log_start; // size of the log when the trial began
     double heard;    // when the trainer last spoke, or was last spoken to
@@ -149,11 +150,13 @@ static enum status start_trainer(agent *a, const struct message_assign *assign, 
         .log = assign->log,
         .threads = assign->trial.threads,
         .crowded = assign->crowded,
+        .gpus = assign->gpus,
     };
     TRY(spawn_trainer(&config, &a->pid, &a->fd, err));
     a->has_spoken = false;
     a->threads = assign->trial.threads;
     a->crowded = assign->crowded;
+    memcpy(a->gpus, assign->gpus, sizeof a->gpus);
     snprintf(a->log, sizeof a->log, "%s", assign->log);
     return STATUS_OK;
 }
@@ -169,9 +172,10 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
     memset(&a->progress, 0, sizeof a->progress);
     a->progress.limit = a->config.hang_seconds > 0 ? a->config.hang_seconds : assign->hang_seconds;
     set_stage(a, RUNNING);
-    // Threads are counted once in the life of a process.
+    // Threads are counted, and GPUs found, once in the life of a process.
     reap(a);
-    if (a->dead || a->threads != assign->trial.threads || a->crowded != assign->crowded)
+    if (a->dead || a->threads != assign->trial.threads || a->crowded != assign->crowded ||
+        strcmp(a->gpus, assign->gpus) != 0)
         kill_trainer(a);
     struct error why;
     enum status status = a->pid ? STATUS_OK : start_trainer(a, assign, &why);
@@ -196,6 +200,11 @@ void agent_stop(agent *a) {
     set_stage(a, ASKED);
     if (send_message(a, &m, &err) != STATUS_OK)
         agent_kill(a);
+}
+
+void agent_release(agent *a) {
+    if (!a->trial[0])
+        kill_trainer(a);
 }
 
 void agent_kill(agent *a) {

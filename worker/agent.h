@@ -35,7 +35,9 @@ NODISCARD enum status agent_assign(agent *a, const struct message *assign, struc
 // Asks the running trial to checkpoint and stop; after stop_seconds comes SIGTERM, then SIGKILL. Nothing happens when
 // none is running.
 void agent_stop(agent *a);
-// The same without grace: SIGKILL now.
+// Ends a trainer that has nothing to do, and with it what it keeps for the next trial: its device's memory.
+void agent_release(agent *a);
+// The same as agent_stop without grace: SIGKILL now.
 void agent_kill(agent *a);
 
 // Moves bytes, reaps, and gives the next report, if any: epoch, result, lost (the trainer died, with how and its last
@@ -49,8 +51,10 @@ double agent_pause(const agent *a); // how long it may take to stop, as measured
 int agent_descriptor(const agent *a); // readable when agent_poll has something to do; -1 without a trainer
 long agent_pid(const agent *a);       // of the trainer; 0: none
 
-// This process's host, device and processors, for its hello.
+// This process's host and processors, for its hello.
 void agent_describe_host(struct message_hello *hello);
+// The GPUs that it may use (worker/devices.h: may take seconds); `rank`: its launcher's local rank chooses among them.
+void agent_describe_gpus(bool rank, struct message_hello *hello);
 // Under mpirun: takes back the processors of the whole job on this host where mpirun has bound the rank to one of them.
 void agent_unbind(void);
 // The parent of a process; 0 when it cannot be told.

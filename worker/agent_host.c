@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "worker/agent.h"
+#include "worker/devices.h"
 
 enum { MAX_CPUS = 4096 };
 
@@ -65,9 +66,30 @@ void agent_describe_host(struct message_hello *hello) {
     if (gethostname(hello->host, sizeof hello->host - 1) != 0)
         snprintf(hello->host, sizeof hello->host, "unknown");
     describe_device(hello->device, sizeof hello->device);
-    snprintf(hello->device_id, sizeof hello->device_id, "cpu");
     describe_cpus(hello);
     hello->pid = getpid();
+    hello->local_rank = -1;
+}
+
+static void append(char *list, size_t size, const char *item) {
+    size_t used = strlen(list);
+    snprintf(list + used, size - used, "%s%s", used > 0 ? "," : "", item);
+}
+
+void agent_describe_gpus(bool rank, struct message_hello *hello) {
+    struct visible_devices devices;
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    if (!local)
+        local = getenv("SLURM_LOCALID");
+    if (rank && local)
+        hello->local_rank = (int)strtol(local, NULL, 10);
+    devices_look(false, &devices);
+    for (int i = 0; i < devices.count; i++) {
+        append(hello->gpus, sizeof hello->gpus, devices.at[i].entry);
+        append(hello->gpu_ids, sizeof hello->gpu_ids, devices.at[i].id);
+    }
+    snprintf(hello->gpu, sizeof hello->gpu, "%s", devices.at[0].name);
+    hello->gpus_usable = devices.usable;
 }
 
 // State ("R", "S", "T", "Z", ...) and parent of a process; false: there is none.

@@ -17,6 +17,8 @@ enum { CHILD_FD = 3, ADDED_VARIABLES = 4, VARIABLE_SIZE = 48, MAX_ARGUMENTS = 16
 // What MPI launchers put there: the trainer must not take itself for a rank.
 static const char *const launcher_prefixes[] = {"OMPI_", "PMIX_", "ORTE_", "OPAL_", "PMI_", "PRTE_"};
 
+#define GPUS_VARIABLE "CUDA_VISIBLE_DEVICES="
+
 static bool is_launchers(const char *variable) {
     for (size_t i = 0; i < sizeof launcher_prefixes / sizeof *launcher_prefixes; i++)
         if (strncmp(variable, launcher_prefixes[i], strlen(launcher_prefixes[i])) == 0)
@@ -25,21 +27,38 @@ static bool is_launchers(const char *variable) {
 }
 
 struct environment {
-    char **variables; // borrowed, but for those in `added`
+    char **variables; // borrowed, but for those in `added` and `gpus`
     char added[ADDED_VARIABLES][VARIABLE_SIZE];
+    char *gpus; // NULL: none of its own
 };
 
-static bool environment_create(struct environment *e, int threads, bool crowded) {
+static void environment_free(struct environment *e) {
+    free(e->variables);
+    free(e->gpus);
+}
+
+static bool is_replaced(const struct environment *e, const char *variable) {
+    return is_launchers(variable) || (e->gpus && strncmp(variable, GPUS_VARIABLE, strlen(GPUS_VARIABLE)) == 0);
+}
+
+static bool environment_create(struct environment *e, const struct spawn_config *config) {
+    bool crowded = config->crowded;
     size_t count = 0, kept = 0;
     while (environ[count])
         count++;
-    e->variables = malloc((count + ADDED_VARIABLES + 1) * sizeof *e->variables);
+    *e = (struct environment){.variables = malloc((count + ADDED_VARIABLES + 2) * sizeof *e->variables)};
     if (!e->variables)
         return false;
+    if (config->gpus && *config->gpus && asprintf(&e->gpus, GPUS_VARIABLE "%s", config->gpus) < 0) {
+        e->gpus = NULL;
+        return false;
+    }
     for (size_t i = 0; i < count; i++)
-        if (!is_launchers(environ[i]))
+        if (!is_replaced(e, environ[i]))
             e->variables[kept++] = environ[i];
-    snprintf(e->added[0], VARIABLE_SIZE, "OMP_NUM_THREADS=%d", threads);
+    if (e->gpus)
+        e->variables[kept++] = e->gpus;
+    snprintf(e->added[0], VARIABLE_SIZE, "OMP_NUM_THREADS=%d", config->threads);
     e->variables[kept++] = e->added[0];
     // A thread that spins takes the core from the trainer beside it; where none is beside it, from whatever else the
     // machine does, so that it may spin for a few microseconds only. The user's own word has precedence.
@@ -111,14 +130,13 @@ enum status spawn_trainer(const struct spawn_config *config, pid_t *pid, int *fd
         close(pair[1]);
         pair[1] = moved;
     }
-    struct environment environment;
+    struct environment environment = {0};
     int e = pair[1] < 0 ? errno : 0;
-    if (!e && !environment_create(&environment, config->threads, config->crowded)) {
+    if (!e && !environment_create(&environment, config))
         e = ENOMEM;
-    } else if (!e) {
+    if (!e)
         e = spawn(config, pair[1], environment.variables, pid);
-        free(environment.variables);
-    }
+    environment_free(&environment);
     if (pair[1] >= 0)
         close(pair[1]);
     if (e) {

@@ -17,7 +17,8 @@ struct spawn_config {
     const char *const *arguments; // after the program's name, NULL-terminated
     const char *log;              // stdout and stderr are appended to it; its folder must exist. "": /dev/null
     int threads;
-    bool crowded; // waiting threads sleep at once
+    bool crowded;     // waiting threads sleep at once
+    const char *gpus; // CUDA_VISIBLE_DEVICES; NULL or "": as it is here
 };
 
 // Starts the process in a process group of its own (Ctrl-C is not for it), with descriptor 3 connected to *fd, every

@@ -35,7 +35,12 @@ const char *loss_cause_name(enum loss_cause cause) {
 
 // The members of the parts, each once: encoding and decoding are both made of these tables.
 // X(TYPE, member): REAL double, INT int, LONG int64_t, FLAG bool, TEXT char[].
-#define HELLO_MEMBERS(X) X(TEXT, host) X(TEXT, device) X(TEXT, device_id) X(TEXT, cpus) X(INT, cores) X(LONG, pid)
+#define HELLO_MEMBERS(X)                                                                                               \
+    X(TEXT, host)                                                                                                      \
+    X(TEXT, device)                                                                                                    \
+    X(TEXT, cpus)                                                                                                      \
+    X(INT, cores)                                                                                                      \
+    X(LONG, pid) X(INT, local_rank) X(TEXT, gpus) X(TEXT, gpu_ids) X(TEXT, gpu) X(FLAG, gpus_usable)
 #define TRIAL_MEMBERS(X)                                                                                               \
     X(TEXT, id)                                                                                                        \
     X(INT, folds)                                                                                                      \
@@ -44,7 +49,7 @@ const char *loss_cause_name(enum loss_cause cause) {
     X(INT, member)                                                                                                     \
     X(FLAG, sync_batchnorm)                                                                                            \
     X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(INT, until) X(REAL, checkpoint_seconds)
-#define ASSIGN_MEMBERS(X) X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
+#define ASSIGN_MEMBERS(X) X(TEXT, gpus) X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
 #define PROGRAM_MEMBERS(X)                                                                                             \
     X(TEXT, arguments) X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume)
 #define HEARTBEAT_MEMBERS(X) X(INT, epoch) X(INT, step) X(REAL, pause)

@@ -21,7 +21,7 @@
     X(EPOCH, "epoch")     /* an epoch's metrics */                                                                     \
     X(RESULT, "result")   /* the trial ended: done, failed, diverged; interrupted, paused */                           \
     X(LOST, "lost")       /* the trial's trainer died or could not establish a result */                               \
-    X(STOP, "stop")       /* checkpoint and stop the running trial; to the master: the whole sweep */                  \
+    X(STOP, "stop")       /* checkpoint and stop the trial; idle: the trainer; to the master: the sweep */             \
     X(STOPPED, "stopped") /* the trial was ended on request without a word of its own */                               \
     X(HEARTBEAT,                                                                                                       \
       "heartbeat") /* alive; a worker says how far its trial is, a master (code) how long to bear silence */           \
@@ -50,21 +50,34 @@ enum loss_cause {
 #undef X
 };
 
-enum { PROTOCOL_HOST_SIZE = 64, PROTOCOL_DEVICE_SIZE = 64, PROTOCOL_CPUS_SIZE = 128, PROTOCOL_MAX_FRAME = 1 << 20 };
+enum {
+    PROTOCOL_HOST_SIZE = 64,
+    PROTOCOL_DEVICE_SIZE = 64,
+    PROTOCOL_CPUS_SIZE = 128,
+    PROTOCOL_GPUS_SIZE = 1024,
+    PROTOCOL_MAX_FRAME = 1 << 20
+};
 
 struct message_hello {
-    char host[PROTOCOL_HOST_SIZE], device[PROTOCOL_DEVICE_SIZE];
-    char device_id[PROTOCOL_DEVICE_SIZE]; // on its host; trainers of workers with the same one share its memory
-    char cpus[PROTOCOL_CPUS_SIZE];        // the processors that the worker may use, "0-3,8"
-    int cores;                            // how many these are
+    char host[PROTOCOL_HOST_SIZE];
+    char device[PROTOCOL_DEVICE_SIZE]; // its CPU
+    char cpus[PROTOCOL_CPUS_SIZE];     // the processors that the worker may use, "0-3,8"
+    int cores;                         // how many these are
     int64_t pid;
+    int local_rank; // among the ranks of its host; -1: it is none, and chooses no GPU
+    // The GPUs that it may use (worker/devices.h): lists with commas between, in the same order.
+    char gpus[PROTOCOL_GPUS_SIZE];    // as CUDA_VISIBLE_DEVICES calls them
+    char gpu_ids[PROTOCOL_GPUS_SIZE]; // which they are on their host, whoever calls them what
+    char gpu[PROTOCOL_DEVICE_SIZE];   // what the first is, "NVIDIA H100 80GB HBM3"; "": not known
+    bool gpus_usable;                 // the embedded trainer can run there
 };
 
 struct message_assign {
     struct trial trial;
-    char log[PATH_SIZE]; // file that takes the trainer's stdout and stderr
-    bool crowded;        // the host's trainers have more threads than cores: threads must not spin
-    double hang_seconds; // silence that counts as a hang; 0: found out from how long its steps take
+    char gpus[PROTOCOL_GPUS_SIZE]; // CUDA_VISIBLE_DEVICES of the trainer; "": as the worker's
+    char log[PATH_SIZE];           // file that takes the trainer's stdout and stderr
+    bool crowded;                  // the host's trainers have more threads than cores: threads must not spin
+    double hang_seconds;           // silence that counts as a hang; 0: found out from how long its steps take
 };
 
 struct message_epoch {

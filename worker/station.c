@@ -54,6 +54,7 @@ void station_deliver(station *s, const struct message *m) {
         break;
     case MESSAGE_STOP:
         agent_stop(s->agent);
+        agent_release(s->agent);
         s->next_stopped = s->next.kind == MESSAGE_ASSIGN;
         break;
     case MESSAGE_BYE:
@@ -93,6 +94,7 @@ bool station_next(station *s, struct message *m) {
         s->greeted = true;
         *m = (struct message){.kind = MESSAGE_HELLO};
         agent_describe_host(&m->hello);
+        agent_describe_gpus(s->config.rank, &m->hello);
         return spoken(s);
     }
     if (agent_poll(s->agent, m))

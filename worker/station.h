@@ -11,6 +11,7 @@
 struct station_config {
     struct agent_config agent;
     double heartbeat_seconds; // 0: 1
+    bool rank;                // of an MPI job: its local rank chooses its GPU
 };
 
 typedef struct station station;
@@ -18,8 +19,9 @@ typedef struct station station;
 NODISCARD enum status station_create(const struct station_config *config, station **s, struct error *err);
 void station_destroy(station *s);
 
-// A message of the master: assign, stop, bye (the trainer is killed), heartbeat. An assignment that comes while a trial
-// is running stops that trial first: the master has taken this worker for lost meanwhile, and the trial for another's.
+// A message of the master: assign, stop (also of a trainer that is idle), bye (the trainer is killed), heartbeat. An
+// assignment that comes while a trial is running stops that trial first: the master has taken this worker for lost
+// meanwhile, and the trial for another's.
 void station_deliver(station *s, const struct message *m);
 // The next message for the master, if any: hello first, bye last.
 bool station_next(station *s, struct message *m);

@@ -13,11 +13,12 @@
 enum { WORKERS = 9 };
 
 static struct workers *hosts(const char *letters) { // one letter a worker: its host
+    static const struct gpu_rules none = {.use = GPU_USE_NONE, .master_host = ""};
     struct workers *w;
     struct error err;
-    assert_int_equal(workers_create((int)strlen(letters), &w, &err), STATUS_OK);
+    assert_int_equal(workers_create((int)strlen(letters), &none, &w, &err), STATUS_OK);
     for (int i = 0; letters[i]; i++) {
-        struct message_hello hello = {.device_id = "cpu", .cpus = "0-7", .cores = 8};
+        struct message_hello hello = {.cpus = "0-7", .cores = 8, .local_rank = -1};
         hello.host[0] = letters[i];
         workers_join(w, i, &hello);
     }

@@ -390,6 +390,49 @@ static void test_rank_is_killed(void **state) {
     expect_same_results("rank");
 }
 
+// Devices that trials were assigned to, each as often as a worker had it: "W:DEVICE" in the order of the workers.
+static void list_devices(const char *name, int workers, char *out, size_t size) {
+    char path[PATH_SIZE];
+    struct event_row *rows;
+    size_t count;
+    struct error err;
+    snprintf(path, sizeof path, "%.900s/runs/%.80s/events.csv", root, name);
+    assert_int_equal(events_read(path, &rows, &count, &err), STATUS_OK);
+    *out = '\0';
+    for (int w = 1; w <= workers; w++)
+        for (size_t i = 0; i < count; i++)
+            if (rows[i].worker == w && strcmp(rows[i].event, "assigned") == 0) {
+                snprintf(out + strlen(out), size - strlen(out), "%d:%s ", w, rows[i].device);
+                break;
+            }
+    free(rows);
+}
+
+#define TWO_GPUS "CUDA_VISIBLE_DEVICES=4,6 FAKE_GPUS=GPU-a,GPU-b FAKE_DEVICES=$PWD "
+
+// Two trainers on each of two GPUs; a rank too many stays idle. A trial that runs out of memory beside another gets the
+// GPU alone, also of what idle trainers keep there.
+static void test_trainers_share_gpus(void **state) {
+    (void)state;
+    char devices[512];
+    const char *words = "sweep.ini backend=auto trainers-per-gpu=2";
+    expect_exit("packed", run_words("packed", 6, TWO_GPUS "FAKE_STEP_MS=50", words), 0);
+    expect_same_results("packed");
+    list_devices("packed", 5, devices, sizeof devices);
+    assert_string_equal(devices, "1:a fake (GPU-a) 2:a fake (GPU-a) 3:a fake (GPU-b) 4:a fake (GPU-b) ");
+    expect_in_log("packed", ": 1 of 5 workers stay idle: with trainers-per-gpu = 2 its 2 GPUs take 4; start so many "
+                            "there, or raise trainers-per-gpu");
+    assert_int_equal(shell("cd %s && ls gpu-4 gpu-6 >/dev/null", root), 0);
+    assert_int_equal(count_events("packed", "lost"), 0);
+
+    expect_exit("hungry",
+                run_words("hungry", 5, TWO_GPUS "FAKE_STEP_MS=50 FAKE_TRAINER=hungry FAKE_TRAINER_TRIAL=0.01", words),
+                0);
+    expect_same_results("hungry");
+    assert_true(count_events("hungry", "alone") >= 1);
+    assert_int_equal(count_events("hungry", "failed"), 0);
+}
+
 static int set_up(void **state) {
     (void)state;
     char sweep[4096], text[8192], dataset[PATH_SIZE];
@@ -436,6 +479,7 @@ int main(void) {
         cmocka_unit_test(test_folder_holds_another_sweep),
         cmocka_unit_test(test_results_that_are_failures),
         cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_trainers_share_gpus),
         cmocka_unit_test(test_bad_rank_is_quarantined),
         cmocka_unit_test(test_error_under_mpirun_is_one_line),
         cmocka_unit_test(test_mpirun_is_stopped_or_killed),

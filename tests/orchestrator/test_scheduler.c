@@ -374,10 +374,12 @@ static void test_out_of_memory_is_retried_alone(void **state) {
     assert_int_equal(a.count, 1); // the device is being vacated: nothing new for worker 0
     a = step(s, SCHEDULER_TRIAL_FINISHED, 1, 1, 2);
     expect(a, 1, SCHEDULER_ASSIGN, 0, 0, 2);
+    assert_true(a.at[1].alone);
     assert_int_equal(a.count, 2);
     assert_int_equal(step(s, SCHEDULER_WORKER_HEARD, 1, -1, 3).count, 0);
     a = step(s, SCHEDULER_TRIAL_FINISHED, 0, 0, 4);
     expect(a, 1, SCHEDULER_ASSIGN, 0, 2, 1);
+    assert_false(a.at[1].alone);
     expect(a, 2, SCHEDULER_ASSIGN, 1, 3, 1);
     scheduler_destroy(s);
 }

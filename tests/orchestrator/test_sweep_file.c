@@ -42,7 +42,7 @@ static void test_defaults(void **state) {
     assert_int_equal(s->max_attempts, 3);
     assert_true(s->checkpoint_seconds == 60);
     assert_true(s->hang_seconds == 0 && s->worker_timeout == 60);
-    assert_true(s->members == 1 && s->sync_batchnorm);
+    assert_true(s->members == 1 && s->trainers_per_gpu == 0 && s->sync_batchnorm);
     assert_int_equal(s->folds, 5);
     assert_int_equal(s->run_count, 5);
     assert_int_equal(s->config_count, 1);
@@ -56,7 +56,7 @@ static const char everything[] = "\xEF\xBB\xBF; a comment\r\n" HEAD "name = all\
                                  "18446744073709551615\nmetric = val_iou\n"
                                  "backend = reference\nthreads = 2\ncheckpoint_seconds = 0.1\nmax-attempts = 7\n"
                                  "hang-seconds = 90\nworker-timeout-seconds = 7.5\n"
-                                 "gpus-per-trial = 2\nsync-batchnorm = off\n"
+                                 "gpus-per-trial = 2\ntrainers-per-gpu = 1\nsync-batchnorm = off\n"
                                  "[folds]\ncount = 4\nrun = 3, 1\n"
                                  "[base]\nbatch_size = 8\n  lr = 1e-2\n"
                                  "[grid first]\nlr = 0.0010, 0.01\noptimizer = sgd,adamw\nfolds = 0\n"
@@ -74,7 +74,7 @@ static void test_everything(void **state) {
     assert_int_equal(s->threads, 2);
     assert_true(s->checkpoint_seconds == 0.1);
     assert_true(s->hang_seconds == 90 && s->worker_timeout == 7.5);
-    assert_true(s->members == 2 && !s->sync_batchnorm);
+    assert_true(s->members == 2 && s->trainers_per_gpu == 1 && !s->sync_batchnorm);
     assert_int_equal(s->max_attempts, 7);
     assert_int_equal(s->folds, 4);
     assert_int_equal(s->run_count, 2);
@@ -197,6 +197,12 @@ static const struct {
     {HEAD "metric = val_f1\n", "s.ini:3: metric = val_f1: the only metric is val_iou; take that"},
     {HEAD "threads = 0\n", "s.ini:3: threads = 0: must be auto or a whole number in 1 .. 4096"},
     {HEAD "gpus-per-trial = 17\n", "s.ini:3: gpus-per-trial = 17: must be a whole number in 1 .. 16"},
+    {HEAD "trainers-per-gpu = 0\n", "s.ini:3: trainers-per-gpu = 0: must be a whole number in 1 .. 64"},
+    {HEAD "gpus-per-trial = 2\ntrainers-per-gpu = 3\n",
+     "s.ini:4: trainers-per-gpu = 3 with gpus-per-trial = 2: trials on several GPUs do not share them; take 1 for one "
+     "of the two"},
+    {"[sweep]\ntrainer = none\ntrainers-per-gpu = 2\n[grid a]\nx = 1\n",
+     "s.ini:3: trainers-per-gpu has no meaning with trainer = none; remove it"},
     {HEAD "sync-batchnorm = yes\n", "s.ini:3: sync-batchnorm = yes: must be on or off"},
     {HEAD "checkpoint-seconds = nan\n", "s.ini:3: checkpoint-seconds = nan: must be a number in 0 .. 1000000"},
     {HEAD "hang-seconds = 0\n", "s.ini:3: hang-seconds = 0: must be a number in 1 .. 1000000"},

@@ -1,17 +1,20 @@
 // A trainer that trains nothing: worker/trainer.h by formulas, with every way of going wrong that a test may ask for.
 //
 // The environment says how: FAKE_TRAINER = broken (from the start), segv, exit3, full (the disk), hang (deaf to stop),
-// error, memory, alloc (a library's last words), fail, diverge, babble (no message); with "-once" at the end the first
+// error, memory, alloc (a library's last words), fail, diverge, babble (no message), hungry (wants the whole
+// memory of its GPU, where FAKE_DEVICES is the folder of the GPUs' locks); with "-once" at the end the first
 // run of a trial alone. FAKE_TRAINER_TRIAL: only trials whose lr has this text. FAKE_STEP_MS: how long an epoch takes.
 // last.safetensors holds the number of epochs done.
 #include "fake_trainer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -126,6 +129,27 @@ static bool environment_is_clean(void) {
     return getenv("OMP_NUM_THREADS") != NULL;
 }
 
+// A GPU's memory is a lock. A trainer process that has trained holds a part of it until it ends, as real ones do; a
+// hungry trial takes all. What comes too late waits a little: the memory of a process that was killed takes its time.
+static bool fits_on_device(const struct trial *trial) {
+    static int fd = -1;
+    const char *folder = getenv("FAKE_DEVICES"), *gpu = getenv("CUDA_VISIBLE_DEVICES");
+    char path[PATH_SIZE];
+    if (!folder || !gpu)
+        return true;
+    snprintf(path, sizeof path, "%s/gpu-%s", folder, gpu);
+    if (fd < 0)
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    bool hungry = wanted(trial, "hungry");
+    for (int i = 0; i < (hungry ? 30 : 500); i++) {
+        static const struct timespec pause = {.tv_nsec = 10000000};
+        if (flock(fd, (hungry ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static void fill_result(const struct trial *trial, int epochs, struct trial_result *r) {
     *r = (struct trial_result){
         .status = TRIAL_DONE, .best_iou = -1, .best_epoch = -1, .epochs_run = epochs, .parameters = 42};
@@ -152,6 +176,8 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
     t->runs++;
     if (!environment_is_clean())
         return error_set(err, STATUS_INTERNAL, "the launcher's variables are in the trainer's environment");
+    if (!fits_on_device(trial))
+        return error_memory(err, "out of memory on the device");
     int until = trial->until > 0 && trial->until < trial->hp.epochs ? trial->until : trial->hp.epochs;
     until = until > done ? until : done;
     for (int e = 0; e < until; e++) {

@@ -382,6 +382,51 @@ static void test_station_makes_way(void **state) {
     finish(f);
 }
 
+// What a trainer keeps for its next trial goes when that is wanted, and never a trial with it.
+static void test_idle_trainer_is_released(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    agent_release(f->agent); // there is none
+    assign(f);
+    long pid = agent_pid(f->agent);
+    agent_release(f->agent); // it is busy
+    assert_int_equal(agent_pid(f->agent), pid);
+    expect_trial(f, 0);
+    assert_int_equal(agent_pid(f->agent), pid);
+    agent_release(f->agent);
+    assert_int_equal(agent_pid(f->agent), 0);
+    assert_true(kill((pid_t)pid, 0) != 0);
+    set_order(f, "00000000000000bb", 3);
+    assign(f);
+    expect_trial(f, 0);
+    finish(f);
+}
+
+// Which GPUs it sees is settled when a trainer starts.
+static void test_other_gpus_are_another_trainer(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    setenv("FAKE_DEVICES", f->folder, 1);
+    setenv("CUDA_VISIBLE_DEVICES", "0,1", 1);
+    snprintf(f->order.assign.gpus, sizeof f->order.assign.gpus, "1");
+    assign(f);
+    long pid = agent_pid(f->agent);
+    expect_trial(f, 0);
+    set_order(f, "00000000000000bb", 3);
+    snprintf(f->order.assign.gpus, sizeof f->order.assign.gpus, "0");
+    assign(f);
+    assert_int_not_equal(agent_pid(f->agent), pid);
+    expect_trial(f, 0);
+    char path[96];
+    for (int gpu = 0; gpu < 2; gpu++) {
+        snprintf(path, sizeof path, "%s/gpu-%d", f->folder, gpu);
+        assert_int_equal(access(path, F_OK), 0);
+    }
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    unsetenv("FAKE_DEVICES");
+    finish(f);
+}
+
 static void test_station(void **state) {
     (void)state;
     struct fixture *f = start(&(struct agent_config){0});
@@ -427,6 +472,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_trainer_that_cannot_be_started),
         cmocka_unit_test(test_death_between_trials),
         cmocka_unit_test(test_trainer_dies_with_its_parent),
+        cmocka_unit_test(test_idle_trainer_is_released),
+        cmocka_unit_test(test_other_gpus_are_another_trainer),
         cmocka_unit_test(test_station),
         cmocka_unit_test(test_station_makes_way),
     };

@@ -39,8 +39,16 @@ static void round_trip(const struct message *m, struct message *back) {
 static void test_hello(void **state) {
     (void)state;
     static struct message m = {.kind = MESSAGE_HELLO}, back;
-    m.hello = (struct message_hello){
-        .host = "node-1", .device = "a \"CPU\"", .device_id = "GPU-1f", .cpus = "0-3,8", .cores = 5, .pid = 1L << 40};
+    m.hello = (struct message_hello){.host = "node-1",
+                                     .device = "a \"CPU\"",
+                                     .cpus = "0-3,8",
+                                     .cores = 5,
+                                     .pid = 1L << 40,
+                                     .local_rank = -1,
+                                     .gpus = "0,MIG-2",
+                                     .gpu_ids = "GPU-1f,MIG-2",
+                                     .gpu = "a GPU",
+                                     .gpus_usable = true};
     round_trip(&m, &back);
     assert_memory_equal(&m.hello, &back.hello, sizeof m.hello);
 }

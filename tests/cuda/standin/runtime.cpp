@@ -250,6 +250,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
         return answer(cudaErrorInvalidDevice);
     *properties = cudaDeviceProp();
     snprintf(properties->name, sizeof properties->name, "stand-in on the host");
+    memset(properties->uuid.bytes, 0x10 + device, sizeof properties->uuid.bytes);
     properties->totalGlobalMem = here.device_bytes;
     properties->major = 9;
     properties->multiProcessorCount = 1;
@@ -318,6 +319,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaDeviceSynchronize(void) {
     return wait();
+}
+
+cudaError_t cudaDeviceReset(void) {
+    return answer(cudaSuccess);
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
