@@ -43,7 +43,7 @@ static void add_number(struct launch_command *c, int number) {
 // What keeps the job alive when a part of it dies.
 static void add_survival(struct launch_command *c) {
 #if defined OMPI_MAJOR_VERSION && OMPI_MAJOR_VERSION >= 5
-    // Open MPI 5 has another runtime (PRRTE) and ULFM. Not tried.
+    // Open MPI 5 has another runtime (PRRTE), and ULFM, by which the master learns of a dead rank at once.
     static const char *const words[] = {"--with-ft", "ulfm", "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"};
 #else
     // A dead rank does not take the others along.

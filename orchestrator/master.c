@@ -49,6 +49,7 @@ struct master {
     double began, pinged, ticked;
     enum loss_cause lost_cause; // of the loss that is being handled
     char lost_reason[ERROR_MESSAGE_SIZE];
+    bool told_dead;      // the transport has said so of the worker that is being lost
     enum status failure; // the first error: the sweep is stopped for it
     struct error failure_text;
     struct message heard;   // being handled
@@ -422,6 +423,16 @@ static void accept_result(struct master *m, const struct scheduler_action *a, co
         conclude(m, a->worker, a->trial, a->attempt, result);
 }
 
+static void describe_lost_worker(struct master *m, int worker) {
+    const char *cause = loss_cause_name(LOSS_WORKER), *host = workers_hello(m->workers, worker)->host;
+    int rank = worker + m->config.transport->first_rank;
+    if (m->told_dead)
+        snprintf(m->lost_reason, sizeof m->lost_reason, "%s: worker %d on %s has died", cause, rank, host);
+    else
+        snprintf(m->lost_reason, sizeof m->lost_reason, "%s: nothing heard of worker %d on %s for %.0f s", cause, rank,
+                 host, m->config.worker_timeout);
+}
+
 static void perform(struct master *m, const struct scheduler_action *a, const struct message *message) {
     struct error err;
     switch (a->kind) {
@@ -444,9 +455,7 @@ static void perform(struct master *m, const struct scheduler_action *a, const st
         break;
     case SCHEDULER_LOSE_WORKER:
         m->lost_cause = LOSS_WORKER;
-        snprintf(m->lost_reason, sizeof m->lost_reason, "%s: nothing heard of worker %d on %s for %.0f s",
-                 loss_cause_name(LOSS_WORKER), a->worker + m->config.transport->first_rank,
-                 workers_hello(m->workers, a->worker)->host, m->config.worker_timeout);
+        describe_lost_worker(m, a->worker);
         log_event(m, "lost", a->worker, a->trial, -1, 0, 0, m->lost_reason);
         progress_trial_ends(m->config.progress, a->worker, "lost", m->lost_reason);
         break;
@@ -697,6 +706,16 @@ static void watch_time_limit(struct master *m, double t) {
     apply(m, (struct scheduler_event){.kind = SCHEDULER_HOLD, .trial = -1}, NULL);
 }
 
+static void watch_deaths(struct master *m) {
+    const struct transport *t = m->config.transport;
+    for (int w = 0; t->is_dead && w < t->workers; w++) {
+        m->told_dead = t->is_dead(t->self, w);
+        if (m->told_dead)
+            apply(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_DEAD, .worker = w, .trial = -1}, NULL);
+    }
+    m->told_dead = false;
+}
+
 static void watch_clock(struct master *m) {
     double t = clock_seconds();
     struct error err;
@@ -710,6 +729,7 @@ static void watch_clock(struct master *m) {
     else
         return;
     m->ticked = t;
+    watch_deaths(m);
     if (t - m->pinged > PING_SECONDS) {
         m->pinged = t;
         ping(m);

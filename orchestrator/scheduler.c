@@ -293,12 +293,16 @@ static void stop(scheduler *s) {
             scheduler_act(s, SCHEDULER_STOP_WORKER, w, s->workers[w].trial, 0);
 }
 
+static void lose(scheduler *s, int worker) {
+    if (!worker_is_present(&s->workers[worker]))
+        return;
+    scheduler_act(s, SCHEDULER_LOSE_WORKER, worker, s->workers[worker].trial, 0);
+    worker_gone(s, worker, LOST);
+}
+
 static void tick(scheduler *s, double now) {
-    while (s->oldest != NONE && now - s->workers[s->oldest].heard > s->config.worker_timeout) {
-        int worker = s->oldest;
-        scheduler_act(s, SCHEDULER_LOSE_WORKER, worker, s->workers[worker].trial, 0);
-        worker_gone(s, worker, LOST);
-    }
+    while (s->oldest != NONE && now - s->workers[s->oldest].heard > s->config.worker_timeout)
+        lose(s, s->oldest);
 }
 
 static enum scheduler_ending ending_now(scheduler *s, double now) {
@@ -353,6 +357,9 @@ static void handle(scheduler *s, const struct scheduler_event *e) {
     case SCHEDULER_WORKER_LEFT:
         worker_gone(s, e->worker, ABSENT);
         forget_blame(s, e->worker);
+        break;
+    case SCHEDULER_WORKER_DEAD:
+        lose(s, e->worker);
         break;
     case SCHEDULER_TRIAL_EPOCH:
         trial_epoch(s, e);

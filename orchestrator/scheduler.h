@@ -53,6 +53,7 @@ enum scheduler_event_kind {
     SCHEDULER_WORKER_IDLE,    // worker: has joined, or has nothing to do
     SCHEDULER_WORKER_HEARD,   // worker, trial (-1: none): a sign of life that says what it is doing
     SCHEDULER_WORKER_LEFT,    // worker: has said goodbye
+    SCHEDULER_WORKER_DEAD,    // worker: is known to be dead, which need not be learned from its silence
     SCHEDULER_TRIAL_EPOCH,    // worker, trial, fresh
     SCHEDULER_TRIAL_FINISHED, // worker, trial: done, failed or diverged
     SCHEDULER_TRIAL_PAUSED,   // worker, trial: has come to the epoch that it was to be trained to
@@ -85,7 +86,7 @@ enum scheduler_action_kind {
     SCHEDULER_RETRY_ALONE, // trial, attempt: the same, with a device to itself
     SCHEDULER_GIVE_UP,     // trial, attempt: lost in its last attempt; its result is a failure
     SCHEDULER_STOP_WORKER, // worker: ask its trial to stop
-    SCHEDULER_LOSE_WORKER, // worker: has been silent for too long
+    SCHEDULER_LOSE_WORKER, // worker: is dead, or has been silent for too long
     SCHEDULER_QUARANTINE,  // worker: gets no more work
     SCHEDULER_READMIT,     // worker: its quarantine is lifted
     SCHEDULER_FINISH,      // the sweep has ended: scheduler_ending says how. Comes once

@@ -46,7 +46,7 @@ bool transport_dismiss(struct transport *t, int code, bool *gone, const bool *ab
             fprintf(stderr, "gridfold: worker %d: %s\n", w + t->first_rank, err.message);
         bool lost = absent && absent[w];
         awaited += !lost && !(gone && gone[w]);
-        all = all && !lost;
+        all = all && (!lost || (t->is_dead && t->is_dead(t->self, w)));
     }
     struct idle idle = {0};
     double end = clock_seconds() + seconds;

@@ -17,6 +17,8 @@ struct transport {
     enum status (*send)(void *self, int worker, const struct message *m, struct error *err);
     // False when there is nothing. A frame that cannot be read is dropped, with a line on stderr.
     bool (*receive)(void *self, int *worker, struct message *m);
+    // The worker's process has ended, as the transport itself knows; false where it cannot tell. NULL: it never can.
+    bool (*is_dead)(void *self, int worker);
     // Nothing has come: sleep a little.
     void (*rest)(void *self, struct idle *idle);
 };
@@ -28,7 +30,7 @@ void transport_local_destroy(struct transport *t);
 
 // Sends bye with the job's exit code to every worker and waits for theirs; true when all have answered within
 // `seconds`. By worker, both NULL: none. `gone`: has said bye already, or by now (out); `absent`: is lost, and not
-// waited for.
+// waited for, which makes it false but where the transport knows it to be dead.
 bool transport_dismiss(struct transport *t, int code, bool *gone, const bool *absent, double seconds);
 
 #endif

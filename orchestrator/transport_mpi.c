@@ -21,6 +21,7 @@ enum {
     MAX_UNSENT = 64,    // frames that a rank has not taken; more are dropped
     PATIENT_PINGS = 30, // heartbeats without an answer until they become rare
     FINALIZE_SECONDS = 10,
+    BEREFT_SECONDS = 2, // where ranks are known to have died, MPI_Finalize may wait for them
     OUTLIVE_SECONDS = 3,
     START_SECONDS = 300,
     EXIT_NO_START = 75,
@@ -139,7 +140,8 @@ enum status transport_mpi_begin(transport_mpi **out, int *rank, int *size, struc
 }
 
 // With ULFM MPI tells of dead ranks by errors; once they have been acknowledged, messages of the others come through
-// again. True: there are such ranks. (Not tried: the Open MPI of Debian 12 has no ULFM; there nothing is ever told.)
+// again. True: there are such ranks. (Open MPI 5 has ULFM, and tells where mpirun was given --with-ft ulfm; the 4.1 of
+// Debian 12 has none, and nothing is ever told.)
 static bool note_failures(transport_mpi *mpi) {
 #ifdef OMPI_HAVE_MPI_EXT_FTMPI
     MPI_Group failed, world;
@@ -191,10 +193,11 @@ void transport_mpi_end(transport_mpi *mpi, bool together, int code) {
     if (mpi->size > 1)
         neighbours_note();
     bool clean = flush(mpi, LAST_WORDS_SECONDS) && together && !mpi->incoming;
-    for (int i = 0; i < mpi->size; i++)
-        clean = clean && !mpi->peers[i].failed;
     fflush(NULL);
-    leave_in_time(code, FINALIZE_SECONDS);
+    bool bereft = false;
+    for (int i = 0; i < mpi->size; i++)
+        bereft = bereft || mpi->peers[i].failed;
+    leave_in_time(code, bereft ? BEREFT_SECONDS : FINALIZE_SECONDS);
     if (!clean) {
         MPI_Abort(MPI_COMM_WORLD, code);
         _exit(code);
@@ -377,6 +380,11 @@ static bool master_receive(void *self, int *from, struct message *m) {
     return true;
 }
 
+static bool master_is_dead(void *self, int worker) {
+    const transport_mpi *mpi = self;
+    return mpi->peers[worker + 1].failed;
+}
+
 static void master_rest(void *self, struct idle *idle) {
     watch_parent(self);
     idle_rest(idle, -1, CAP_US);
@@ -389,6 +397,7 @@ struct transport transport_mpi_master(transport_mpi *mpi) {
                               .name = mpi->version,
                               .send = master_send,
                               .receive = master_receive,
+                              .is_dead = master_is_dead,
                               .rest = master_rest};
 }
 
@@ -455,12 +464,16 @@ static void obey(struct serving *s, const struct transport_mpi_orders *orders) {
 // may be gone, or on its way out itself; without mpirun there is nothing to wait for.
 static bool is_alone(const struct serving *s) {
     double silent = clock_seconds() - s->heard;
+    if (s->mpi->peers[0].failed)
+        return true;
     bool farewell = s->leaving > 0 && station_is_gone(s->station);
     return silent > s->silence || (farewell && (silent > FAREWELL_SECONDS || s->mpi->parent == 0));
 }
 
 static int end_alone(const struct serving *s) {
-    if (s->mpi->parent != 0)
+    if (s->mpi->peers[0].failed)
+        fprintf(stderr, "gridfold: rank %d: the master has died: leaving\n", s->mpi->rank);
+    else if (s->mpi->parent != 0)
         fprintf(stderr, "gridfold: rank %d: nothing heard of the master for %.0f s: leaving\n", s->mpi->rank,
                 clock_seconds() - s->heard);
     station_destroy(s->station);

@@ -20,6 +20,7 @@ enum happening {
     ACT,       // its trainer comes to the end of an epoch, or of its life
     TO_MASTER, // a message arrives
     TO_WORKER,
+    DEATH_TOLD, // the transport tells the master of one
     MASTER_TICK,
     MASTER_KILLED,
     MASTER_STOPPED,
@@ -264,8 +265,12 @@ static void end_trial(struct simulation *m, int worker, enum word word, enum sch
 }
 
 static void die(struct simulation *m, int worker) {
+    bool told = m->config.told > 0 && chance(m, m->config.told);
     m->report->cut += WORKER_TIMEOUT + TICK; // until it is missed
     m->w[worker].alive = false;
+    if (told)
+        at(m, m->now + 5 * rng_uniform(&m->rng),
+           (struct moment){.what = DEATH_TOLD, .worker = worker, .token = m->w[worker].token});
     m->w[worker].trial = m->w[worker].next = -1;
 }
 
@@ -605,7 +610,7 @@ static void step(struct simulation *m, struct scheduler_event event) {
     for (int i = 0; i < actions.count; i++) {
         if (actions.at[i].kind == SCHEDULER_LOSE_WORKER)
             lost = actions.at[i].worker;
-        perform(m, &actions.at[i], lost, event.kind == SCHEDULER_TICK);
+        perform(m, &actions.at[i], lost, event.kind == SCHEDULER_TICK || event.kind == SCHEDULER_WORKER_DEAD);
     }
     if (m->config.hungry <= 0 && m->report->events % 4096 == 0 && !m->stopping && !m->ended)
         check_that_all_work(m);
@@ -775,6 +780,10 @@ static void happen(struct simulation *m, const struct moment *e) {
         break;
     case TO_WORKER:
         deliver(m, e);
+        break;
+    case DEATH_TOLD:
+        if (!w->alive && e->token == w->token)
+            step(m, (struct scheduler_event){.kind = SCHEDULER_WORKER_DEAD, .worker = e->worker, .trial = -1});
         break;
     case MASTER_TICK:
         step(m, (struct scheduler_event){.kind = SCHEDULER_TICK, .trial = -1});

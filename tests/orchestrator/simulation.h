@@ -31,6 +31,7 @@ struct simulation_config {
     double bad_hosts;   // a host with none but such workers
     double silence;     // a worker falls silent after an epoch, for up to three times worker_timeout
     double death;       // a worker dies after an epoch
+    double told;        // the transport knows of a death, seconds later
     double leaves;      // a worker says goodbye after a trial
     double late;        // a worker that joins late
     double stragglers;  // a worker that is four times slower

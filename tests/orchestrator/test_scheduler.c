@@ -196,6 +196,22 @@ static void test_no_workers(void **state) {
     scheduler_destroy(s);
 }
 
+// What the transport knows of is not waited for; one that is not there cannot be lost again.
+static void test_dead_worker(void **state) {
+    (void)state;
+    scheduler *s = create(2, 3);
+    add(s, 1, false, false);
+    step(s, SCHEDULER_PLAN_COMPLETE, -1, -1, 0);
+    expect(step(s, SCHEDULER_WORKER_IDLE, 0, -1, 1), 0, SCHEDULER_ASSIGN, 0, 0, 1);
+    step(s, SCHEDULER_WORKER_IDLE, 1, -1, 1);
+    struct scheduler_actions a = step(s, SCHEDULER_WORKER_DEAD, 0, -1, 2);
+    expect(a, 0, SCHEDULER_LOSE_WORKER, 0, 0, 0);
+    expect(a, 2, SCHEDULER_ASSIGN, 1, 0, 2);
+    assert_int_equal(step(s, SCHEDULER_WORKER_DEAD, 0, -1, 3).count, 0);
+    assert_false(scheduler_worker_is_present(s, 0));
+    scheduler_destroy(s);
+}
+
 static void test_nonsense_is_ignored(void **state) {
     (void)state;
     scheduler *s = create(1, 3);
@@ -449,6 +465,7 @@ int main(void) {
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_no_workers),
+        cmocka_unit_test(test_dead_worker),
         cmocka_unit_test(test_nonsense_is_ignored),
         cmocka_unit_test(test_a_lost_trial_goes_to_another_host),
         cmocka_unit_test(test_an_epoch_forgets_where_it_was_lost),

@@ -47,6 +47,7 @@ static struct simulation_config random_schedule(uint64_t seed) {
         .stragglers = one_of(&rng, 0, 0.1, 0.5),
         .restarts = (int)rng_below(&rng, 4),
         .stops = (int)rng_below(&rng, 3),
+        .told = one_of(&rng, 0, 0.5, 1),
     };
 }
 
