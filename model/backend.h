@@ -138,8 +138,9 @@ struct backend_ops {
     void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
                        float *moment2, float *param);
 
-    // Makes this backend's one of a group: from what the members do together in host memory, the same for backend
-    // memory. Destroyed with the backend. NULL where the two are the same memory. STATUS_UNSUPPORTED.
+    // Makes this backend one of a group: from what the members do together in host memory, the same for backend memory,
+    // which is the backend's. All members call it at once, and it fails for all or for none. NULL for `host`: alone
+    // again; *device is then NULL. The function is NULL where the two are the same memory. STATUS_UNSUPPORTED.
     enum status (*join)(backend *b, const struct collectives *host, const struct collectives **device,
                         struct error *err);
 

@@ -1,11 +1,11 @@
 // What the members of a data-parallel group do together. A member is a trainer process that trains its share of every
 // batch; what it says here arrives at all of them, so that every member takes the same optimizer step.
 //
-// A table of functions over a backend's memory. There is one implementation, over sockets, for the CPU's backends
-// (worker/group.h); the CUDA backend has none yet. All members call the same functions in the same
-// order with the same sizes. What is added is added in the order of the members: same inputs, same bits, on every
-// member and in every run. A member that is gone makes them fail with STATUS_LOST, or ends the process (group.h). One
-// thread.
+// A table of functions over a backend's memory. There are two implementations: over sockets, in host memory
+// (worker/group.h), and over NCCL, in device memory and on the backend's stream (model/cuda/group.c). All members call
+// the same functions in the same order with the same sizes. Same inputs, same bits, on every member and in every run:
+// over sockets what is added is added in the order of the members, and `sum` of NCCL has an order of its own. A member
+// that is gone makes them fail with STATUS_LOST, or ends the process (group.h). One thread.
 #ifndef GRIDFOLD_MODEL_COLLECTIVES_H
 #define GRIDFOLD_MODEL_COLLECTIVES_H
 
@@ -48,6 +48,13 @@ NODISCARD enum status collectives_add_sums(const struct collectives *c, int chan
 
 // The total of a number over the members, in host memory.
 NODISCARD enum status collectives_count(const struct collectives *c, int64_t *count, struct error *err);
+
+// The same outcome for everyone: the failure of the first member that has failed, if any has; *err is then filled. In
+// host memory. NULL for `c`: one's own.
+NODISCARD enum status collectives_agree(const struct collectives *c, enum status mine, struct error *err);
+
+// Member 0's word, for everyone, in host memory. Nothing without a group.
+NODISCARD enum status collectives_tell(const struct collectives *c, int *word, struct error *err);
 
 struct loss_sums;
 // The same of a batch's sums, where `loss` is a sum over pixels and not yet a mean.

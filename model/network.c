@@ -161,12 +161,15 @@ const graph *network_graph(const network *net) {
 
 enum status network_join(network *net, const struct collectives *host, bool statistics, struct error *err) {
     const struct collectives *together = host;
-    if (host && net->b->ops->join)
+    network_forget_recordings(net); // they know a communicator
+    if (net->b->ops->join)
         TRY(net->b->ops->join(net->b, host, &together, err));
-    if (net->together == together && net->together_statistics == (together && statistics))
+    int members = together ? together->members : 0;
+    if (net->together == together && net->members == members && net->together_statistics == (together && statistics))
         return STATUS_OK;
     drop_programs(net); // their batch norms are others
     net->together = together;
+    net->members = members;
     net->together_statistics = together && statistics;
     return STATUS_OK;
 }
@@ -202,9 +205,13 @@ static enum status fit_arena(struct network *net, program *p, struct error *err)
     return STATUS_OK;
 }
 
-static enum status compile(struct network *net, int batch, bool training, struct compiled *c, struct error *err) {
+static enum status compile(struct network *net, struct resident_batch batch, bool training, struct compiled *c,
+                           struct error *err) {
     struct lstm_unet_config config = net->config;
-    config.batch = batch;
+    config.batch = batch.own == 0 && net->together ? 1 : batch.own;
+    if (config.batch < 1 || config.batch > net->config.batch)
+        return error_set(err, STATUS_INVALID, "batch of %d samples; this network takes 1 to %d", batch.own,
+                         net->config.batch);
     *c = (struct compiled){.batch = batch, .training = training};
     TRY(lstm_unet_build(&config, &c->g, err));
     if (net->together_statistics)
@@ -217,16 +224,21 @@ static enum status compile(struct network *net, int batch, bool training, struct
     return status;
 }
 
-enum status network_find_program(struct network *net, int batch, bool training, struct compiled **found,
-                                 struct error *err) {
-    if (batch < 1 || batch > net->config.batch)
-        return error_set(err, STATUS_INVALID, "batch of %d samples; this network takes 1 to %d", batch,
-                         net->config.batch);
-    for (int i = 0; i < net->program_count; i++)
-        if (net->programs[i].batch == batch && net->programs[i].training == training) {
-            *found = &net->programs[i];
-            return STATUS_OK;
-        }
+static struct compiled *known_program(const struct network *net, struct resident_batch batch, bool training) {
+    for (int i = 0; i < net->program_count; i++) {
+        struct compiled *c = &net->programs[i];
+        if (c->batch.all == batch.all && c->batch.own == batch.own && c->batch.first == batch.first &&
+            c->training == training)
+            return c;
+    }
+    return NULL;
+}
+
+enum status network_find_program(struct network *net, struct resident_batch batch, bool training,
+                                 struct compiled **found, struct error *err) {
+    *found = known_program(net, batch, training);
+    if (*found)
+        return STATUS_OK;
     if (net->program_count == net->program_room) {
         int room = 2 * net->program_room + 4;
         struct compiled *grown = realloc(net->programs, (size_t)room * sizeof *grown);
@@ -268,10 +280,10 @@ struct shape network_logits_shape(const struct network *net, int batch) {
     return shape;
 }
 
-// A member without samples runs no program; that of one sample knows whom to take part with.
+// Led by the host, a program is known by its own samples alone.
 static enum status find_share(struct network *net, int batch, bool training, program **p, struct error *err) {
     struct compiled *c;
-    TRY(network_find_program(net, batch == 0 && net->together ? 1 : batch, training, &c, err));
+    TRY(network_find_program(net, (struct resident_batch){batch, 0, batch}, training, &c, err));
     *p = c->p;
     return STATUS_OK;
 }
@@ -289,14 +301,13 @@ static enum status forward(struct network *net, program *p, int batch, const flo
     return STATUS_OK;
 }
 
-// This member's part of the gradients, and the sum of all parts.
-static enum status backward(struct network *net, program *p, int batch, struct error *err) {
+enum status network_backward(struct network *net, program *p, int own, double *seconds, struct error *err) {
     const struct collectives *t = net->together;
-    if (batch > 0)
-        TRY(program_backward(p, net->profile->backward, err));
+    if (own > 0)
+        TRY(program_backward(p, seconds, err));
     else
         TRY(program_backward_absent(p, err));
-    if (batch == 0)
+    if (own == 0)
         net->b->ops->zero(net->b, net->arenas[ARENA_GRAD], net->param_floats * sizeof(float));
     return t ? t->sum(t->context, net->param_floats, net->arenas[ARENA_GRAD], err) : STATUS_OK;
 }
@@ -319,7 +330,7 @@ static enum status compute_gradients(struct network *net, int batch, const float
     if (!isfinite(result->sums.loss))
         return error_set(err, STATUS_DIVERGED, "loss is %g at step %lld; a lower learning rate may help",
                          result->sums.loss, step);
-    TRY(backward(net, p, batch, err));
+    TRY(network_backward(net, p, batch, profile->backward, err));
     began = clock_seconds();
     result->grad_norm = sqrt(net->b->ops->sum_squares(net->b, net->param_floats, net->arenas[ARENA_GRAD]));
     profile->optimizer += clock_seconds() - began;

@@ -59,17 +59,19 @@ struct network_profile {
 };
 void network_set_profile(network *net, struct network_profile *profile); // stays the caller's; NULL: no clock is read
 
-// The same by samples that the backend holds (resident.h), many steps at once: whole batches of the network's largest,
-// and a last short one. The host waits once, at the end.
+// The same by samples that the backend holds (resident.h), many steps at once: whole batches, and a last short one. A
+// member of a group takes its share of every batch (collectives_first), which is at most the network's largest. The
+// host waits once, at the end.
 bool network_can_hold_samples(const network *net);
 bool network_holds_samples(const network *net);
 // Takes a copy; NULL drops the one there is. config->batch is the network's.
 NODISCARD enum status network_hold_samples(network *net, const struct resident_config *config, struct error *err);
 struct network_stretch {
-    const struct sample_cut *cuts;
-    int count;
-    struct step_result *results; // one a step
-    // Asked after every step but the last has been handed to the device; true: no more of them. May be NULL.
+    const struct sample_cut *cuts; // of all members
+    int count, batch;              // how many; how many a step
+    struct step_result *results;   // one a step
+    // Asked after every step but the last has been handed to the device; true: no more of them. May be NULL. In a group
+    // all members answer the same.
     bool (*stop)(void *context);
     void *context;
 };

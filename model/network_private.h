@@ -19,7 +19,7 @@ struct state_tensor {
 };
 
 struct compiled {
-    int batch;
+    struct resident_batch batch;
     bool training;
     graph *g;
     program *p;
@@ -32,6 +32,7 @@ struct network {
     struct lstm_unet_config config;
     graph *g;                           // of the largest batch
     const struct collectives *together; // in backend memory; NULL: alone
+    int members;                        // of them; 0: alone
     bool together_statistics;           // batch norm's too
 
     param_layout **param_layouts, **buffer_layouts;
@@ -57,10 +58,13 @@ struct network {
     int64_t steps_taken;
 };
 
-// network.c: the program for so many samples, compiled when it is first asked for. Valid until the next call.
-NODISCARD enum status network_find_program(struct network *net, int batch, bool training, struct compiled **c,
-                                           struct error *err);
+// network.c: the program for this batch, compiled when it is first asked for: of its own samples, or of one where it
+// has none, which then knows whom to take part with. Valid until the next call.
+NODISCARD enum status network_find_program(struct network *net, struct resident_batch batch, bool training,
+                                           struct compiled **c, struct error *err);
 struct shape network_logits_shape(const struct network *net, int batch);
+// This member's part of the gradients, and the sum of all parts.
+NODISCARD enum status network_backward(struct network *net, program *p, int own, double *seconds, struct error *err);
 
 // network_resident.c: recorded steps know addresses; forget them when an arena moves.
 void network_forget_recordings(struct network *net);

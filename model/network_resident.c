@@ -35,11 +35,12 @@ enum status network_hold_samples(network *net, const struct resident_config *con
 static enum status step(struct network *net, const struct compiled *c, const struct optimizer_config *config,
                         struct error *err) {
     const struct resident_ops *ops = resident_ops(net);
-    struct shape shape = network_logits_shape(net, c->batch);
-    TRY(ops->cut(net->b, net->samples, c->batch, program_input(c->p), err));
-    TRY(program_forward(c->p, NULL, err));
-    TRY(ops->loss(net->b, net->samples, shape, program_logits(c->p), &config->focal,
-                  c->training ? program_logits_grad(c->p) : NULL, err));
+    const struct resident_batch *batch = &c->batch;
+    if (batch->own > 0)
+        TRY(ops->cut(net->b, net->samples, batch, program_input(c->p), err));
+    TRY(batch->own > 0 ? program_forward(c->p, NULL, err) : program_forward_absent(c->p, err));
+    TRY(ops->loss(net->b, net->samples, batch, network_logits_shape(net, batch->own), program_logits(c->p),
+                  &config->focal, net->together, c->training ? program_logits_grad(c->p) : NULL, err));
     if (!c->training)
         return STATUS_OK;
     struct resident_update update = {.config = config,
@@ -48,7 +49,7 @@ static enum status step(struct network *net, const struct compiled *c, const str
                                      .moment1 = net->arenas[ARENA_MOMENT1],
                                      .moment2 = net->arenas[ARENA_MOMENT2],
                                      .param = net->arenas[ARENA_PARAM]};
-    TRY(program_backward(c->p, NULL, err));
+    TRY(network_backward(net, c->p, batch->own, NULL, err));
     return ops->update(net->b, net->samples, &update, err);
 }
 
@@ -76,16 +77,25 @@ static enum status record(struct network *net, struct compiled *c, const struct 
     return status;
 }
 
+// The batch of so many samples, as this member takes it.
+static struct resident_batch share(const struct network *net, int all) {
+    const struct collectives *t = net->together;
+    if (!t)
+        return (struct resident_batch){all, 0, all};
+    int first = collectives_first(all, t->member, t->members);
+    return (struct resident_batch){all, first, collectives_first(all, t->member + 1, t->members) - first};
+}
+
 // Compiles before it records: a program that needs a larger arena moves the others.
 static enum status prepare(struct network *net, const int batches[2], bool training,
                            const struct optimizer_config *config, struct error *err) {
     struct compiled *c;
     for (int i = 0; i < 2; i++)
         if (batches[i] > 0)
-            TRY(network_find_program(net, batches[i], training, &c, err));
+            TRY(network_find_program(net, share(net, batches[i]), training, &c, err));
     for (int i = 0; i < 2; i++)
         if (batches[i] > 0) {
-            TRY(network_find_program(net, batches[i], training, &c, err));
+            TRY(network_find_program(net, share(net, batches[i]), training, &c, err));
             TRY(record(net, c, config, err));
         }
     return STATUS_OK;
@@ -94,13 +104,12 @@ static enum status prepare(struct network *net, const int batches[2], bool train
 // Replays the stretch's steps; `steps` of them when it is over.
 static enum status replay_steps(struct network *net, const struct network_stretch *s, bool training, int *steps,
                                 struct error *err) {
-    int batch = net->config.batch;
     *steps = 0;
-    for (int left = s->count; left > 0; left -= batch, ++*steps) {
+    for (int left = s->count; left > 0; left -= s->batch, ++*steps) {
         struct compiled *c;
         if (*steps > 0 && s->stop && s->stop(s->context))
             return STATUS_OK;
-        TRY(network_find_program(net, left < batch ? left : batch, training, &c, err));
+        TRY(network_find_program(net, share(net, left < s->batch ? left : s->batch), training, &c, err));
         TRY(resident_ops(net)->replay(net->b, c->recorded, err));
     }
     return STATUS_OK;
@@ -108,8 +117,7 @@ static enum status replay_steps(struct network *net, const struct network_stretc
 
 static enum status run_stretch(struct network *net, const struct network_stretch *s, bool training,
                                const struct optimizer_config *config, double lr, int *steps, struct error *err) {
-    int batch = net->config.batch;
-    const int batches[2] = {s->count >= batch ? batch : 0, s->count % batch};
+    const int batches[2] = {s->count >= s->batch ? s->batch : 0, s->count % s->batch};
     TRY(prepare(net, batches, training, config, err));
     TRY(resident_ops(net)->begin(net->b, net->samples, s->cuts, s->count, lr, net->steps_taken, err));
     TRY(replay_steps(net, s, training, steps, err));

@@ -22,12 +22,17 @@ struct resident_sample {
 struct resident_config {
     int steps, bands; // T, C
     int image_size;   // S
-    int batch;        // the largest
+    int batch;        // the largest of this member's
     int samples;
     const struct resident_sample *sample; // copied
 };
 
 enum { RESIDENT_MAX_STEPS = 4096 }; // of a stretch
+
+// A batch, and what of it is this member's: `own` samples from `first` on. Alone: all of it.
+struct resident_batch {
+    int all, first, own;
+};
 
 // One optimizer step over arenas of n floats. moment2 is NULL for SGD.
 struct resident_update {
@@ -48,13 +53,15 @@ struct resident_ops {
     enum status (*replay)(backend *b, recording *r, struct error *err);
     void (*recording_destroy)(backend *b, recording *r);
 
-    // Parts of a step. `cut` writes the next `batch` cuts of the stretch as frames n = t * batch + b of `input`, and
-    // their masks for `loss`. `loss` is focal_loss of backend.h on them; without dlogits (evaluation) it ends the step.
+    // Parts of a step. `cut` writes the member's of the stretch's next cuts as frames n = t * own + b of `input`, and
+    // their masks for `loss`; it is left out when there are none. `loss` is focal_loss of backend.h on them, and takes
+    // the batch's cuts as done; without dlogits (evaluation) it ends the step.
     // `update` clips and steps the optimizer, and ends the step; where loss or norm is not finite it leaves everything
     // as it is, and so do all later steps of the stretch.
-    enum status (*cut)(backend *b, resident *r, int batch, float *input, struct error *err);
-    enum status (*loss)(backend *b, resident *r, struct shape shape, const float *logits,
-                        const struct focal_loss_config *config, float *dlogits, struct error *err);
+    enum status (*cut)(backend *b, resident *r, const struct resident_batch *batch, float *input, struct error *err);
+    enum status (*loss)(backend *b, resident *r, const struct resident_batch *batch, struct shape shape,
+                        const float *logits, const struct focal_loss_config *config, const struct collectives *together,
+                        float *dlogits, struct error *err);
     enum status (*update)(backend *b, resident *r, const struct resident_update *update, struct error *err);
 
     // A stretch of at most RESIDENT_MAX_STEPS steps over `count` cuts; optimizer_steps were taken since initialisation.

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "model/base/clock.h"
-#include "worker/agree.h"
 #include "worker/pretrained.h"
 #include "worker/schedule.h"
 #include "worker/trainer_session.h"
@@ -97,18 +96,21 @@ static bool checkpoint_is_due(const struct session *s) {
     return clock_seconds() - s->last_written >= s->trial->checkpoint_seconds;
 }
 
+// Member 0 decides, for all: they replay the same steps. One that does not hear it hears why in after_step.
 static bool end_stretch(void *context) {
     struct session *s = context;
-    return checkpoint_is_due(s) || ask_to_stop(s); // where one is due, after_step asks
+    struct error err;
+    int end = session_leads(s) && (checkpoint_is_due(s) || ask_to_stop(s)); // where one is due, after_step asks
+    return collectives_tell(s->t->together, &end, &err) != STATUS_OK || end;
 }
 
 // What is left of the epoch, or what is run until a checkpoint is due, at once, by the samples that the backend holds.
 static enum status train_stretch(struct session *s, double lr, struct error *err) {
     trainer *t = s->t;
-    int first = s->state.step * t->net_config.batch, done;
+    int first = s->state.step * t->batch, done;
     int count = trainer_stretch(t, loader_count(t->l, SPLIT_TRAIN) - first);
     loader_train_cuts(t->l, s->state.epoch, first, count, t->cuts);
-    struct network_stretch stretch = {t->cuts, count, t->results, end_stretch, s};
+    struct network_stretch stretch = {t->cuts, count, t->batch, t->results, end_stretch, s};
     enum status status = network_train_stretch(t->net, &stretch, &s->optimizer, lr, &done, err);
     for (int i = 0; i < done; i++)
         count_step(s, &t->results[i]);
@@ -129,7 +131,7 @@ static enum status train_step(struct session *s, double lr, struct error *err) {
 // Checkpoints when asked to stop (STATUS_STOPPED) or when it is time to.
 static enum status after_step(struct session *s, struct error *err) {
     int stop = session_leads(s) && ask_to_stop(s);
-    TRY(members_tell(s->t->together, &stop, err));
+    TRY(collectives_tell(s->t->together, &stop, err));
     if (!stop && !checkpoint_is_due(s))
         return STATUS_OK;
     TRY(write_checkpoints(s, err));
@@ -225,7 +227,8 @@ static void fill_result(const struct session *s, enum status status, const struc
 
 static enum status run_session(struct session *s, struct error *err) {
     const struct trial *trial = s->trial;
-    TRY(members_agree(trial->together, trainer_prepare(s->t, trial, err), err));
+    TRY(collectives_agree(trial->together, trainer_prepare(s->t, trial, err), err));
+    TRY(network_join(s->t->net, trial->together, trial->sync_batchnorm, err));
     TRY(session_leads(s) ? trial_folder_claim(trial->folder, &s->folder, err)
                          : trial_folder_name(trial->folder, &s->folder, err));
     s->state.history = calloc((size_t)trial->hp.epochs, sizeof *s->state.history);
@@ -240,7 +243,7 @@ static enum status run_session(struct session *s, struct error *err) {
                                              .steps_per_epoch = (samples + batch - 1) / batch};
     bool resumed;
     TRY(session_resume(s, &resumed, err));
-    TRY(members_agree(trial->together, resumed ? STATUS_OK : start_fresh(s, err), err));
+    TRY(collectives_agree(trial->together, resumed ? STATUS_OK : start_fresh(s, err), err));
     enum status status = train_epochs(s, err), written = STATUS_OK;
     struct error second;
     if (status == STATUS_DIVERGED)

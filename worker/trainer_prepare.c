@@ -84,12 +84,12 @@ static enum status prepare_network(trainer *t, const struct trial *trial, struct
     memset(&config, 0, sizeof config); // compared byte by byte below: no stray padding
     config = trial_model(&trial->hp, loader_steps(t->l), loader_bands(t->l));
     config.batch = trainer_share(t, config.batch).count;
-    if (!t->net || memcmp(&config, &t->net_config, sizeof config) != 0) {
-        drop_network(t);
-        TRY(network_create(t->b, &config, &t->net, err));
-        t->net_config = config;
-    }
-    return network_join(t->net, t->together, trial->sync_batchnorm, err);
+    if (t->net && memcmp(&config, &t->net_config, sizeof config) == 0)
+        return STATUS_OK;
+    drop_network(t);
+    TRY(network_create(t->b, &config, &t->net, err));
+    t->net_config = config;
+    return STATUS_OK;
 }
 
 static enum status prepare_buffers(trainer *t, struct error *err) {
@@ -144,7 +144,7 @@ struct share trainer_share(const trainer *t, int count) {
 }
 
 int trainer_stretch(const trainer *t, int left) {
-    int most = RESIDENT_MAX_STEPS * t->net_config.batch;
+    int most = RESIDENT_MAX_STEPS * t->batch;
     return left < most ? left : most;
 }
 
@@ -160,11 +160,11 @@ enum status trainer_prepare(trainer *t, const struct trial *trial, struct error 
 
 static enum status evaluate_stretches(trainer *t, enum split split, const struct focal_loss_config *focal,
                                       const struct trainer_hooks *hooks, struct pooled *sums, struct error *err) {
-    int total = loader_count(t->l, split), batch = t->net_config.batch;
+    int total = loader_count(t->l, split), batch = t->batch;
     for (int first = 0, count; first < total; first += count) {
         count = trainer_stretch(t, total - first);
         loader_eval_cuts(t->l, split, first, count, t->cuts);
-        struct network_stretch stretch = {t->cuts, count, t->results, NULL, NULL};
+        struct network_stretch stretch = {t->cuts, count, batch, t->results, NULL, NULL};
         TRY(network_evaluate_stretch(t->net, &stretch, focal, err));
         for (int i = 0; i < (count + batch - 1) / batch; i++)
             pooled_add(sums, &t->results[i].sums);

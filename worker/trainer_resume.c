@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include "worker/agree.h"
 #include "worker/trainer_session.h"
 
 // The best checkpoint that belongs to the restored state. One of a later epoch will do as well: the state comes from an
@@ -35,7 +34,7 @@ enum status session_resume(struct session *s, bool *resumed, struct error *err) 
     if (session_leads(s))
         for (found = 0; found < FILES && !try_checkpoint(s, files[found]);)
             found++;
-    TRY(members_tell(s->t->together, &found, err));
+    TRY(collectives_tell(s->t->together, &found, err));
     *resumed = found < FILES;
     if (!session_leads(s))
         return *resumed ? checkpoint_resume(files[found], s->trial, s->t->net, &s->state, err) : STATUS_OK;

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "model/cuda/backend_parts.h"
+#include "model/cuda/group.h"
 #include "model/cuda/kernels.h"
 #include "model/cuda/workspace.h"
 
@@ -23,21 +24,37 @@ static enum status ensure_mask(struct cuda_backend *b, size_t bytes, struct erro
 static enum status read_workspace(struct cuda_backend *b, const void *field, void *host, size_t bytes,
                                   struct error *err) {
     TRY(cuda_status(cudaMemcpyAsync(host, field, bytes, cudaMemcpyDeviceToHost, b->stream), "reading a result", err));
-    return cuda_status(cudaStreamSynchronize(b->stream), "reading a result", err);
+    return cuda_wait(b, "reading a result", err);
+}
+
+enum status cuda_loss(struct cuda_backend *b, const struct cuda_loss_args *args, struct error *err) {
+    const struct collectives *c = args->together;
+    TRY(cuda_status(cuda_loss_sums(args, b->workspace, b->stream), "focal loss", err));
+    if (c) {
+        double(*parts)[LOSS_SUMS] = b->workspace->loss_parts;
+        TRY(c->gather(c->context, parts[c->member], sizeof *parts, parts, err));
+        TRY(cuda_status(cuda_loss_total(args, b->workspace, b->stream), "focal loss", err));
+    }
+    return args->dlogits ? cuda_status(cuda_loss_gradient(args, b->workspace, b->stream), "focal loss", err)
+                         : STATUS_OK;
 }
 
 enum status cuda_backend_focal_loss(backend *base, struct shape shape, const float *logits, const uint8_t *mask,
                                     const struct focal_loss_config *config, const struct collectives *together,
                                     float *dlogits, struct loss_sums *sums, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
-    (void)together; // cuda_join refuses
     size_t pixels = (size_t)shape.n * (size_t)shape.h * (size_t)shape.w;
     TRY(cuda_failed_before(b, err));
     TRY(ensure_mask(b, pixels, err));
     TRY(cuda_status(cudaMemcpyAsync(b->mask, mask, pixels, cudaMemcpyHostToDevice, b->stream), "copying a mask", err));
-    TRY(cuda_status(cuda_focal_loss(shape, b->precision == PRECISION_BF16, logits, b->mask, config, dlogits, NULL,
-                                    b->workspace, b->stream),
-                    "focal loss", err));
+    const struct cuda_loss_args args = {.shape = shape,
+                                        .bf16 = b->precision == PRECISION_BF16,
+                                        .logits = logits,
+                                        .mask = b->mask,
+                                        .dlogits = dlogits,
+                                        .config = *config,
+                                        .together = together};
+    TRY(cuda_loss(b, &args, err));
     return read_workspace(b, &b->workspace->loss, sums, sizeof *sums, err);
 }
 

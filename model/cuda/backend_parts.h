@@ -3,6 +3,7 @@
 #define GRIDFOLD_MODEL_CUDA_BACKEND_PARTS_H
 
 #include "model/cuda/cuda_backend.h"
+#include "model/cuda/kernels.h"
 
 // cuda_status.c: the failure that cuda_note kept, or STATUS_OK.
 NODISCARD enum status cuda_failed_before(const struct cuda_backend *b, struct error *err);
@@ -28,6 +29,7 @@ NODISCARD enum status cuda_op_forward(backend *b, op *o, const struct op_args *a
 NODISCARD enum status cuda_op_backward(backend *b, op *o, const struct op_args *args, struct error *err);
 
 // arena.c
+NODISCARD enum status cuda_loss(struct cuda_backend *b, const struct cuda_loss_args *args, struct error *err);
 NODISCARD enum status cuda_backend_focal_loss(backend *b, struct shape shape, const float *logits, const uint8_t *mask,
                                               const struct focal_loss_config *config,
                                               const struct collectives *together, float *dlogits,

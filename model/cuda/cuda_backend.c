@@ -7,12 +7,14 @@
 
 #include "model/cuda/backend_parts.h"
 #include "model/cuda/convolution.h"
+#include "model/cuda/group.h"
 #include "model/cuda/workspace.h"
 
 enum { STAGING_BYTES = 8 << 20 };
 
 static void cuda_destroy(backend *base) {
     struct cuda_backend *b = cuda_backend_of(base);
+    cuda_group_destroy(b);
     cudnn_engine_destroy(b->cudnn);
     // Nothing can be done about a failure here; the process's next call would report it.
     if (b->workspace)
@@ -70,15 +72,8 @@ static void cuda_copy(backend *base, void *to, const void *from, size_t bytes) {
 
 static enum status cuda_finish(backend *base, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
-    cuda_note(b, cudaStreamSynchronize(b->stream), "waiting for the device");
-    return cuda_failed_before(b, err);
-}
-
-static enum status cuda_join(backend *base, const struct collectives *host, const struct collectives **device,
-                             struct error *err) {
-    (void)base;
-    (void)device;
-    return error_set(err, STATUS_UNSUPPORTED, "backend cuda: a trial on %d devices is not there yet", host->members);
+    TRY(cuda_failed_before(b, err)); // it says more than what has come of it
+    return cuda_wait(b, "waiting for the device", err);
 }
 
 static const struct backend_ops cuda_ops = {

@@ -20,6 +20,7 @@
 enum { CUDA_CHANNEL_BLOCK = 8 };
 
 typedef struct cudnn_engine cudnn_engine; // convolution.h
+struct cuda_group;                        // group.h
 
 struct cuda_backend {
     backend base;
@@ -27,6 +28,7 @@ struct cuda_backend {
     cudaStream_t stream;
     enum precision precision;
     cudnn_engine *cudnn;
+    struct cuda_group *group; // NULL: alone
     char device_name[64];
 
     // The first failure of a function that has no way to say so (zero, copy, imports, optimizers); every fallible

@@ -30,6 +30,20 @@ cudaError_t cuda_batchnorm_forward(const struct op_desc *d, bool bf16, const str
                                    struct cuda_workspace *w, cudaStream_t stream);
 cudaError_t cuda_batchnorm_backward(const struct op_desc *d, bool bf16, const struct op_args *args,
                                     struct cuda_workspace *w, cudaStream_t stream);
+// In a group (args->together) each way falls into two halves: this one leaves the statistics of this member's batch, or
+// nothing of it when it is absent, in the member's part of cuda_batchnorm_parts ...
+cudaError_t cuda_batchnorm_forward_part(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                        struct cuda_workspace *w, cudaStream_t stream);
+cudaError_t cuda_batchnorm_backward_part(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                         struct cuda_workspace *w, cudaStream_t stream);
+// ... and this one, when the members' parts have been gathered there, does the rest.
+cudaError_t cuda_batchnorm_forward_rest(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                        cudaStream_t stream);
+cudaError_t cuda_batchnorm_backward_rest(const struct op_desc *d, bool bf16, const struct op_args *args,
+                                         cudaStream_t stream);
+// [members][cuda_batchnorm_part_floats], in args->scratch
+float *cuda_batchnorm_parts(const struct op_desc *d, const struct op_args *args);
+size_t cuda_batchnorm_part_floats(const struct op_desc *d);
 size_t cuda_maxpool_saved_bytes(const struct op_desc *d);
 cudaError_t cuda_pool_forward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
 cudaError_t cuda_pool_backward(const struct op_desc *d, bool bf16, const struct op_args *args, cudaStream_t stream);
@@ -47,11 +61,23 @@ struct cuda_step {
     struct step_result *results;
 };
 
-// Mask in device memory. Leaves w->loss; writes dlogits unless NULL. In a step: leaves the sums there too, takes the
-// batch's cuts as done, and ends the step when there are no dlogits.
-cudaError_t cuda_focal_loss(struct shape shape, bool bf16, const float *logits, const uint8_t *mask,
-                            const struct focal_loss_config *config, float *dlogits, const struct cuda_step *step,
-                            struct cuda_workspace *w, cudaStream_t stream);
+struct cuda_loss_args {
+    struct shape shape; // of the logits; no samples: in a group this member has none
+    bool bf16;
+    const float *logits;
+    const uint8_t *mask; // device memory
+    float *dlogits;      // NULL: evaluation
+    struct focal_loss_config config;
+    struct cuda_step step;              // its sums go there too; NULLs: the host leads
+    int batch;                          // cuts that the step is done with
+    const struct collectives *together; // NULL: alone
+};
+// Sums of the batch: alone to w->loss, in a group to this member's of w->loss_parts.
+cudaError_t cuda_loss_sums(const struct cuda_loss_args *args, struct cuda_workspace *w, cudaStream_t stream);
+// In a group, when the parts have been gathered: w->loss.
+cudaError_t cuda_loss_total(const struct cuda_loss_args *args, struct cuda_workspace *w, cudaStream_t stream);
+// dlogits, by w->loss's number of pixels.
+cudaError_t cuda_loss_gradient(const struct cuda_loss_args *args, struct cuda_workspace *w, cudaStream_t stream);
 
 // ---- optimizer.cu ----
 // From w->squares and the step's loss: the norm, how to clip, and w->update. Ends the step.
@@ -68,9 +94,9 @@ cudaError_t cuda_adamw_step(size_t n, const float *grad, float *moment1, float *
 
 // ---- cut.cu ----
 struct cuda_cut_args {
-    int batch, steps, bands, size;
-    const struct cuda_sample *samples; // by sample_cut.sample
-    const struct sample_cut *cuts;     // of the stretch
+    int first, batch, steps, bands, size; // first: of the step's cuts, those of this member
+    const struct cuda_sample *samples;    // by sample_cut.sample
+    const struct sample_cut *cuts;        // of the stretch
     const struct cuda_stretch *stretch;
     uint8_t *mask; // (batch, S, S), written
 };

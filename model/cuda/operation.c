@@ -63,6 +63,33 @@ size_t cuda_op_scratch_bytes(const op *o) {
     return o->desc.kind == OP_BATCHNORM ? cuda_batchnorm_scratch_bytes(&o->desc) : 0;
 }
 
+static enum status gather_parts(const struct op_desc *d, const struct op_args *args, struct error *err) {
+    const struct collectives *c = args->together;
+    float *parts = cuda_batchnorm_parts(d, args);
+    size_t floats = cuda_batchnorm_part_floats(d);
+    return c->gather(c->context, parts + (size_t)c->member * floats, floats * sizeof *parts, parts, err);
+}
+
+static enum status batchnorm_forward(struct cuda_backend *b, const struct op_desc *d, bool bf16,
+                                     const struct op_args *args, struct error *err) {
+    const char *name = op_kind_name(d->kind);
+    if (!args->together)
+        return cuda_status(cuda_batchnorm_forward(d, bf16, args, b->workspace, b->stream), name, err);
+    TRY(cuda_status(cuda_batchnorm_forward_part(d, bf16, args, b->workspace, b->stream), name, err));
+    TRY(gather_parts(d, args, err));
+    return cuda_status(cuda_batchnorm_forward_rest(d, bf16, args, b->stream), name, err);
+}
+
+static enum status batchnorm_backward(struct cuda_backend *b, const struct op_desc *d, bool bf16,
+                                      const struct op_args *args, struct error *err) {
+    const char *name = op_kind_name(d->kind);
+    if (!args->together)
+        return cuda_status(cuda_batchnorm_backward(d, bf16, args, b->workspace, b->stream), name, err);
+    TRY(cuda_status(cuda_batchnorm_backward_part(d, bf16, args, b->workspace, b->stream), name, err));
+    TRY(gather_parts(d, args, err));
+    return cuda_status(cuda_batchnorm_backward_rest(d, bf16, args, b->stream), name, err);
+}
+
 enum status cuda_op_forward(backend *base, op *o, const struct op_args *args, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
     bool bf16 = b->precision == PRECISION_BF16;
@@ -73,8 +100,7 @@ enum status cuda_op_forward(backend *base, op *o, const struct op_args *args, st
     case OP_CONV_TRANSPOSE2D:
         return cuda_convolution_forward(b, o->convolution, args, err);
     case OP_BATCHNORM:
-        code = cuda_batchnorm_forward(&o->desc, bf16, args, b->workspace, b->stream);
-        break;
+        return batchnorm_forward(b, &o->desc, bf16, args, err);
     case OP_MAXPOOL2D:
     case OP_UPSAMPLE2D:
         code = cuda_pool_forward(&o->desc, bf16, args, b->stream);
@@ -100,8 +126,7 @@ enum status cuda_op_backward(backend *base, op *o, const struct op_args *args, s
     case OP_CONV_TRANSPOSE2D:
         return cuda_convolution_backward(b, o->convolution, args, err);
     case OP_BATCHNORM:
-        code = cuda_batchnorm_backward(&o->desc, bf16, args, b->workspace, b->stream);
-        break;
+        return batchnorm_backward(b, &o->desc, bf16, args, err);
     case OP_MAXPOOL2D:
     case OP_UPSAMPLE2D:
         if (args->input_grad[0])

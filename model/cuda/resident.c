@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/cuda/backend_parts.h"
+#include "model/cuda/group.h"
 #include "model/cuda/kernels.h"
 #include "model/cuda/workspace.h"
 
@@ -154,9 +155,11 @@ static void recording_destroy(backend *base, recording *r) {
     free(r);
 }
 
-static enum status cut(backend *base, resident *r, int batch, float *input, struct error *err) {
+static enum status cut(backend *base, resident *r, const struct resident_batch *batch, float *input,
+                       struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
-    struct cuda_cut_args args = {.batch = batch,
+    struct cuda_cut_args args = {.first = batch->first,
+                                 .batch = batch->own,
                                  .steps = r->steps,
                                  .bands = r->bands,
                                  .size = r->size,
@@ -167,13 +170,20 @@ static enum status cut(backend *base, resident *r, int batch, float *input, stru
     return cuda_status(cuda_cut(&args, b->precision == PRECISION_BF16, input, b->stream), "cutting a batch", err);
 }
 
-static enum status loss(backend *base, resident *r, struct shape shape, const float *logits,
-                        const struct focal_loss_config *config, float *dlogits, struct error *err) {
+static enum status loss(backend *base, resident *r, const struct resident_batch *batch, struct shape shape,
+                        const float *logits, const struct focal_loss_config *config, const struct collectives *together,
+                        float *dlogits, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
-    struct cuda_step step = {r->stretch, r->results};
-    return cuda_status(cuda_focal_loss(shape, b->precision == PRECISION_BF16, logits, r->mask, config, dlogits, &step,
-                                       b->workspace, b->stream),
-                       "focal loss", err);
+    const struct cuda_loss_args args = {.shape = shape,
+                                        .bf16 = b->precision == PRECISION_BF16,
+                                        .logits = logits,
+                                        .mask = r->mask,
+                                        .dlogits = dlogits,
+                                        .config = *config,
+                                        .step = {r->stretch, r->results},
+                                        .batch = batch->all,
+                                        .together = together};
+    return cuda_loss(b, &args, err);
 }
 
 static enum status update(backend *base, resident *r, const struct resident_update *u, struct error *err) {
@@ -207,7 +217,7 @@ static enum status finish(backend *base, resident *r, int steps, struct step_res
     TRY(cuda_status(
         cudaMemcpyAsync(results, r->results, (size_t)steps * sizeof *results, cudaMemcpyDeviceToHost, b->stream),
         "an epoch's results", err));
-    TRY(cuda_status(cudaStreamSynchronize(b->stream), "an epoch's results", err));
+    TRY(cuda_wait(b, "an epoch's results", err));
     return cuda_failed_before(b, err);
 }
 

@@ -38,6 +38,7 @@ struct cuda_workspace {
     unsigned counters[WORKSPACE_COUNTERS];
     unsigned loss_counter, square_counter;
     double loss_partial[LOSS_BLOCKS][LOSS_SUMS];
+    double loss_parts[COLLECTIVES_MAX_MEMBERS][LOSS_SUMS]; // of a group's members
     double square_partial[SQUARE_BLOCKS];
     struct loss_sums loss; // of the last batch
     float counted_pixels;

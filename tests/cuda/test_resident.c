@@ -168,7 +168,7 @@ static int hold_epoch(struct fixture *f, int epoch, const struct optimizer_confi
                       enum status *status, struct error *err) {
     int count = loader_count(f->l, SPLIT_TRAIN), done;
     loader_train_cuts(f->l, epoch, 0, count, f->cuts);
-    struct network_stretch stretch = {f->cuts, count, f->results, NULL, NULL};
+    struct network_stretch stretch = {f->cuts, count, BATCH, f->results, NULL, NULL};
     *status = network_train_stretch(f->held, &stretch, config, lr, &done, err);
     return done;
 }
@@ -205,7 +205,7 @@ static void evaluation_is_that_which_the_host_leads(void **state) {
     for (int split = 0; split < SPLIT_COUNT; split++) {
         int count = loader_count(f->l, (enum split)split);
         loader_eval_cuts(f->l, (enum split)split, 0, count, f->cuts);
-        struct network_stretch stretch = {f->cuts, count, f->results, NULL, NULL};
+        struct network_stretch stretch = {f->cuts, count, BATCH, f->results, NULL, NULL};
         check(network_evaluate_stretch(f->held, &stretch, &adamw.focal, &err), &err);
         for (int first = 0, step = 0; first < count; first += BATCH, step++) {
             struct step_result led = {.grad_norm = 0};
@@ -228,7 +228,7 @@ static void an_epoch_neither_allocates_nor_waits(void **state) {
         hold_epoch(f, epoch, &adamw, 0.01, &status, &err);
         check(status, &err);
         loader_eval_cuts(f->l, SPLIT_VAL, 0, val, f->cuts);
-        struct network_stretch stretch = {f->cuts, val, f->results, NULL, NULL};
+        struct network_stretch stretch = {f->cuts, val, BATCH, f->results, NULL, NULL};
         check(network_evaluate_stretch(f->held, &stretch, &adamw.focal, &err), &err);
         struct standin_counts after = standin_counts_now();
         if (epoch == 0) {
@@ -260,7 +260,7 @@ static void cuts_are_the_loaders(void **state) {
         loader_train_cuts(f->l, epoch, 0, BATCH, f->cuts);
         loader_train_batch(f->l, epoch, 0, BATCH, f->image, f->mask);
         check(ops->begin(f->b, r, f->cuts, BATCH, 0, 0, &err), &err);
-        check(ops->cut(f->b, r, BATCH, value, &err), &err);
+        check(ops->cut(f->b, r, &(struct resident_batch){BATCH, 0, BATCH}, value, &err), &err);
         f->b->ops->activation_export(f->b, shape, value, frames);
         for (int b = 0; b < BATCH; b++) {
             turned |= f->cuts[b].quarter_turns == 3;

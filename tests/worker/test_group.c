@@ -10,112 +10,18 @@
 
 #include <cmocka.h>
 #include <math.h>
-#include <unistd.h>
 
 #include "model/backend.h"
 #include "model/base/file.h"
 #include "model/base/safetensors.h"
 #include "tests/worker/same_file.h"
-#include "tests/worker/small_dataset.h"
-#include "worker/dataset/loader.h"
-#include "worker/group.h"
+#include "tests/worker/small_group.h"
 #include "worker/trainer_process.h"
-
-static char folder[] = "/tmp/gridfold-group-XXXXXX";
-static char dataset_file[PATH_SIZE];
-static const char *backend_name = "auto";
-
-static int set_up(void **state) {
-    (void)state;
-    if (getenv("GRIDFOLD_TEST_BACKENDS"))
-        backend_name = getenv("GRIDFOLD_TEST_BACKENDS");
-    assert_non_null(mkdtemp(folder));
-    snprintf(dataset_file, sizeof dataset_file, "%s/small.safetensors", folder);
-    small_dataset_write(dataset_file);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    char command[sizeof folder + 16];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-// Four training samples.
-static struct trial small_trial(const char *name, int members) {
-    struct trial t = {.hp = hyperparameters_default(),
-                      .folds = 3,
-                      .fold = 1,
-                      .seed = 42,
-                      .threads = 1,
-                      .checkpoint_seconds = 1e9,
-                      .members = members,
-                      .sync_batchnorm = true};
-    struct error err;
-    t.hp.lr = 0.0003; // AdamW takes steps of that size where a gradient is rounding alone
-    t.hp.optimizer = OPTIMIZER_ADAMW;
-    t.hp.epochs = 3;
-    t.hp.batch_size = 3; // a last batch of one: for other members there is nothing in it
-    t.hp.image_size = 32;
-    t.hp.temporal_sampling = SAMPLING_ALL;
-    t.hp.encoder_width = 4;
-    t.hp.lstm_hidden_dim = 4;
-    assert_int_equal(hyper_set(&t.hp, HYPER_decoder_channels, "8,8,4,4,4", &err), STATUS_OK);
-    trial_id(&t.hp, t.folds, t.fold, t.seed, t.id);
-    snprintf(t.backend, sizeof t.backend, "%s", backend_name);
-    snprintf(t.dataset, sizeof t.dataset, "%s", dataset_file);
-    snprintf(t.folder, sizeof t.folder, "%s/%s", folder, name);
-    return t;
-}
-
-struct log {
-    int epochs, steps, stop_after; // stop_after steps; 0: never
-    struct epoch_metrics at[8];
-};
-
-static void on_epoch(void *context, const struct trial *trial, const struct epoch_metrics *m, bool replayed,
-                     double seconds) {
-    (void)trial, (void)replayed, (void)seconds;
-    struct log *log = context;
-    log->at[log->epochs++] = *m;
-}
-
-static bool on_stop(void *context) {
-    struct log *log = context;
-    log->steps++;
-    return log->stop_after > 0 && log->steps >= log->stop_after;
-}
-
-// One life of a group.
-static struct trial_result run(struct trial trial, struct log *log) {
-    struct trainer_hooks hooks = {.context = log, .epoch = on_epoch, .stop = on_stop};
-    static struct message order;
-    struct trial_result result;
-    struct error err = {0};
-    group *g = NULL;
-    trainer *t;
-    memset(&order, 0, sizeof order);
-    order.kind = MESSAGE_ASSIGN;
-    order.assign.trial = trial;
-    snprintf(order.assign.log, sizeof order.assign.log, "%s/log", folder);
-    if (trial.members > 1) {
-        assert_int_equal(group_start(&order.assign, &g, &err), STATUS_OK);
-        assert_int_equal(group_assign(g, &order, &err), STATUS_OK);
-        trial.together = group_collectives(g);
-    }
-    assert_int_equal(trainer_create(&t, &err), STATUS_OK);
-    if (trainer_run(t, &trial, &hooks, &result, &err) != STATUS_OK)
-        fail_msg("%s", err.message);
-    group_destroy(g);
-    trainer_destroy(t);
-    return result;
-}
 
 // The reference backend sums in double, so that the order shows in the last digit alone; elsewhere a pixel may come to
 // lie on the other side of a ReLU or a maximum.
 static double tolerance_of(double reference, double other) {
-    return strcmp(backend_name, "reference") == 0 ? reference : other;
+    return strcmp(small_group_backend(), "reference") == 0 ? reference : other;
 }
 
 static void assert_near(double a, double b, double tolerance) {
@@ -160,7 +66,7 @@ static void assert_near_tensors(const struct trial *a, const struct trial *b, co
     safetensors_close(z);
 }
 
-static void assert_near_epochs(const struct log *a, const struct log *b, double tolerance) {
+static void assert_near_epochs(const struct group_log *a, const struct group_log *b, double tolerance) {
     assert_int_equal(a->epochs, b->epochs);
     for (int i = 0; i < a->epochs; i++) {
         assert_near(a->at[i].train_loss, b->at[i].train_loss, tolerance);
@@ -195,16 +101,16 @@ static void steps_are_those_of_one(void **state) {
             char name[32], one[32];
             snprintf(name, sizeof name, "step%d-%d", steps, members);
             snprintf(one, sizeof one, "step%d-1", steps);
-            struct trial t = small_trial(name, members), alone = small_trial(one, 1);
+            struct trial t = small_group_trial(name, members), alone = small_group_trial(one, 1);
             t.hp.optimizer = OPTIMIZER_SGD;
-            assert_int_equal(run(t, &(struct log){.stop_after = steps}).status, TRIAL_INTERRUPTED);
+            assert_int_equal(small_group_run(t, &(struct group_log){.stop_after = steps}).status, TRIAL_INTERRUPTED);
             assert_near_tensors(&t, &alone, NULL, "", 1, tolerance_of(steps == 1 ? 5e-6 : 1e-4, 2e-3));
         }
 }
 
 // A trial whose rounding does not grow fast: no batch that batch norm makes two values of.
 static struct trial calm_trial(const char *name, int members) {
-    struct trial t = small_trial(name, members);
+    struct trial t = small_group_trial(name, members);
     t.hp.batch_size = 4;
     return t;
 }
@@ -212,10 +118,10 @@ static struct trial calm_trial(const char *name, int members) {
 static void training_is_that_of_one(void **state) {
     (void)state;
     struct trial alone = calm_trial("calm1", 1), two = calm_trial("calm2", 2), three = calm_trial("calm3", 3);
-    struct log logs[3] = {{0}, {0}, {0}};
-    assert_int_equal(run(alone, &logs[0]).status, TRIAL_DONE);
-    assert_int_equal(run(two, &logs[1]).status, TRIAL_DONE);
-    assert_int_equal(run(three, &logs[2]).status, TRIAL_DONE);
+    struct group_log logs[3] = {{0}, {0}, {0}};
+    assert_int_equal(small_group_run(alone, &logs[0]).status, TRIAL_DONE);
+    assert_int_equal(small_group_run(two, &logs[1]).status, TRIAL_DONE);
+    assert_int_equal(small_group_run(three, &logs[2]).status, TRIAL_DONE);
     assert_int_equal(logs[0].epochs, 3);
     assert_near_epochs(&logs[1], &logs[0], tolerance_of(1e-6, 2e-3));
     assert_near_epochs(&logs[2], &logs[0], tolerance_of(1e-6, 2e-3));
@@ -223,11 +129,12 @@ static void training_is_that_of_one(void **state) {
 
 static void the_same_bits_again_and_over_a_resume(void **state) {
     (void)state;
-    struct trial two = small_trial("two", 2), again = small_trial("again", 2), parts = small_trial("parts", 2);
-    assert_int_equal(run(again, &(struct log){0}).status, TRIAL_DONE);
+    struct trial two = small_group_trial("two", 2), again = small_group_trial("again", 2),
+                 parts = small_group_trial("parts", 2);
+    assert_int_equal(small_group_run(again, &(struct group_log){0}).status, TRIAL_DONE);
     int rounds = 0;
-    assert_int_equal(run(two, &(struct log){0}).status, TRIAL_DONE);
-    while (run(parts, &(struct log){.stop_after = 1}).status == TRIAL_INTERRUPTED && rounds < 20)
+    assert_int_equal(small_group_run(two, &(struct group_log){0}).status, TRIAL_DONE);
+    while (small_group_run(parts, &(struct group_log){.stop_after = 1}).status == TRIAL_INTERRUPTED && rounds < 20)
         rounds++;
     assert_int_equal(rounds, 6);
     assert_same_file(&two, &again, "best.safetensors");
@@ -239,13 +146,13 @@ static void the_same_bits_again_and_over_a_resume(void **state) {
 static void another_number_goes_on(void **state) {
     (void)state;
     struct trial t = calm_trial("changed", 2), alone = calm_trial("calm1", 1);
-    struct log log = {0}, whole = {0};
-    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
+    struct group_log log = {0}, whole = {0};
+    assert_int_equal(small_group_run(t, &(struct group_log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
     t.members = 1;
-    assert_int_equal(run(t, &(struct log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
+    assert_int_equal(small_group_run(t, &(struct group_log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
     t.members = 3;
-    assert_int_equal(run(t, &log).status, TRIAL_DONE);
-    assert_int_equal(run(alone, &whole).status, TRIAL_DONE); // replayed
+    assert_int_equal(small_group_run(t, &log).status, TRIAL_DONE);
+    assert_int_equal(small_group_run(alone, &whole).status, TRIAL_DONE); // replayed
     assert_near_epochs(&log, &whole, tolerance_of(1e-6, 2e-3));
 }
 
@@ -253,8 +160,8 @@ static void another_number_goes_on(void **state) {
 // two.
 static void statistics_of_each_share(void **state) {
     (void)state;
-    struct trial first = small_trial("first", 1), second = small_trial("second", 1), both = small_trial("both", 2),
-                 synced = small_trial("synced", 2);
+    struct trial first = small_group_trial("first", 1), second = small_group_trial("second", 1),
+                 both = small_group_trial("both", 2), synced = small_group_trial("synced", 2);
     struct trial *all[] = {&first, &second, &both, &synced};
     for (int i = 0; i < 4; i++) {
         all[i]->hp.optimizer = OPTIMIZER_SGD;
@@ -264,7 +171,8 @@ static void statistics_of_each_share(void **state) {
         all[i]->hp.shuffle = all[i]->hp.augment = 0;
         all[i]->hp.batch_size = i < 2 ? 2 : 4;
         all[i]->sync_batchnorm = i == 3;
-        assert_int_equal(run(*all[i], &(struct log){.stop_after = i == 1 ? 2 : 1}).status, TRIAL_INTERRUPTED);
+        assert_int_equal(small_group_run(*all[i], &(struct group_log){.stop_after = i == 1 ? 2 : 1}).status,
+                         TRIAL_INTERRUPTED);
     }
     assert_near_tensors(&both, &first, &second, "state/", 0.5, 5e-6);
     safetensors *x = open_last(&both), *y = open_last(&synced);
@@ -277,18 +185,18 @@ static void statistics_of_each_share(void **state) {
 
 static void failures_are_everyones(void **state) {
     (void)state;
-    struct trial t = small_trial("few", 2);
+    struct trial t = small_group_trial("few", 2);
     t.hp.batch_size = 1;
-    struct trial_result result = run(t, &(struct log){0});
+    struct trial_result result = small_group_run(t, &(struct group_log){0});
     assert_int_equal(result.status, TRIAL_FAILED);
     assert_string_equal(result.error, "batch-size = 1: too few samples to be shared out among gpus-per-trial = 2");
-    t = small_trial("wild", 2); // every step makes the parameters a thousand times as large: under any compiler
+    t = small_group_trial("wild", 2); // every step makes the parameters a thousand times as large: under any compiler
     t.hp.lr = 1e3;
     t.hp.weight_decay = 1;
     t.hp.optimizer = OPTIMIZER_SGD;
     t.hp.clip_norm = 0;
     t.hp.epochs = 8;
-    assert_int_equal(run(t, &(struct log){0}).status, TRIAL_DIVERGED);
+    assert_int_equal(small_group_run(t, &(struct group_log){0}).status, TRIAL_DIVERGED);
 }
 
 int main(int argc, char **argv) {
@@ -300,5 +208,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(another_number_goes_on),       cmocka_unit_test(statistics_of_each_share),
         cmocka_unit_test(failures_are_everyones),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);
 }

@@ -7,6 +7,10 @@
 // are lost where the mean is large; backward, plain sums. Every block leaves its chunk's result in scratch, and the
 // last block of a tile of channels to finish puts the chunks together, always in the same order. The second kernel is
 // one thread an octet. Statistics are float whatever the values are. Training saves mean and r, [2][channels].
+//
+// In a group the first kernel leaves what it has in this member's part: two vectors of channels and the number of
+// pixels, [2][channels] and an octet. The parts are gathered, and a third kernel, one thread an octet of channels, puts
+// them together in the order of the members.
 #include "model/cuda/kernels/device.cuh"
 #include "model/cuda/kernels/workspace.cuh"
 
@@ -107,10 +111,23 @@ static __device__ inline void finish_statistics(struct norm k, const struct mome
     }
 }
 
+// What is made of the moments: a member's part, or (part NULL) the statistics.
+struct statistics_targets {
+    float *part, *saved, *running_mean, *running_var;
+};
+
+static __device__ inline void put_part(float *part, size_t channel, size_t channels, float count, const float *first,
+                                       const float *second) {
+    store8(part + channel, first);
+    store8(part + channels + channel, second);
+    if (channel == 0)
+        part[2 * channels] = count;
+}
+
 // partial: [chunk][2][channels]
 template <typename T>
 static __global__ void statistics(struct reduction_grid g, struct norm k, const T *x, float *partial,
-                                  unsigned *counters, float *saved, float *running_mean, float *running_var) {
+                                  unsigned *counters, struct statistics_targets target) {
     __shared__ struct shared_moments shared;
     struct reduction_thread t = reduction_thread_of(g);
     size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
@@ -142,8 +159,30 @@ static __global__ void statistics(struct reduction_grid g, struct norm k, const 
         }
         merge_rows(g, t, &a, &shared);
     }
-    if (mine && t.row == 0)
-        finish_statistics(k, &a, channel, channels, saved, running_mean, running_var);
+    if (!mine || t.row != 0)
+        return;
+    if (target.part)
+        put_part(target.part, channel, channels, a.count, a.mean, a.m2);
+    else
+        finish_statistics(k, &a, channel, channels, target.saved, target.running_mean, target.running_var);
+}
+
+// parts: [members][2 channels + OCTET]
+static __global__ void merge_parts(int members, size_t channels, struct norm k, const float *parts,
+                                   struct statistics_targets target) {
+    size_t channel = thread_number() * OCTET;
+    if (channel >= channels)
+        return;
+    struct moments a = no_moments();
+    for (int m = 0; m < members; m++) {
+        struct moments b;
+        const float *part = parts + (size_t)m * (2 * channels + OCTET);
+        b.count = part[2 * channels];
+        load8(part + channel, b.mean);
+        load8(part + channels + channel, b.m2);
+        merge(&a, &b);
+    }
+    finish_statistics(k, &a, channel, channels, target.saved, target.running_mean, target.running_var);
 }
 
 // mean, spread: [channels]; spread is r in training and the running variance in evaluation.
@@ -176,11 +215,27 @@ static __global__ void normalize(size_t octets, int channel_octets, struct norm_
 
 // ---- backward ----
 
-// Sums over the batch, and from them the two vectors that the second kernel needs: mean(g) and r mean(g xhat).
+// What is made of the sums: a member's part, or (part NULL) the means; and the parameters' gradients, of this batch.
+struct sum_targets {
+    float *part, *means, *dgamma, *dbeta;
+};
+
+// From the sums of an octet over the whole batch, the two vectors that the second kernel needs: mean(g) and r mean(g
+// xhat).
+static __device__ inline void finish_sums(const float sum[2 * OCTET], float count, size_t channel, size_t channels,
+                                          const float *saved, float *means) {
+    float r[OCTET];
+    load8(saved + channels + channel, r);
+    for (int i = 0; i < OCTET; i++) {
+        means[channel + (size_t)i] = sum[i] / count;
+        means[channels + channel + (size_t)i] = r[i] * sum[OCTET + i] / count;
+    }
+}
+
 template <typename T>
 static __global__ void gradient_sums(struct reduction_grid g, bool relu, const T *x, const T *y, const T *dy,
-                                     const float *saved, float *partial, unsigned *counters, float *means,
-                                     float *dgamma, float *dbeta) {
+                                     const float *saved, float *partial, unsigned *counters,
+                                     struct sum_targets target) {
     __shared__ float shared[BLOCK_THREADS * 2 * OCTET];
     struct reduction_thread t = reduction_thread_of(g);
     size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
@@ -225,15 +280,32 @@ static __global__ void gradient_sums(struct reduction_grid g, bool relu, const T
     }
     if (!mine || t.row != 0)
         return;
-    float count = (float)g.pixels;
-    for (int i = 0; i < OCTET; i++) {
-        means[channel + (size_t)i] = sum[i] / count;
-        means[channels + channel + (size_t)i] = r[i] * sum[OCTET + i] / count;
+    if (target.part)
+        put_part(target.part, channel, channels, (float)g.pixels, sum, sum + OCTET);
+    else
+        finish_sums(sum, (float)g.pixels, channel, channels, saved, target.means);
+    if (target.dgamma)
+        store8(target.dgamma + channel, sum + OCTET);
+    if (target.dbeta)
+        store8(target.dbeta + channel, sum);
+}
+
+// parts: [members][2 channels + OCTET]
+static __global__ void add_parts(int members, size_t channels, const float *parts, const float *saved, float *means) {
+    size_t channel = thread_number() * OCTET;
+    float sum[2 * OCTET] = {0}, v[OCTET], count = 0;
+    if (channel >= channels)
+        return;
+    for (int m = 0; m < members; m++) {
+        const float *part = parts + (size_t)m * (2 * channels + OCTET);
+        count += part[2 * channels];
+        for (int half = 0; half < 2; half++) {
+            load8(part + (size_t)half * channels + channel, v);
+            for (int i = 0; i < OCTET; i++)
+                sum[half * OCTET + i] += v[i];
+        }
     }
-    if (dgamma)
-        store8(dgamma + channel, sum + OCTET);
-    if (dbeta)
-        store8(dbeta + channel, sum);
+    finish_sums(sum, count, channel, channels, saved, means);
 }
 
 struct grad_targets {
@@ -280,62 +352,149 @@ template <typename T> static T *values(float *x) {
     return reinterpret_cast<T *>(x);
 }
 
+static size_t channels_of(const struct op_desc *d) {
+    return (size_t)padded_channels(d->in.c);
+}
+
+size_t cuda_batchnorm_saved_bytes(const struct op_desc *d) {
+    return 2 * channels_of(d) * sizeof(float);
+}
+
+size_t cuda_batchnorm_part_floats(const struct op_desc *d) {
+    return 2 * channels_of(d) + OCTET;
+}
+
+// Scratch: means [2][channels], chunks [chunks][2][channels], parts.
+static size_t chunk_floats(const struct op_desc *d) {
+    return (size_t)reduction_grid_of(d->in).chunks * 2 * channels_of(d);
+}
+
+size_t cuda_batchnorm_scratch_bytes(const struct op_desc *d) {
+    size_t parts = d->members > 1 ? (size_t)d->members * cuda_batchnorm_part_floats(d) : 0;
+    return (2 * channels_of(d) + chunk_floats(d) + parts) * sizeof(float);
+}
+
+static float *means_of(const struct op_args *a) {
+    return static_cast<float *>(a->scratch);
+}
+
+static float *chunks_of(const struct op_desc *d, const struct op_args *a) {
+    return means_of(a) + 2 * channels_of(d);
+}
+
+float *cuda_batchnorm_parts(const struct op_desc *d, const struct op_args *a) {
+    return chunks_of(d, a) + chunk_floats(d);
+}
+
+static float *own_part(const struct op_desc *d, const struct op_args *a) { // NULL: alone
+    return a->together ? cuda_batchnorm_parts(d, a) + (size_t)a->together->member * cuda_batchnorm_part_floats(d)
+                       : nullptr;
+}
+
+static cudaError_t clear_part(const struct op_desc *d, const struct op_args *a, cudaStream_t stream) {
+    return cudaMemsetAsync(own_part(d, a), 0, cuda_batchnorm_part_floats(d) * sizeof(float), stream);
+}
+
+static struct statistics_targets targets_of(const struct op_desc *d, const struct op_args *a) {
+    return {own_part(d, a), static_cast<float *>(a->saved), a->buffer[0], a->buffer[1]};
+}
+
+static struct norm norm_of(const struct op_desc *d) {
+    return {d->epsilon, d->momentum};
+}
+
 template <typename T>
-static cudaError_t forward(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
-                           cudaStream_t stream) {
-    size_t octets = octet_count(d->in), channels = (size_t)padded_channels(d->in.c);
+static cudaError_t take_statistics(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
+                                   cudaStream_t stream) {
+    struct reduction_grid g = reduction_grid_of(d->in);
+    return launch(statistics<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, norm_of(d), values<T>(a->input[0]),
+                  chunks_of(d, a), w->counters, targets_of(d, a));
+}
+
+template <typename T> static cudaError_t apply(const struct op_desc *d, const struct op_args *a, cudaStream_t stream) {
+    const float *saved = static_cast<const float *>(a->saved);
     struct norm_vectors k = {a->buffer[0], a->buffer[1], a->param[0], a->param[1]};
     if (a->training) {
-        struct reduction_grid g = reduction_grid_of(d->in);
-        struct norm norm = {d->epsilon, d->momentum};
-        float *saved = static_cast<float *>(a->saved);
-        cudaError_t code =
-            launch(statistics<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, norm, values<T>(a->input[0]),
-                   static_cast<float *>(a->scratch), w->counters, saved, a->buffer[0], a->buffer[1]);
-        if (code != cudaSuccess)
-            return code;
         k.mean = saved;
-        k.spread = saved + channels;
+        k.spread = saved + channels_of(d);
     }
-    return launch(normalize<T>, blocks_for(octets), BLOCK_THREADS, stream, octets, (int)(channels / OCTET), k,
-                  d->epsilon, a->training, d->relu, values<T>(a->input[0]),
+    return launch(normalize<T>, blocks_for(octet_count(d->in)), BLOCK_THREADS, stream, octet_count(d->in),
+                  (int)(channels_of(d) / OCTET), k, d->epsilon, a->training, d->relu, values<T>(a->input[0]),
                   d->residual ? values<T>(a->input[1]) : nullptr, values<T>(a->output[0]));
 }
 
 template <typename T>
-static cudaError_t backward(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
-                            cudaStream_t stream) {
+static cudaError_t take_sums(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
+                             cudaStream_t stream) {
     struct reduction_grid g = reduction_grid_of(d->in);
-    size_t octets = octet_count(d->in), channels = (size_t)g.octets * OCTET;
-    const float *saved = static_cast<const float *>(a->saved);
-    float *means = static_cast<float *>(a->scratch), *partial = means + 2 * channels;
-    const T *x = values<T>(a->input[0]), *y = d->relu ? values<T>(a->output[0]) : nullptr;
-    const T *dy = values<T>(a->output_grad[0]);
+    struct sum_targets to = {own_part(d, a), means_of(a), a->param_grad[0], a->param_grad[1]};
+    return launch(gradient_sums<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, d->relu, values<T>(a->input[0]),
+                  d->relu ? values<T>(a->output[0]) : nullptr, values<T>(a->output_grad[0]),
+                  static_cast<const float *>(a->saved), chunks_of(d, a), w->counters, to);
+}
+
+template <typename T>
+static cudaError_t apply_gradient(const struct op_desc *d, const struct op_args *a, cudaStream_t stream) {
     T *dx = values<T>(a->input_grad[0]), *dresidual = d->residual ? values<T>(a->input_grad[1]) : nullptr;
-    cudaError_t code = launch(gradient_sums<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, d->relu, x, y, dy, saved,
-                              partial, w->counters, means, a->param_grad[0], a->param_grad[1]);
-    if (code != cudaSuccess || (!dx && !dresidual))
-        return code;
     struct grad_targets targets = {d->relu, a->input_grad_accumulate[0], a->input_grad_accumulate[1]};
-    return launch(gradient<T>, blocks_for(octets), BLOCK_THREADS, stream, octets, g.octets, targets, x, y, dy, saved,
-                  means, a->param[0], dx, dresidual);
+    if (!dx && !dresidual)
+        return cudaSuccess;
+    return launch(gradient<T>, blocks_for(octet_count(d->in)), BLOCK_THREADS, stream, octet_count(d->in),
+                  (int)(channels_of(d) / OCTET), targets, values<T>(a->input[0]),
+                  d->relu ? values<T>(a->output[0]) : nullptr, values<T>(a->output_grad[0]),
+                  static_cast<const float *>(a->saved), means_of(a), a->param[0], dx, dresidual);
 }
 
-size_t cuda_batchnorm_saved_bytes(const struct op_desc *d) {
-    return 2 * (size_t)padded_channels(d->in.c) * sizeof(float);
+cudaError_t cuda_batchnorm_forward_part(const struct op_desc *d, bool is_bf16, const struct op_args *a,
+                                        struct cuda_workspace *w, cudaStream_t stream) {
+    if (a->absent)
+        return clear_part(d, a, stream);
+    return is_bf16 ? take_statistics<bf16>(d, a, w, stream) : take_statistics<float>(d, a, w, stream);
 }
 
-size_t cuda_batchnorm_scratch_bytes(const struct op_desc *d) {
-    struct reduction_grid g = reduction_grid_of(d->in);
-    return (size_t)(g.chunks + 1) * 2 * (size_t)g.octets * OCTET * sizeof(float);
+cudaError_t cuda_batchnorm_forward_rest(const struct op_desc *d, bool is_bf16, const struct op_args *a,
+                                        cudaStream_t stream) {
+    cudaError_t code =
+        launch(merge_parts, blocks_for(channels_of(d) / OCTET), BLOCK_THREADS, stream, a->together->members,
+               channels_of(d), norm_of(d), cuda_batchnorm_parts(d, a), targets_of(d, a));
+    if (code != cudaSuccess || a->absent)
+        return code;
+    return is_bf16 ? apply<bf16>(d, a, stream) : apply<float>(d, a, stream);
+}
+
+cudaError_t cuda_batchnorm_backward_part(const struct op_desc *d, bool is_bf16, const struct op_args *a,
+                                         struct cuda_workspace *w, cudaStream_t stream) {
+    if (a->absent)
+        return clear_part(d, a, stream);
+    return is_bf16 ? take_sums<bf16>(d, a, w, stream) : take_sums<float>(d, a, w, stream);
+}
+
+cudaError_t cuda_batchnorm_backward_rest(const struct op_desc *d, bool is_bf16, const struct op_args *a,
+                                         cudaStream_t stream) {
+    if (a->absent)
+        return cudaSuccess;
+    cudaError_t code =
+        launch(add_parts, blocks_for(channels_of(d) / OCTET), BLOCK_THREADS, stream, a->together->members,
+               channels_of(d), cuda_batchnorm_parts(d, a), static_cast<const float *>(a->saved), means_of(a));
+    if (code != cudaSuccess)
+        return code;
+    return is_bf16 ? apply_gradient<bf16>(d, a, stream) : apply_gradient<float>(d, a, stream);
 }
 
 cudaError_t cuda_batchnorm_forward(const struct op_desc *d, bool is_bf16, const struct op_args *a,
                                    struct cuda_workspace *w, cudaStream_t stream) {
-    return is_bf16 ? forward<bf16>(d, a, w, stream) : forward<float>(d, a, w, stream);
+    cudaError_t code = cudaSuccess;
+    if (a->training)
+        code = is_bf16 ? take_statistics<bf16>(d, a, w, stream) : take_statistics<float>(d, a, w, stream);
+    if (code != cudaSuccess)
+        return code;
+    return is_bf16 ? apply<bf16>(d, a, stream) : apply<float>(d, a, stream);
 }
 
 cudaError_t cuda_batchnorm_backward(const struct op_desc *d, bool is_bf16, const struct op_args *a,
                                     struct cuda_workspace *w, cudaStream_t stream) {
-    return is_bf16 ? backward<bf16>(d, a, w, stream) : backward<float>(d, a, w, stream);
+    cudaError_t code = is_bf16 ? take_sums<bf16>(d, a, w, stream) : take_sums<float>(d, a, w, stream);
+    if (code != cudaSuccess)
+        return code;
+    return is_bf16 ? apply_gradient<bf16>(d, a, stream) : apply_gradient<float>(d, a, stream);
 }

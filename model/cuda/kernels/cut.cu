@@ -9,7 +9,7 @@
 #include "model/cuda/workspace.h"
 
 struct batch_shape {
-    int batch, steps, bands, size, octets;
+    int first, batch, steps, bands, size, octets;
 };
 
 template <typename T>
@@ -19,7 +19,7 @@ static __global__ void cut(struct batch_shape k, const struct cuda_sample *sampl
     if (i >= pixels * k.octets)
         return;
     int octet = i / pixels, pixel = i % pixels, b = (int)blockIdx.y % k.batch, t = (int)blockIdx.y / k.batch;
-    const struct sample_cut c = cuts[stretch->next_cut + b];
+    const struct sample_cut c = cuts[stretch->next_cut + k.first + b];
     const struct cuda_sample s = samples[c.sample];
     int y = pixel / k.size, x = pixel % k.size;
     for (int turn = 0; turn < c.quarter_turns; turn++) {
@@ -40,7 +40,7 @@ static __global__ void cut(struct batch_shape k, const struct cuda_sample *sampl
 }
 
 cudaError_t cuda_cut(const struct cuda_cut_args *a, bool is_bf16, float *input, cudaStream_t stream) {
-    struct batch_shape k = {a->batch, a->steps, a->bands, a->size, padded_channels(a->bands) / OCTET};
+    struct batch_shape k = {a->first, a->batch, a->steps, a->bands, a->size, padded_channels(a->bands) / OCTET};
     dim3 grid = blocks_for((size_t)k.size * (size_t)k.size * (size_t)k.octets);
     grid.y = (unsigned)(k.batch * k.steps);
     if (is_bf16)

@@ -4,8 +4,8 @@
 // both divided by the number of pixels that count (mask not 255).
 //
 // The logits have one channel, padded to eight. First kernel: LOSS_BLOCKS blocks (or fewer) stride over the pixels, sum
-// in double, and the last to finish adds the blocks' sums in order. Second kernel: one thread a pixel writes the
-// gradient.
+// in double, and the last to finish adds the blocks' sums in order. In a group that is this member's part, and one
+// thread adds the parts in the order of the members. Last kernel: one thread a pixel writes the gradient.
 #include "model/cuda/kernels/device.cuh"
 #include "model/cuda/kernels/workspace.cuh"
 
@@ -24,9 +24,40 @@ static __device__ inline float pixel_loss(float x, bool positive, struct focal k
     return weight * entropy;
 }
 
+struct ending { // of a step
+    struct cuda_step step;
+    int batch;
+    bool last; // nothing comes after the loss
+};
+
+static __device__ inline void finish_loss(const double sum[SUMS], struct cuda_workspace *w, struct ending e) {
+    w->loss.loss = sum[5] > 0 ? sum[0] / sum[5] : 0;
+    w->loss.tp = (int64_t)sum[1];
+    w->loss.fp = (int64_t)sum[2];
+    w->loss.fn = (int64_t)sum[3];
+    w->loss.tn = (int64_t)sum[4];
+    w->counted_pixels = (float)sum[5];
+    if (e.step.stretch) {
+        struct step_result *result = &e.step.results[e.step.stretch->step];
+        result->sums = w->loss;
+        result->grad_norm = 0;
+        e.step.stretch->next_cut += e.batch;
+        e.step.stretch->step += e.last;
+    }
+}
+
+static __global__ void add_parts(int members, struct cuda_workspace *w, struct ending e) {
+    double sum[SUMS] = {0};
+    for (int m = 0; m < members; m++)
+        for (int i = 0; i < SUMS; i++)
+            sum[i] += w->loss_parts[m][i];
+    finish_loss(sum, w, e);
+}
+
+// part: this member's; NULL: alone
 template <typename T>
 static __global__ void sum_losses(size_t pixels, struct focal k, const T *logits, const uint8_t *mask,
-                                  struct cuda_workspace *w, struct cuda_step step, int batch, bool ends_step) {
+                                  struct cuda_workspace *w, double *part, struct ending e) {
     __shared__ double shared[BLOCK_THREADS * SUMS];
     double sum[SUMS] = {0};
     for (size_t p = thread_number(); p < pixels; p += (size_t)gridDim.x * blockDim.x) {
@@ -50,21 +81,12 @@ static __global__ void sum_losses(size_t pixels, struct focal k, const T *logits
     for (int i = 0; i < SUMS; i++)
         sum[i] = threadIdx.x < gridDim.x ? w->loss_partial[threadIdx.x][i] : 0;
     sum_threads<SUMS>(sum, shared);
-    if (threadIdx.x == 0) {
-        w->loss.loss = sum[5] > 0 ? sum[0] / sum[5] : 0;
-        w->loss.tp = (int64_t)sum[1];
-        w->loss.fp = (int64_t)sum[2];
-        w->loss.fn = (int64_t)sum[3];
-        w->loss.tn = (int64_t)sum[4];
-        w->counted_pixels = (float)sum[5];
-        if (step.stretch) {
-            struct step_result *result = &step.results[step.stretch->step];
-            result->sums = w->loss;
-            result->grad_norm = 0;
-            step.stretch->next_cut += batch;
-            step.stretch->step += ends_step;
-        }
-    }
+    if (threadIdx.x != 0)
+        return;
+    for (int i = 0; part && i < SUMS; i++)
+        part[i] = sum[i];
+    if (!part)
+        finish_loss(sum, w, e);
 }
 
 template <typename T>
@@ -81,26 +103,42 @@ static __global__ void loss_gradient(size_t pixels, struct focal k, const T *log
     store8(dlogits + p * OCTET, v);
 }
 
-template <typename T>
-static cudaError_t focal_loss(struct shape shape, struct focal k, const T *logits, const uint8_t *mask, T *dlogits,
-                              struct cuda_step step, struct cuda_workspace *w, cudaStream_t stream) {
-    size_t pixels = pixel_count(shape);
-    dim3 grid = blocks_for(pixels);
-    dim3 few(grid.x < LOSS_BLOCKS ? grid.x : (unsigned)LOSS_BLOCKS);
-    cudaError_t code = launch(sum_losses<T>, few, BLOCK_THREADS, stream, pixels, k, logits, mask, w, step, shape.n,
-                              dlogits == nullptr);
-    if (code != cudaSuccess || !dlogits)
-        return code;
-    return launch(loss_gradient<T>, grid, BLOCK_THREADS, stream, pixels, k, logits, mask, w, dlogits);
+static struct ending ending_of(const struct cuda_loss_args *a) {
+    return {a->step, a->batch, a->dlogits == nullptr};
 }
 
-cudaError_t cuda_focal_loss(struct shape shape, bool is_bf16, const float *logits, const uint8_t *mask,
-                            const struct focal_loss_config *config, float *dlogits, const struct cuda_step *step,
-                            struct cuda_workspace *w, cudaStream_t stream) {
-    struct focal k = {config->alpha, config->gamma};
-    struct cuda_step none = {nullptr, nullptr};
-    if (is_bf16)
-        return focal_loss(shape, k, reinterpret_cast<const bf16 *>(logits), mask, reinterpret_cast<bf16 *>(dlogits),
-                          step ? *step : none, w, stream);
-    return focal_loss(shape, k, logits, mask, dlogits, step ? *step : none, w, stream);
+template <typename T>
+static cudaError_t put_sums(const struct cuda_loss_args *a, double *part, struct cuda_workspace *w,
+                            cudaStream_t stream) {
+    size_t pixels = pixel_count(a->shape);
+    dim3 grid = blocks_for(pixels);
+    dim3 few(grid.x < LOSS_BLOCKS ? grid.x : (unsigned)LOSS_BLOCKS);
+    struct focal k = {a->config.alpha, a->config.gamma};
+    return launch(sum_losses<T>, few, BLOCK_THREADS, stream, pixels, k, reinterpret_cast<const T *>(a->logits), a->mask,
+                  w, part, ending_of(a));
+}
+
+cudaError_t cuda_loss_sums(const struct cuda_loss_args *a, struct cuda_workspace *w, cudaStream_t stream) {
+    double *part = a->together ? w->loss_parts[a->together->member] : nullptr;
+    if (a->shape.n == 0)
+        return cudaMemsetAsync(part, 0, sizeof w->loss_parts[0], stream);
+    return a->bf16 ? put_sums<bf16>(a, part, w, stream) : put_sums<float>(a, part, w, stream);
+}
+
+cudaError_t cuda_loss_total(const struct cuda_loss_args *a, struct cuda_workspace *w, cudaStream_t stream) {
+    return launch(add_parts, dim3(1), 1, stream, a->together->members, w, ending_of(a));
+}
+
+template <typename T>
+static cudaError_t gradient(const struct cuda_loss_args *a, const struct cuda_workspace *w, cudaStream_t stream) {
+    size_t pixels = pixel_count(a->shape);
+    struct focal k = {a->config.alpha, a->config.gamma};
+    return launch(loss_gradient<T>, blocks_for(pixels), BLOCK_THREADS, stream, pixels, k,
+                  reinterpret_cast<const T *>(a->logits), a->mask, w, reinterpret_cast<T *>(a->dlogits));
+}
+
+cudaError_t cuda_loss_gradient(const struct cuda_loss_args *a, struct cuda_workspace *w, cudaStream_t stream) {
+    if (a->shape.n == 0)
+        return cudaSuccess;
+    return a->bf16 ? gradient<bf16>(a, w, stream) : gradient<float>(a, w, stream);
 }

@@ -1,52 +1,33 @@
 // The stand-in for CUDA's runtime. See include/cuda_runtime_api.h.
-#include "standin.h"
-
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <vector>
 
-#include "cuda_runtime.h"
 #include "fibers.h"
+#include "machine.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
+machine here;
 
-struct CUgraph_st {
-    std::vector<std::function<void()>> work;
-};
-struct CUgraphExec_st {
-    std::vector<std::function<void()>> work;
-};
-struct CUstream_st {
-    CUgraph_st *capture; // NULL: work is done at once
-};
-struct CUevent_st {
-    int unused;
-};
-
-namespace {
-
-struct allocation {
-    size_t bytes;
-    bool device;
-};
-
-struct machine {
-    std::map<const char *, allocation> memory;
-    size_t device_bytes = (size_t)1 << 30, device_used = 0;
-    int devices = 1, device = 0, captures = 0, failing_launch = 0;
-    bool reverse = false;
-    cudaError_t last = cudaSuccess, sticky = cudaSuccess; // a sticky error answers every later call, as CUDA's do
-    struct standin_counts counts = {};
-} here;
-
-cudaError_t answer(cudaError_t code) {
+cudaError_t standin_answer(cudaError_t code) {
     if (here.sticky != cudaSuccess)
         code = here.sticky;
     if (code != cudaSuccess)
         here.last = code;
     return code;
+}
+
+namespace {
+
+cudaError_t answer(cudaError_t code) {
+    return standin_answer(code);
+}
+
+// Until a test says how many: those of the environment, or one.
+int device_count() {
+    const char *told = getenv("STANDIN_DEVICES");
+    return here.devices >= 0 ? here.devices : told ? atoi(told) : 1;
 }
 
 bool on_device(const void *at, size_t bytes) {
@@ -86,15 +67,11 @@ cudaError_t release(void *memory, bool device) {
         return answer(cudaErrorInvalidValue);
     if (here.captures)
         return answer(cudaErrorStreamCaptureUnsupported);
+    standin_finish_all(); // as cudaFree does
     here.device_used -= device ? found->second.bytes : 0;
     here.memory.erase(found);
     free(memory);
     return answer(cudaSuccess);
-}
-
-cudaError_t wait() {
-    here.counts.waits++;
-    return answer(here.captures ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
 }
 
 void run_block(dim3 block, const std::function<void()> &thread) {
@@ -125,18 +102,6 @@ void __syncthreads() {
     fibers_wait();
 }
 
-cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work) {
-    if (here.sticky != cudaSuccess)
-        return answer(here.sticky);
-    if (stream && stream->capture)
-        stream->capture->work.push_back(std::move(work));
-    else if (here.captures && !stream)
-        return answer(cudaErrorStreamCaptureUnsupported); // the legacy stream waits for all others
-    else
-        work();
-    return answer(cudaSuccess);
-}
-
 cudaError_t standin_launch(const cudaLaunchConfig_t *config, std::function<void()> thread) {
     dim3 grid = config->gridDim, block = config->blockDim;
     size_t threads = (size_t)block.x * block.y * block.z;
@@ -151,13 +116,16 @@ cudaError_t standin_launch(const cudaLaunchConfig_t *config, std::function<void(
     return standin_enqueue(config->stream, [=]() { run_grid(grid, block, thread); });
 }
 
+bool standin_is_pinned(const void *at) {
+    const char *p = static_cast<const char *>(at);
+    auto next = here.memory.upper_bound(p);
+    return next != here.memory.begin() && !(--next)->second.device && p < next->first + next->second.bytes;
+}
+
 extern "C" {
 
-cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *context), const void *context,
-                                 size_t bytes) {
-    const char *from = static_cast<const char *>(context);
-    std::vector<char> copy(from, from + bytes);
-    return standin_enqueue(stream, [=]() { run(copy.data()); });
+bool standin_on_device(const void *at, size_t bytes) {
+    return on_device(at, bytes);
 }
 
 struct standin_counts standin_counts_now(void) {
@@ -197,6 +165,10 @@ const char *cudaGetErrorName(cudaError_t code) {
         NAME(cudaErrorIllegalAddress);
         NAME(cudaErrorStreamCaptureUnsupported);
         NAME(cudaErrorStreamCaptureInvalidated);
+        NAME(cudaErrorStreamCaptureUnjoined);
+        NAME(cudaErrorStreamCaptureIsolation);
+        NAME(cudaErrorCapturedEvent);
+        NAME(cudaErrorNotReady);
 #undef NAME
     }
     return "unrecognized error code";
@@ -229,8 +201,8 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 }
 
 cudaError_t cudaGetDeviceCount(int *count) {
-    *count = here.devices;
-    return answer(here.devices ? cudaSuccess : cudaErrorInsufficientDriver);
+    *count = device_count();
+    return answer(device_count() ? cudaSuccess : cudaErrorInsufficientDriver);
 }
 
 cudaError_t cudaGetDevice(int *device) {
@@ -239,14 +211,14 @@ cudaError_t cudaGetDevice(int *device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-    if (device < 0 || device >= here.devices)
+    if (device < 0 || device >= device_count())
         return answer(cudaErrorInvalidDevice);
     here.device = device;
     return answer(cudaSuccess);
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device) {
-    if (device < 0 || device >= here.devices)
+    if (device < 0 || device >= device_count())
         return answer(cudaErrorInvalidDevice);
     *properties = cudaDeviceProp();
     snprintf(properties->name, sizeof properties->name, "stand-in on the host");
@@ -287,7 +259,16 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     if ((to_device ? !on_device(to, bytes) : touches_device(to)) ||
         (from_device ? !on_device(from, bytes) : touches_device(from)))
         return answer(cudaErrorInvalidValue);
-    return standin_enqueue(stream, [=]() { memmove(to, from, bytes); });
+    bool pageable = kind == cudaMemcpyHostToDevice && !standin_is_pinned(from);
+    if (pageable && !(stream && standin_is_captured(stream))) { // has been read when the call returns
+        const char *first = static_cast<const char *>(from);
+        std::vector<char> copy(first, first + bytes);
+        return standin_enqueue(stream, [=]() { memmove(to, copy.data(), bytes); });
+    }
+    cudaError_t code = standin_enqueue(stream, [=]() { memmove(to, from, bytes); });
+    if (kind == cudaMemcpyDeviceToHost && !standin_is_pinned(to) && !here.captures)
+        standin_finish_all(); // has been written when the call returns
+    return code;
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream) {
@@ -296,96 +277,7 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
     return standin_enqueue(stream, [=]() { memset(memory, value, bytes); });
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
-    (void)flags;
-    *stream = new CUstream_st{nullptr};
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    delete stream;
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    (void)stream;
-    return wait();
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
-    (void)stream, (void)event, (void)flags; // streams do their work at once
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaDeviceSynchronize(void) {
-    return wait();
-}
-
 cudaError_t cudaDeviceReset(void) {
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
-    (void)flags;
-    *event = new CUevent_st{0};
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    delete event;
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    (void)event, (void)stream;
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    (void)event;
-    return wait();
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
-    (void)mode; // the strictest, whatever was asked for
-    if (!stream || stream->capture)
-        return answer(cudaErrorStreamCaptureUnsupported);
-    stream->capture = new CUgraph_st;
-    here.captures++;
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
-    *graph = nullptr;
-    if (!stream || !stream->capture)
-        return answer(cudaErrorInvalidValue);
-    *graph = stream->capture;
-    stream->capture = nullptr;
-    here.captures--;
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
-    (void)flags;
-    *exec = new CUgraphExec_st{graph->work};
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-    here.counts.graph_launches++;
-    return standin_enqueue(stream, [=]() {
-        for (auto &work : exec->work)
-            work();
-    });
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    delete graph;
-    return answer(cudaSuccess);
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-    delete exec;
     return answer(cudaSuccess);
 }
 

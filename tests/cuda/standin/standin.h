@@ -20,15 +20,27 @@ extern "C" {
 cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *context), const void *context,
                                  size_t bytes);
 
+// Pieces of work with the same `serial` run one after the other, in the order in which they were asked for, whatever
+// their streams: a communicator's, for example.
+cudaError_t standin_enqueue_serial(const void *serial, cudaStream_t stream, void (*run)(const void *context),
+                                   const void *context, size_t bytes);
+void standin_forget_serial(const void *serial);
+
+bool standin_on_device(const void *at, size_t bytes); // all of it in one piece of device memory
+// From inside a piece of work: it never ends, nor does what waits for it. Off: it has been ended, and what was queued
+// is gone.
+void standin_hang(bool on);
+
 struct standin_counts { // since the process began
     long launches, allocations, waits, graph_launches;
 };
 struct standin_counts standin_counts_now(void);
 
-void standin_set_devices(int count);    // 1 at first; 0: as if there were no driver
+void standin_set_devices(int count);    // STANDIN_DEVICES or 1 at first; 0: as if there were no driver
 void standin_set_memory(size_t bytes);  // of the device; 1 GiB at first
 void standin_fail_launch(int nth);      // the nth kernel launch from now fails with cudaErrorIllegalAddress; 0: none
 void standin_set_reverse(bool reverse); // run threads and blocks from the last to the first
+void standin_set_side_first(bool on);   // which streams go first: see streams.cpp; also by STANDIN_SIDE_FIRST
 
 #ifdef __cplusplus
 }

@@ -2,8 +2,9 @@
 // Names, signatures and meaning are CUDA's; the numbers of the error codes too, for they are shown to people.
 //
 // Device memory is host memory, but kept apart: it is filled with NaN when it is handed out, and copies check that
-// their ends lie on the side that they say. Streams do their work at once, unless they are captured: then it is kept in
-// the graph, and what CUDA forbids during a capture (allocating, waiting) fails here too.
+// their ends lie on the side that they say. A second stream's work comes as late, or as early, as CUDA would allow
+// (streams.cpp). While a stream is captured its work is kept in the graph, and what CUDA forbids during a capture
+// (allocating, waiting, a branch that is not joined) fails here too.
 #ifndef GRIDFOLD_TESTS_CUDA_STANDIN_CUDA_RUNTIME_API_H
 #define GRIDFOLD_TESTS_CUDA_STANDIN_CUDA_RUNTIME_API_H
 
@@ -24,9 +25,13 @@ enum cudaError {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorInvalidResourceHandle = 400,
+    cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700,
     cudaErrorStreamCaptureUnsupported = 900,
-    cudaErrorStreamCaptureInvalidated = 901
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureUnjoined = 904,
+    cudaErrorStreamCaptureIsolation = 905,
+    cudaErrorCapturedEvent = 907
 };
 typedef enum cudaError cudaError_t;
 
@@ -82,6 +87,7 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaDeviceSynchronize(void);
 cudaError_t cudaDeviceReset(void);

@@ -1,0 +1,23 @@
+// One trial on several GPUs: what its members do together (model/collectives.h) in device memory, over NCCL. Every call
+// goes to a stream and waits for nothing, so that a step with them can be captured into a graph. Internal to
+// model/cuda.
+//
+// NCCL's unique id travels over the members' own sockets. Member m uses device m of those that its process sees
+// (backend_config.device). A communicator stays as long as its members do; one whose members have gone is aborted, for
+// to destroy it would wait for them.
+#ifndef GRIDFOLD_MODEL_CUDA_GROUP_H
+#define GRIDFOLD_MODEL_CUDA_GROUP_H
+
+#include "model/cuda/cuda_backend.h"
+
+// backend_ops.join. All members call it at once; it fails for all or for none. Tries the new communicator out.
+// STATUS_UNSUPPORTED: no NCCL, or one that is too old.
+NODISCARD enum status cuda_join(backend *b, const struct collectives *host, const struct collectives **device,
+                                struct error *err);
+void cuda_group_destroy(struct cuda_backend *b); // nothing without a group
+
+// Waits for the backend's stream; in a group also looks whether its communicator has failed, which would make the wait
+// endless: STATUS_LOST, and the communicator is given up.
+NODISCARD enum status cuda_wait(struct cuda_backend *b, const char *what, struct error *err);
+
+#endif

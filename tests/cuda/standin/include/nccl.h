@@ -1,0 +1,60 @@
+// A stand-in for NCCL: the part of its API that gridfold uses, between processes of one host, for machines without a
+// GPU. Names, signatures and meaning are NCCL's. Built as a library of its own, which gridfold loads as it would
+// NCCL's.
+//
+// Members meet in a file that they map; what is added is added in the order of the members. Whatever NCCL would answer
+// with a hang or with wrong numbers ends the process with a line on stderr instead: members that call different
+// collectives, other sizes, types or roots, or none; buffers that are not device memory, or that overlap without being
+// in place; the legacy stream; another device than the communicator's.
+//
+// Environment: STANDIN_NCCL_VERSION (a code to claim), STANDIN_NCCL_SECONDS (how long a member waits for the others,
+// 60), STANDIN_NCCL_FAILURE (M:N, member M's Nth collective, counted from 1, fails asynchronously on every member:
+// nothing that comes after it on a stream is ever done), STANDIN_NCCL_DEATH (M:N, there member M is killed).
+#ifndef GRIDFOLD_TESTS_CUDA_STANDIN_NCCL_H
+#define GRIDFOLD_TESTS_CUDA_STANDIN_NCCL_H
+
+#include "cuda_runtime_api.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NCCL_UNIQUE_ID_BYTES 128
+typedef struct {
+    char internal[NCCL_UNIQUE_ID_BYTES];
+} ncclUniqueId;
+
+typedef struct ncclComm *ncclComm_t;
+
+typedef enum {
+    ncclSuccess = 0,
+    ncclUnhandledCudaError = 1,
+    ncclSystemError = 2,
+    ncclInternalError = 3,
+    ncclInvalidArgument = 4,
+    ncclInvalidUsage = 5,
+    ncclRemoteError = 6,
+    ncclInProgress = 7
+} ncclResult_t;
+typedef enum { ncclSum = 0 } ncclRedOp_t;
+typedef enum { ncclUint8 = 1, ncclFloat32 = 7 } ncclDataType_t;
+
+ncclResult_t ncclGetVersion(int *version);
+const char *ncclGetErrorString(ncclResult_t result);
+const char *ncclGetLastError(ncclComm_t comm);
+ncclResult_t ncclGetUniqueId(ncclUniqueId *id);
+ncclResult_t ncclCommInitRank(ncclComm_t *comm, int members, ncclUniqueId id, int member);
+ncclResult_t ncclCommAbort(ncclComm_t comm);
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state);
+ncclResult_t ncclAllGather(const void *from, void *to, size_t count, ncclDataType_t type, ncclComm_t comm,
+                           cudaStream_t stream);
+ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t operation,
+                           ncclComm_t comm, cudaStream_t stream);
+ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
+                           cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

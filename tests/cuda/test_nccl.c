@@ -1,0 +1,265 @@
+// Trials on several GPUs over the stand-in for NCCL: what is said when something is missing or fails, that an epoch
+// neither allocates nor waits, and that the stand-in does catch what it says it catches. The numbers: test_cuda_group.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "model/cuda/nccl_library.h"
+#include "tests/cuda/standin/standin.h"
+#include "tests/worker/small_group.h"
+#include "worker/trainer_process.h"
+
+static char library[4096]; // the stand-in's file
+
+static int set_up(void **state) {
+    snprintf(library, sizeof library, "%s", getenv("GRIDFOLD_NCCL"));
+    return small_group_set_up(state);
+}
+
+static int tear_down_setting(void **state) {
+    (void)state;
+    setenv("GRIDFOLD_NCCL", library, 1);
+    setenv("STANDIN_DEVICES", "3", 1);
+    unsetenv("STANDIN_NCCL_VERSION");
+    unsetenv("STANDIN_NCCL_FAILURE");
+    unsetenv("STANDIN_NCCL_DEATH");
+    unsetenv("STANDIN_NCCL_SECONDS");
+    return 0;
+}
+
+// ---- before the first step ----
+
+static void assert_fails(const char *name, const char *why) {
+    struct group_log log = {0};
+    struct trial_result result = small_group_run(small_group_trial(name, 2), &log);
+    assert_int_equal(result.status, TRIAL_FAILED);
+    assert_int_equal(log.steps, 0);
+    if (!strstr(result.error, why))
+        fail_msg("\"%s\" does not say \"%s\"", result.error, why);
+}
+
+// First of all tests, for a process loads the library once.
+static void without_nccl(void **state) {
+    (void)state;
+    setenv("GRIDFOLD_NCCL", "/nowhere/libnccl.so.2", 1);
+    assert_fails("missing", "NCCL: /nowhere/libnccl.so.2: cannot open shared object file: No such file or directory; "
+                            "install NCCL 2, or name its libnccl.so.2 in GRIDFOLD_NCCL");
+    setenv("GRIDFOLD_NCCL", "libm.so.6", 1);
+    assert_fails("another", "NCCL: libm.so.6 has no ncclGetVersion; version 2.14 or later is needed");
+    setenv("GRIDFOLD_NCCL", library, 1);
+    setenv("STANDIN_NCCL_VERSION", "21304", 1);
+    assert_fails("old", " is of version 2.13.4; version 2.14 or later is needed");
+}
+
+static void with_too_few_devices(void **state) {
+    (void)state;
+    setenv("STANDIN_DEVICES", "1", 1);
+    assert_fails("few", "member 1 of 2: backend cuda: there is no device 1; this machine has 1, from 0");
+}
+
+// ---- in training ----
+
+static struct standin_counts after[8];
+
+static void note_counts(int epoch) {
+    after[epoch] = standin_counts_now();
+}
+
+// From the second epoch on: a graph for each step and each batch of validation; the host waits once for an epoch's
+// steps, and once for its validation.
+static void an_epoch_neither_allocates_nor_waits(void **state) {
+    (void)state;
+    struct group_log log = {.after_epoch = note_counts};
+    struct trial trial = small_group_trial("counted", 2);
+    trial.hp.epochs = 5;
+    assert_int_equal(small_group_run(trial, &log).status, TRIAL_DONE);
+    for (int epoch = 3; epoch < 5; epoch++) { // the best epoch's copy is made by then
+        const struct standin_counts *a = &after[epoch - 1], *b = &after[epoch];
+        assert_int_equal(b->launches - a->launches, 0);
+        assert_int_equal(b->allocations - a->allocations, 0);
+        assert_int_equal(b->waits - a->waits, 2);
+        assert_true(b->graph_launches - a->graph_launches >= 3);
+    }
+}
+
+// ---- in a process of its own ----
+
+// Runs body(context, 0 .. count - 1) in so many processes; what they have written to stderr, and how they ended.
+static void run_processes(int count, void (*body)(int member, void *context), void *context, int *status, char *words,
+                          size_t size) {
+    FILE *said = tmpfile();
+    pid_t pid[4];
+    assert_non_null(said);
+    for (int m = 0; m < count; m++) {
+        pid[m] = fork();
+        assert_true(pid[m] >= 0);
+        if (pid[m] == 0) {
+            dup2(fileno(said), STDERR_FILENO);
+            body(m, context);
+            _exit(0);
+        }
+    }
+    for (int m = 0; m < count; m++)
+        assert_int_equal(waitpid(pid[m], &status[m], 0), pid[m]);
+    rewind(said);
+    size_t read = fread(words, 1, size - 1, said);
+    words[read] = 0;
+    fclose(said);
+}
+
+static void require(bool right, const char *what) {
+    if (!right) {
+        fprintf(stderr, "failed: %s\n", what);
+        _exit(1);
+    }
+}
+
+static void train_alone(int member, void *context) {
+    (void)member, (void)context;
+    struct trial_result result;
+    struct error err = {0};
+    if (small_group_try(small_group_trial("death", 2), &(struct group_log){0}, &result, &err) != STATUS_OK)
+        require(false, err.message);
+}
+
+// Member 1 dies in the middle of a collective, when member 0 waits for it there.
+static void a_dead_member_ends_the_group(void **state) {
+    (void)state;
+    int status;
+    char words[4096];
+    setenv("STANDIN_NCCL_DEATH", "1:300", 1);
+    run_processes(1, train_alone, NULL, &status, words, sizeof words);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    assert_non_null(strstr(words, "trainer: member 1 of 2 was ended by signal 9"));
+}
+
+// Whoever sees it first ends: member 0 with the message, or by the end of member 1, whose message is in the log.
+static void an_asynchronous_failure_ends_the_group(void **state) {
+    (void)state;
+    static const char *const failures[] = {"1:300", "0:1"}; // in a step, and trying the group out
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        int status;
+        char words[4096];
+        remove(small_group_log());
+        setenv("STANDIN_NCCL_FAILURE", failures[i], 1);
+        run_processes(1, train_alone, NULL, &status, words, sizeof words);
+        size_t said = strlen(words);
+        FILE *log = fopen(small_group_log(), "r");
+        assert_non_null(log);
+        said += fread(words + said, 1, sizeof words - 1 - said, log);
+        words[said] = 0;
+        fclose(log);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+        if (!strstr(words, "remote process exited or there was a network error"))
+            fail_msg("%s: %s", failures[i], words);
+    }
+    unsetenv("STANDIN_NCCL_FAILURE"); // and the next group does it
+    assert_int_equal(small_group_run(small_group_trial("broken", 2), &(struct group_log){0}).status, TRIAL_DONE);
+}
+
+// ---- the stand-in's traps ----
+
+struct pair { // of members, each in its process
+    ncclUniqueId id;
+    const char *mistake;
+    const struct nccl_library *nccl;
+};
+
+static bool is(const char *mistake, const char *name) {
+    return strcmp(mistake, name) == 0;
+}
+
+// All-reduces of 16 floats, all but for one thing right.
+static void make_mistake(int member, const char *mistake, const struct nccl_library *n, ncclComm_t comm,
+                         cudaStream_t stream, char *memory) {
+    float host[16] = {0};
+    bool first = member == 0;
+    const char *from = is(mistake, "host") ? (const char *)host : memory;
+    if (is(mistake, "device"))
+        require(cudaSetDevice(2) == cudaSuccess, "choosing the device");
+    if (is(mistake, "gather"))
+        n->ncclAllGather(memory + 64 * member, memory, first ? 64 : 32, ncclUint8, comm, stream);
+    else if (is(mistake, "root"))
+        n->ncclBroadcast(memory, memory, 64, ncclUint8, member, comm, stream);
+    else if (is(mistake, "kind") && !first)
+        n->ncclBroadcast(memory, memory, 64, ncclUint8, 0, comm, stream);
+    else if (first || !is(mistake, "alone"))
+        n->ncclAllReduce(from, is(mistake, "overlap") ? memory + 4 : memory, is(mistake, "nothing") ? 0 : 16,
+                         ncclFloat32, ncclSum, comm, is(mistake, "stream") ? NULL : stream);
+}
+
+static void be_member(int member, void *context) {
+    struct pair *p = context;
+    ncclComm_t comm;
+    cudaStream_t stream;
+    void *memory;
+    int device = is(p->mistake, "same device") ? 0 : member;
+    require(cudaSetDevice(device) == cudaSuccess, "choosing the device");
+    require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess, "a stream");
+    require(cudaMalloc(&memory, 1024) == cudaSuccess, "memory");
+    ncclResult_t joined = p->nccl->ncclCommInitRank(&comm, 2, p->id, member);
+    if (joined == ncclInvalidUsage)
+        fprintf(stderr, "%s\n", p->nccl->ncclGetLastError(NULL));
+    require(joined == ncclSuccess, "joining");
+    make_mistake(member, p->mistake, p->nccl, comm, stream, memory);
+    require(cudaStreamSynchronize(stream) == cudaSuccess, "waiting");
+}
+
+static void mistakes_are_caught(void **state) {
+    (void)state;
+    static const struct {
+        const char *mistake, *words;
+    } mistakes[] = {
+        {"gather", "ncclAllGather number 1 of 64"},
+        {"kind", "ncclBroadcast number 1 of 64"},
+        {"root", "(type 1, root 1)"},
+        {"alone", "ncclAllReduce of member 0: member 1 of 2 has not come in 1 s"},
+        {"host", "what is no device memory"},
+        {"overlap", "buffers overlap and are not in place"},
+        {"stream", "ncclAllReduce on the legacy stream"},
+        {"nothing", "ncclAllReduce of nothing"},
+        {"device", "on device 2 with a communicator of device"},
+        {"same device", "Duplicate GPU detected"},
+    };
+    struct pair p;
+    struct error err;
+    char words[4096];
+    int status[2];
+    setenv("STANDIN_NCCL_SECONDS", "1", 1);
+    assert_int_equal(nccl_library_load(&p.nccl, &err), STATUS_OK);
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        p.mistake = mistakes[i].mistake;
+        assert_int_equal(p.nccl->ncclGetUniqueId(&p.id), ncclSuccess);
+        run_processes(2, be_member, &p, status, words, sizeof words);
+        assert_true(status[0] != 0 || status[1] != 0);
+        if (!strstr(words, mistakes[i].words))
+            fail_msg("%s: %s", mistakes[i].mistake, words);
+    }
+    p.mistake = "none";
+    assert_int_equal(p.nccl->ncclGetUniqueId(&p.id), ncclSuccess);
+    run_processes(2, be_member, &p, status, words, sizeof words);
+    assert_true(status[0] == 0 && status[1] == 0);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
+        return trainer_process_run_member(TRAINER_PROCESS_FD);
+#define NCCL_TEST(name) cmocka_unit_test_teardown(name, tear_down_setting)
+    const struct CMUnitTest tests[] = {
+        NCCL_TEST(without_nccl),
+        NCCL_TEST(with_too_few_devices),
+        NCCL_TEST(an_epoch_neither_allocates_nor_waits),
+        NCCL_TEST(a_dead_member_ends_the_group),
+        NCCL_TEST(an_asynchronous_failure_ends_the_group),
+        NCCL_TEST(mistakes_are_caught),
+    };
+    return cmocka_run_group_tests(tests, set_up, small_group_tear_down);
+}

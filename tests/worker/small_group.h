@@ -1,0 +1,24 @@
+// A small trial, and one life of the group that trains it. The test's main answers `trainer member`.
+#ifndef GRIDFOLD_TESTS_WORKER_SMALL_GROUP_H
+#define GRIDFOLD_TESTS_WORKER_SMALL_GROUP_H
+
+#include "worker/trainer.h"
+
+int small_group_set_up(void **state); // a folder with a dataset; the backend of GRIDFOLD_TEST_BACKENDS, or auto
+int small_group_tear_down(void **state);
+const char *small_group_backend(void);
+const char *small_group_log(void); // the other members' words
+
+// Four training samples. `name` is its folder's.
+struct trial small_group_trial(const char *name, int members);
+
+struct group_log {
+    int epochs, steps, stop_after; // stop_after steps; 0: never
+    struct epoch_metrics at[8];
+    void (*after_epoch)(int epoch); // NULL: nothing
+};
+
+enum status small_group_try(struct trial trial, struct group_log *log, struct trial_result *result, struct error *err);
+struct trial_result small_group_run(struct trial trial, struct group_log *log); // fails the test where that fails
+
+#endif
