@@ -25,6 +25,13 @@ struct collectives {
     enum status (*sum)(void *context, size_t n, float *x, struct error *err);
     // Member 0's bytes, for everyone.
     enum status (*broadcast)(void *context, void *bytes, size_t count, struct error *err);
+
+    // The same sums beside other work, in pieces of about so many floats; 0: there is no such thing, and both are NULL.
+    // sum_begin takes x as everything asked for so far leaves it, and x is nobody's until sum_end, after which all sums
+    // that were begun are there.
+    size_t piece;
+    enum status (*sum_begin)(void *context, size_t n, float *x, struct error *err);
+    enum status (*sum_end)(void *context, struct error *err);
 };
 
 // The first of `count` things that is member `member`'s; the next member's first ends them. The shares differ by one at

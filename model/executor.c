@@ -357,9 +357,15 @@ enum status program_forward(program *p, double *seconds, struct error *err) {
     return STATUS_OK;
 }
 
-enum status program_backward(program *p, double *seconds, struct error *err) {
-    for (int i = p->g->node_count - 1; i >= 0; i--)
+static enum status tell(const struct program_observer *observer, int node, struct error *err) {
+    return observer ? observer->after(observer->context, node, err) : STATUS_OK;
+}
+
+enum status program_backward(program *p, double *seconds, const struct program_observer *observer, struct error *err) {
+    for (int i = p->g->node_count - 1; i >= 0; i--) {
         TRY(run_node(p, i, backward_node, seconds, err));
+        TRY(tell(observer, i, err));
+    }
     return STATUS_OK;
 }
 
@@ -381,9 +387,11 @@ enum status program_forward_absent(program *p, struct error *err) {
     return STATUS_OK;
 }
 
-enum status program_backward_absent(program *p, struct error *err) {
-    for (int i = p->g->node_count - 1; i >= 0; i--)
+enum status program_backward_absent(program *p, const struct program_observer *observer, struct error *err) {
+    for (int i = p->g->node_count - 1; i >= 0; i--) {
         if (p->g->nodes[i].desc.passes & BACKWARD_PASSES)
             TRY(run_absent(p, i, true, err));
+        TRY(tell(observer, i, err));
+    }
     return STATUS_OK;
 }

@@ -34,14 +34,22 @@ float *program_input(const program *p);
 float *program_logits(const program *p);
 float *program_logits_grad(const program *p);
 
+// Told of every node of the graph when its backward pass has been asked for, in that order, from the last to the first.
+// NULL: nobody is.
+struct program_observer {
+    enum status (*after)(void *context, int node, struct error *err);
+    void *context;
+};
+
 // `seconds`, one for each node, are added to; NULL: no clock is read. Right for backends that have done their work when
-// a call returns.
+// a call returns. Backward: compiled for training.
 NODISCARD enum status program_forward(program *p, double *seconds, struct error *err);
-NODISCARD enum status program_backward(program *p, double *seconds, struct error *err); // compiled for training
+NODISCARD enum status program_backward(program *p, double *seconds, const struct program_observer *observer,
+                                       struct error *err);
 
 // The same for a member that has no samples in this step: it takes part in the statistics of the others, if they have
 // any in common, and leaves parameters' gradients alone.
 NODISCARD enum status program_forward_absent(program *p, struct error *err);
-NODISCARD enum status program_backward_absent(program *p, struct error *err);
+NODISCARD enum status program_backward_absent(program *p, const struct program_observer *observer, struct error *err);
 
 #endif

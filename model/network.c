@@ -105,11 +105,16 @@ fail:
     return status;
 }
 
+static void drop_program(struct compiled *c) {
+    program_destroy(c->p);
+    graph_destroy(c->g);
+    free(c->final_from);
+}
+
 static void drop_programs(struct network *net) {
     network_forget_recordings(net);
     for (int i = 0; i < net->program_count; i++) {
-        program_destroy(net->programs[i].p);
-        graph_destroy(net->programs[i].g);
+        drop_program(&net->programs[i]);
     }
     net->program_count = 0;
     if (net->arena)
@@ -165,6 +170,7 @@ enum status network_join(network *net, const struct collectives *host, bool stat
     if (net->b->ops->join)
         TRY(net->b->ops->join(net->b, host, &together, err));
     int members = together ? together->members : 0;
+    net->host = host;
     if (net->together == together && net->members == members && net->together_statistics == (together && statistics))
         return STATUS_OK;
     drop_programs(net); // their batch norms are others
@@ -219,8 +225,10 @@ static enum status compile(struct network *net, struct resident_batch batch, boo
             if (c->g->nodes[i].desc.kind == OP_BATCHNORM)
                 c->g->nodes[i].desc.members = net->together->members;
     enum status status = program_create(net->b, c->g, training, net->param_layouts, &c->p, err);
+    if (status == STATUS_OK)
+        status = network_plan_gradient(net, c, err);
     if (status != STATUS_OK)
-        graph_destroy(c->g);
+        drop_program(c);
     return status;
 }
 
@@ -251,8 +259,7 @@ enum status network_find_program(struct network *net, struct resident_batch batc
     TRY(compile(net, batch, training, &c, err));
     enum status status = fit_arena(net, c.p, err);
     if (status != STATUS_OK) {
-        program_destroy(c.p);
-        graph_destroy(c.g);
+        drop_program(&c);
         drop_programs(net); // the others lost their arena
         return status;
     }
@@ -281,11 +288,8 @@ struct shape network_logits_shape(const struct network *net, int batch) {
 }
 
 // Led by the host, a program is known by its own samples alone.
-static enum status find_share(struct network *net, int batch, bool training, program **p, struct error *err) {
-    struct compiled *c;
-    TRY(network_find_program(net, (struct resident_batch){batch, 0, batch}, training, &c, err));
-    *p = c->p;
-    return STATUS_OK;
+static enum status find_share(struct network *net, int batch, bool training, struct compiled **c, struct error *err) {
+    return network_find_program(net, (struct resident_batch){batch, 0, batch}, training, c, err);
 }
 
 static enum status forward(struct network *net, program *p, int batch, const float *image, float *logits,
@@ -301,36 +305,25 @@ static enum status forward(struct network *net, program *p, int batch, const flo
     return STATUS_OK;
 }
 
-enum status network_backward(struct network *net, program *p, int own, double *seconds, struct error *err) {
-    const struct collectives *t = net->together;
-    if (own > 0)
-        TRY(program_backward(p, seconds, err));
-    else
-        TRY(program_backward_absent(p, err));
-    if (own == 0)
-        net->b->ops->zero(net->b, net->arenas[ARENA_GRAD], net->param_floats * sizeof(float));
-    return t ? t->sum(t->context, net->param_floats, net->arenas[ARENA_GRAD], err) : STATUS_OK;
-}
-
 // Forward and backward in training mode; the gradients' norm. STATUS_DIVERGED when loss or norm is not finite.
 static enum status compute_gradients(struct network *net, int batch, const float *image, const uint8_t *mask,
                                      const struct focal_loss_config *focal, float *logits, struct step_result *result,
                                      struct error *err) {
     *result = (struct step_result){0};
     TRY(network_ensure_arena(net, ARENA_GRAD, err));
-    program *p;
+    struct compiled *c;
     struct network_profile *profile = net->profile;
-    TRY(find_share(net, batch, true, &p, err));
-    TRY(forward(net, p, batch, image, logits, profile, err));
+    TRY(find_share(net, batch, true, &c, err));
+    TRY(forward(net, c->p, batch, image, logits, profile, err));
     double began = clock_seconds();
-    TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(p), mask, focal, net->together,
-                                program_logits_grad(p), &result->sums, err));
+    TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(c->p), mask, focal,
+                                net->together, program_logits_grad(c->p), &result->sums, err));
     profile->loss += clock_seconds() - began;
     long long step = (long long)net->steps_taken + 1;
     if (!isfinite(result->sums.loss))
         return error_set(err, STATUS_DIVERGED, "loss is %g at step %lld; a lower learning rate may help",
                          result->sums.loss, step);
-    TRY(network_backward(net, p, batch, profile->backward, err));
+    TRY(network_backward(net, c, profile->backward, err));
     began = clock_seconds();
     result->grad_norm = sqrt(net->b->ops->sum_squares(net->b, net->param_floats, net->arenas[ARENA_GRAD]));
     profile->optimizer += clock_seconds() - began;
@@ -388,11 +381,11 @@ enum status network_gradients(network *net, int batch, const float *image, const
 enum status network_evaluate(network *net, int batch, const float *image, const uint8_t *mask,
                              const struct focal_loss_config *focal, float *logits, struct loss_sums *sums,
                              struct error *err) {
-    program *p;
-    TRY(find_share(net, batch, false, &p, err));
-    TRY(forward(net, p, batch, image, logits, &net->unread, err));
+    struct compiled *c;
+    TRY(find_share(net, batch, false, &c, err));
+    TRY(forward(net, c->p, batch, image, logits, &net->unread, err));
     if (mask)
-        TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(p), mask, focal,
+        TRY(net->b->ops->focal_loss(net->b, network_logits_shape(net, batch), program_logits(c->p), mask, focal,
                                     net->together, NULL, sums, err));
     return STATUS_OK;
 }

@@ -1,5 +1,5 @@
-// The network's own structure, shared by network.c (steps), network_state.c (state dict, snapshot) and network_init.c
-// (initialisation).
+// The network's own structure, shared by network.c (steps), network_gradient.c (backward, in a group), network_state.c
+// (state dict, snapshot) and network_init.c (initialisation).
 #ifndef GRIDFOLD_MODEL_NETWORK_PRIVATE_H
 #define GRIDFOLD_MODEL_NETWORK_PRIVATE_H
 
@@ -23,6 +23,7 @@ struct compiled {
     bool training;
     graph *g;
     program *p;
+    size_t *final_from;  // by node: gradients that lie here or later are final once it has run backward; or NULL
     recording *recorded; // a step with samples that the backend holds; NULL: not yet
     struct optimizer_config recorded_with;
 };
@@ -31,7 +32,8 @@ struct network {
     backend *b;
     struct lstm_unet_config config;
     graph *g;                           // of the largest batch
-    const struct collectives *together; // in backend memory; NULL: alone
+    const struct collectives *host;     // what the members do together in host memory; NULL: alone
+    const struct collectives *together; // the same in backend memory
     int members;                        // of them; 0: alone
     bool together_statistics;           // batch norm's too
 
@@ -63,8 +65,12 @@ struct network {
 NODISCARD enum status network_find_program(struct network *net, struct resident_batch batch, bool training,
                                            struct compiled **c, struct error *err);
 struct shape network_logits_shape(const struct network *net, int batch);
-// This member's part of the gradients, and the sum of all parts.
-NODISCARD enum status network_backward(struct network *net, program *p, int own, double *seconds, struct error *err);
+
+// network_gradient.c: this member's part of the gradients, and the sum of all parts.
+NODISCARD enum status network_backward(struct network *net, const struct compiled *c, double *seconds,
+                                       struct error *err);
+// For a program whose sums begin before its backward pass is over.
+NODISCARD enum status network_plan_gradient(const struct network *net, struct compiled *c, struct error *err);
 
 // network_resident.c: recorded steps know addresses; forget them when an arena moves.
 void network_forget_recordings(struct network *net);

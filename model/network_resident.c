@@ -49,7 +49,7 @@ static enum status step(struct network *net, const struct compiled *c, const str
                                      .moment1 = net->arenas[ARENA_MOMENT1],
                                      .moment2 = net->arenas[ARENA_MOMENT2],
                                      .param = net->arenas[ARENA_PARAM]};
-    TRY(network_backward(net, c->p, batch->own, NULL, err));
+    TRY(network_backward(net, c, NULL, err));
     return ops->update(net->b, net->samples, &update, err);
 }
 
@@ -59,10 +59,22 @@ static bool same_optimizer(const struct optimizer_config *a, const struct optimi
            a->focal.alpha == b->focal.alpha && a->focal.gamma == b->focal.gamma;
 }
 
+// In a group a recording is of all members: where one has to record a step anew, all do.
+static enum status is_known(const struct network *net, const struct compiled *c, const struct optimizer_config *config,
+                            bool *known, struct error *err) {
+    int64_t count = c->recorded && same_optimizer(&c->recorded_with, config);
+    if (net->host)
+        TRY(collectives_count(net->host, &count, err));
+    *known = count == (net->host ? net->host->members : 1);
+    return STATUS_OK;
+}
+
 static enum status record(struct network *net, struct compiled *c, const struct optimizer_config *config,
                           struct error *err) {
     const struct resident_ops *ops = resident_ops(net);
-    if (c->recorded && same_optimizer(&c->recorded_with, config))
+    bool known;
+    TRY(is_known(net, c, config, &known, err));
+    if (known)
         return STATUS_OK;
     if (c->recorded)
         ops->recording_destroy(net->b, c->recorded);

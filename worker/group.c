@@ -222,7 +222,8 @@ static enum status create(int member, int members, group **out, struct error *er
     g->chunk = chunk;
     for (int m = 0; m < COLLECTIVES_MAX_MEMBERS; m++)
         g->fd[m] = -1;
-    g->collectives = (struct collectives){member, members, g, gather, sum, broadcast};
+    g->collectives = (struct collectives){
+        .member = member, .members = members, .context = g, .gather = gather, .sum = sum, .broadcast = broadcast};
     *out = g;
     return STATUS_OK;
 }

@@ -267,9 +267,11 @@ int trainer_process_run_member(int fd) {
         status = group_enter(fd, &g, &err);
     if (status == STATUS_OK)
         status = serve_group(g, t, &err);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) { // to take things down could wait for ever for a device, and member 0 for this one
         fprintf(stderr, "trainer: member %d: %s\n", g ? group_collectives(g)->member : 0, err.message);
+        _exit(1);
+    }
     group_destroy(g);
     trainer_destroy(t);
-    return status == STATUS_OK ? 0 : 1;
+    return 0;
 }

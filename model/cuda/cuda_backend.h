@@ -1,7 +1,7 @@
 // What the sources of the CUDA backend share. Internal to model/cuda.
 //
 // cuDNN runs the convolutions (convolution.h); every other operation is ours (kernels.h). All work of a backend goes to
-// one stream, in order.
+// one stream, in order; a group's sums of gradients run beside it (group.h).
 //
 // Layouts. A value (N,C,H,W) is NHWC, frames outermost, its channels padded with zeros to a multiple of 8: float, or
 // bf16 where the precision is PRECISION_BF16; gradients of values likewise. The `float *` of backend.h is then an

@@ -10,11 +10,19 @@
 
 enum { LOOK_NANOSECONDS = 50000 }; // between two looks at a stream that is waited for
 
+// Of the gradient, in one all-reduce: 25 MiB, as PyTorch's DistributedDataParallel takes them.
+#ifndef CUDA_PIECE_FLOATS
+#define CUDA_PIECE_FLOATS (25 << 18)
+#endif
+
 struct cuda_group {
     struct collectives collectives;
     const struct nccl_library *nccl;
     ncclComm_t communicator; // NULL: none
     ncclUniqueId id;
+    bool given_up;
+    cudaStream_t side;         // where sums go beside the backend's stream
+    cudaEvent_t ready, summed; // from the one to the other, and back
 };
 
 static enum status nccl_status(const struct cuda_group *g, ncclResult_t code, const char *what, struct error *err) {
@@ -25,17 +33,18 @@ static enum status nccl_status(const struct cuda_group *g, ncclResult_t code, co
                      g->nccl->ncclGetErrorString(code), more && *more ? ": " : "", more ? more : "");
 }
 
-static void leave(struct cuda_group *g) {
-    if (g->communicator)
-        (void)g->nccl->ncclCommAbort(g->communicator); // whatever it says, it is not used again
-    g->communicator = NULL;
-    memset(&g->id, 0, sizeof g->id);
-}
-
 void cuda_group_destroy(struct cuda_backend *b) {
-    if (b->group)
-        leave(b->group);
-    free(b->group);
+    struct cuda_group *g = b->group;
+    if (!g)
+        return;
+    // Nothing can be done about a failure here; the process's next call would report it.
+    if (g->summed)
+        (void)cudaEventDestroy(g->summed);
+    if (g->ready)
+        (void)cudaEventDestroy(g->ready);
+    if (g->side)
+        (void)cudaStreamDestroy(g->side);
+    free(g);
     b->group = NULL;
 }
 
@@ -43,8 +52,7 @@ void cuda_group_destroy(struct cuda_backend *b) {
 
 static enum status usable(const struct cuda_backend *b, struct error *err) {
     TRY(cuda_failed_before(b, err));
-    return b->group->communicator ? STATUS_OK
-                                  : error_set(err, STATUS_LOST, "NCCL: the group's communicator has been given up");
+    return b->group->given_up ? error_set(err, STATUS_LOST, "NCCL: the group has failed before") : STATUS_OK;
 }
 
 static enum status gather(void *context, const void *mine, size_t bytes, void *all, struct error *err) {
@@ -63,6 +71,26 @@ static enum status sum(void *context, size_t n, float *x, struct error *err) {
                        "all-reduce", err);
 }
 
+// The event may be recorded anew at once: who waits for it waits for what it stood for then.
+static enum status follow(cudaEvent_t event, cudaStream_t before, cudaStream_t after, struct error *err) {
+    TRY(cuda_status(cudaEventRecord(event, before), "a sum's place among the streams", err));
+    return cuda_status(cudaStreamWaitEvent(after, event, 0), "a sum's place among the streams", err);
+}
+
+static enum status sum_begin(void *context, size_t n, float *x, struct error *err) {
+    struct cuda_backend *b = context;
+    struct cuda_group *g = b->group;
+    TRY(usable(b, err));
+    TRY(follow(g->ready, b->stream, g->side, err));
+    return nccl_status(g, g->nccl->ncclAllReduce(x, x, n, ncclFloat32, ncclSum, g->communicator, g->side), "all-reduce",
+                       err);
+}
+
+static enum status sum_end(void *context, struct error *err) {
+    struct cuda_backend *b = context;
+    return follow(b->group->summed, b->group->side, b->stream, err);
+}
+
 static enum status broadcast(void *context, void *bytes, size_t count, struct error *err) {
     struct cuda_backend *b = context;
     struct cuda_group *g = b->group;
@@ -78,8 +106,7 @@ static enum status look_for_failure(struct cuda_group *g, const char *what, stru
     enum status status = nccl_status(g, asked, what, err);
     if (status == STATUS_OK && state != ncclInProgress)
         status = nccl_status(g, state, what, err);
-    if (status != STATUS_OK)
-        leave(g); // ends what waits on the device, too
+    g->given_up = status != STATUS_OK;
     return status;
 }
 
@@ -91,6 +118,8 @@ enum status cuda_wait(struct cuda_backend *b, const char *what, struct error *er
         cudaError_t code = cudaStreamQuery(b->stream);
         if (code != cudaErrorNotReady)
             return cuda_status(code, what, err);
+        (void)cudaGetLastError(); // that it is not ready is no error of a call to come
+        TRY(usable(b, err));
         TRY(look_for_failure(b->group, what, err));
         nanosleep(&pause, NULL);
     }
@@ -101,7 +130,17 @@ enum status cuda_wait(struct cuda_backend *b, const char *what, struct error *er
 static enum status open_group(struct cuda_backend *b, struct error *err) {
     if (!b->group)
         b->group = calloc(1, sizeof *b->group);
-    return b->group ? nccl_library_load(&b->group->nccl, err) : error_memory(err, "the group");
+    struct cuda_group *g = b->group;
+    if (!g)
+        return error_memory(err, "the group");
+    TRY(nccl_library_load(&g->nccl, err));
+    if (!g->side)
+        TRY(cuda_status(cudaStreamCreateWithFlags(&g->side, cudaStreamNonBlocking), "a stream", err));
+    if (!g->ready)
+        TRY(cuda_status(cudaEventCreateWithFlags(&g->ready, cudaEventDisableTiming), "an event", err));
+    if (!g->summed)
+        TRY(cuda_status(cudaEventCreateWithFlags(&g->summed, cudaEventDisableTiming), "an event", err));
+    return STATUS_OK;
 }
 
 // Whether all members have the same communicator already: that of their last trial.
@@ -116,8 +155,9 @@ static enum status are_together(const struct cuda_group *g, const struct collect
 }
 
 static enum status connect_members(struct cuda_group *g, const struct collectives *host, struct error *err) {
-    leave(g);
     enum status status = STATUS_OK;
+    g->communicator = NULL;
+    memset(&g->id, 0, sizeof g->id);
     if (host->member == 0)
         status = nccl_status(g, g->nccl->ncclGetUniqueId(&g->id), "a unique id", err);
     TRY(collectives_agree(host, status, err));
@@ -158,7 +198,15 @@ enum status cuda_join(backend *base, const struct collectives *host, const struc
     }
     TRY(collectives_agree(host, open_group(b, err), err));
     TRY(are_together(b->group, host, &together, err));
-    b->group->collectives = (struct collectives){host->member, host->members, b, gather, sum, broadcast};
+    b->group->collectives = (struct collectives){.member = host->member,
+                                                 .members = host->members,
+                                                 .context = b,
+                                                 .gather = gather,
+                                                 .sum = sum,
+                                                 .broadcast = broadcast,
+                                                 .piece = CUDA_PIECE_FLOATS,
+                                                 .sum_begin = sum_begin,
+                                                 .sum_end = sum_end};
     if (!together) {
         TRY(connect_members(b->group, host, err));
         TRY(collectives_agree(host, try_out(b, err), err));

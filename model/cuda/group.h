@@ -3,8 +3,9 @@
 // model/cuda.
 //
 // NCCL's unique id travels over the members' own sockets. Member m uses device m of those that its process sees
-// (backend_config.device). A communicator stays as long as its members do; one whose members have gone is aborted, for
-// to destroy it would wait for them.
+// (backend_config.device). A communicator stays as long as its members do, and is never taken down but by the process's
+// end: to destroy or to abort it can wait for members that have gone, and for graphs that use it. After a failure the
+// process has to make way for a fresh one.
 #ifndef GRIDFOLD_MODEL_CUDA_GROUP_H
 #define GRIDFOLD_MODEL_CUDA_GROUP_H
 
@@ -17,7 +18,7 @@ NODISCARD enum status cuda_join(backend *b, const struct collectives *host, cons
 void cuda_group_destroy(struct cuda_backend *b); // nothing without a group
 
 // Waits for the backend's stream; in a group also looks whether its communicator has failed, which would make the wait
-// endless: STATUS_LOST, and the communicator is given up.
+// endless: STATUS_LOST or STATUS_INTERNAL, and the communicator is given up.
 NODISCARD enum status cuda_wait(struct cuda_backend *b, const char *what, struct error *err);
 
 #endif

@@ -1,6 +1,7 @@
 #include "model/cuda/nccl_library.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "model/cuda/shared_library.h"
 
@@ -30,6 +31,8 @@ enum status nccl_library_load(const struct nccl_library **library, struct error 
     *library = &loaded;
     if (done)
         return STATUS_OK;
+    // Sums inside an NVSwitch are not the same from call to call. The user's own word has precedence.
+    setenv("NCCL_NVLS_ENABLE", "0", 0);
     TRY(shared_library_open(&file, err));
     enum status status = find_all(&file, &loaded, err);
     done = status == STATUS_OK;

@@ -14,7 +14,6 @@
     X(ncclGetLastError)                                                                                                \
     X(ncclGetUniqueId)                                                                                                 \
     X(ncclCommInitRank)                                                                                                \
-    X(ncclCommAbort)                                                                                                   \
     X(ncclCommGetAsyncError)                                                                                           \
     X(ncclAllGather)                                                                                                   \
     X(ncclAllReduce)                                                                                                   \

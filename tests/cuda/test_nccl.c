@@ -81,6 +81,7 @@ static void an_epoch_neither_allocates_nor_waits(void **state) {
     struct trial trial = small_group_trial("counted", 2);
     trial.hp.epochs = 5;
     assert_int_equal(small_group_run(trial, &log).status, TRIAL_DONE);
+    assert_true(after[0].side > 2 * 4);       // two steps were recorded, each with its gradient in several pieces
     for (int epoch = 3; epoch < 5; epoch++) { // the best epoch's copy is made by then
         const struct standin_counts *a = &after[epoch - 1], *b = &after[epoch];
         assert_int_equal(b->launches - a->launches, 0);

@@ -29,7 +29,6 @@ extern machine here;
 
 cudaError_t standin_answer(cudaError_t code); // as the last call's code, unless there is a sticky one
 bool standin_is_pinned(const void *at);
-bool standin_is_captured(cudaStream_t stream);
 void standin_finish_all(); // every stream
 
 #endif

@@ -24,15 +24,14 @@ cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *co
 // their streams: a communicator's, for example.
 cudaError_t standin_enqueue_serial(const void *serial, cudaStream_t stream, void (*run)(const void *context),
                                    const void *context, size_t bytes);
-void standin_forget_serial(const void *serial);
+bool standin_is_captured(cudaStream_t stream);
 
 bool standin_on_device(const void *at, size_t bytes); // all of it in one piece of device memory
-// From inside a piece of work: it never ends, nor does what waits for it. Off: it has been ended, and what was queued
-// is gone.
-void standin_hang(bool on);
+void standin_hang(void); // from inside a piece of work: it never ends, nor does what waits for it
 
 struct standin_counts { // since the process began
     long launches, allocations, waits, graph_launches;
+    long side; // pieces of work handed to another stream than the first
 };
 struct standin_counts standin_counts_now(void);
 

@@ -197,6 +197,7 @@ void standin_finish_all() {
 cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work) {
     if (here.sticky != cudaSuccess)
         return standin_answer(here.sticky);
+    here.counts.side += stream && is_side(stream);
     if (stream && stream->capture) {
         capture(stream, std::move(work));
     } else if (here.captures && !stream) {
@@ -234,22 +235,13 @@ cudaError_t standin_enqueue_serial(const void *serial, cudaStream_t stream, void
     return standin_enqueue_copy(stream, run, context, bytes);
 }
 
-void standin_forget_serial(const void *serial) {
-    tails.erase(serial);
-}
-
 void standin_set_side_first(bool on) {
     standin_finish_all();
     here.side_first = on;
 }
 
-void standin_hang(bool on) {
-    here.hung = on;
-    for (cudaStream_t s : here.streams)
-        if (!on) {
-            s->queue.clear();
-            s->done = s->issued;
-        }
+void standin_hang(void) {
+    here.hung = true;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {

@@ -4,8 +4,8 @@
 //
 // Members meet in a file that they map; what is added is added in the order of the members. Whatever NCCL would answer
 // with a hang or with wrong numbers ends the process with a line on stderr instead: members that call different
-// collectives, other sizes, types or roots, or none; buffers that are not device memory, or that overlap without being
-// in place; the legacy stream; another device than the communicator's.
+// collectives, other sizes, types or roots, or none, or replay graphs that were not captured together; buffers that are
+// not device memory, or that overlap without being in place; the legacy stream; another device than the communicator's.
 //
 // Environment: STANDIN_NCCL_VERSION (a code to claim), STANDIN_NCCL_SECONDS (how long a member waits for the others,
 // 60), STANDIN_NCCL_FAILURE (M:N, member M's Nth collective, counted from 1, fails asynchronously on every member:
@@ -44,7 +44,6 @@ const char *ncclGetErrorString(ncclResult_t result);
 const char *ncclGetLastError(ncclComm_t comm);
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id);
 ncclResult_t ncclCommInitRank(ncclComm_t *comm, int members, ncclUniqueId id, int member);
-ncclResult_t ncclCommAbort(ncclComm_t comm);
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state);
 ncclResult_t ncclAllGather(const void *from, void *to, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream);
