@@ -40,6 +40,8 @@ enum status backend_create(const char *name, const struct backend_config *config
         enum status status = built[i].create(config, b, err);
         if (!any || status != STATUS_UNSUPPORTED)
             return status;
+        if (built[i].cpu)
+            return status; // a slower one is no substitute for a precision that the fastest lacks
     }
     return error_set(err, STATUS_UNSUPPORTED, "no backend \"%s\" in this build; it has: auto, cpu, %s", name,
                      backend_list());

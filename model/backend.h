@@ -6,7 +6,8 @@
 // where a layout has any, is zero in activations, parameters and gradients alike, and every operation keeps it zero:
 // the optimizers then need not know of it. Reductions are done in an order that depends on shapes and the number of
 // threads alone: same inputs, same bits. A backend is owned by one trainer process and called from one thread. After
-// op_create nothing allocates.
+// op_create nothing allocates. A backend may keep copies of parameters: they are written by param_import, copy, scale
+// and the optimizers' steps alone.
 #ifndef GRIDFOLD_MODEL_BACKEND_H
 #define GRIDFOLD_MODEL_BACKEND_H
 
@@ -17,7 +18,8 @@ typedef struct backend backend;
 typedef struct param_layout param_layout;
 typedef struct op op;
 
-// What a GPU computes with; the CPU backends know PRECISION_FP32 alone and ignore it.
+// What products and values are computed in. A backend that cannot, on this machine, refuses to be made: "reference" has
+// fp32 alone, "onednn" fp32 and, on a CPU with AVX512_BF16, bf16.
 enum precision {
     PRECISION_FP32,
     PRECISION_TF32, // float values, products in TF32
@@ -153,8 +155,8 @@ struct backend { // a backend's own state begins with this
 
 // The factory, and the only place that knows which backends were built. Names: "reference", "onednn", "cuda", "auto"
 // (the fastest that this machine can run: cuda where there is a device) and "cpu" (the fastest of the CPU's).
-// STATUS_UNSUPPORTED names those that this build has, or says that there is no device. Destroy with backend_destroy
-// (NULL is fine).
+// STATUS_UNSUPPORTED names those that this build has, or says that there is no device or not this precision. Destroy
+// with backend_destroy (NULL is fine).
 NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
                                      struct error *err);
 void backend_destroy(backend *b);

@@ -10,6 +10,7 @@
 
 #include "model/base/clock.h"
 #include "orchestrator/master.h"
+#include "orchestrator/plan_device.h"
 #include "orchestrator/transport_mpi.h"
 #include "orchestrator/verdict.h"
 #include "results/report.h"
@@ -113,7 +114,8 @@ static enum status open_dataset(const struct sweep *sweep, dataset **ds, struct 
 static enum status open_plan(const struct sweep *sweep, dataset **ds, struct plan **plan, struct error *err) {
     TRY(open_dataset(sweep, ds, err));
     TRY(plan_create(sweep, *ds, plan, err));
-    return plan_check_runnable(*plan, err);
+    TRY(plan_check_runnable(*plan, err));
+    return plan_check_device(*plan, err);
 }
 
 enum status run_check(const struct sweep *sweep, struct error *err) {

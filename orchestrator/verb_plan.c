@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/plan_device.h"
 #include "orchestrator/plan_rungs.h"
 #include "orchestrator/verbs.h"
 
@@ -216,6 +217,8 @@ static enum status print_plan(const struct sweep *s, const dataset *ds, double g
     enum status status = print_command(p, err);
     if (status == STATUS_OK)
         status = plan_check_runnable(p, err);
+    if (status == STATUS_OK)
+        status = plan_check_device(p, err);
     plan_destroy(p);
     return status;
 }

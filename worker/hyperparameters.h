@@ -39,7 +39,7 @@
     X(REAL,   focal_gamma,       "focal-gamma",       "2",         0, 100, "", "focal loss: focusing exponent")                             \
     X(CHOICE, augment,           "augment",           "on",        0, 0, "off|on", "random crop, flips and rotation of training samples")   \
     X(CHOICE, shuffle,           "shuffle",           "on",        0, 0, "off|on", "shuffle training samples every epoch; off: by id")      \
-    X(CHOICE, precision,         "precision",         "fp32",      0, 0, "fp32|tf32|bf16", "what a GPU computes with; the CPU has fp32 alone")  \
+    X(CHOICE, precision,         "precision",         "fp32",      0, 0, "fp32|tf32|bf16", "what is computed in: tf32 on GPUs alone, bf16 on CPUs with AVX512_BF16 too")  \
     X(TEXT,   pretrained_encoder, "pretrained-encoder", "",        0, 0, "", "safetensors file with torchvision's ResNet keys")             \
     X(CHOICE, conv1_rgb,         "conv1-rgb",         "by-name",   0, 0, "by-name|as-published", "which bands take the RGB weights of a pretrained conv1") \
     X(TEXT,   init_checkpoint,   "init-checkpoint",   "",          0, 0, "", "start from the parameters of this safetensors file")

@@ -56,7 +56,6 @@ static enum status prepare_data(trainer *t, const struct trial *trial, struct er
 }
 
 static enum status prepare_backend(trainer *t, const struct trial *trial, struct error *err) {
-    static const char *const names[] = {"fp32", "tf32", "bf16"};
     struct backend_config config = {
         .threads = trial->threads, .precision = (enum precision)trial->hp.precision, .device = trial->member};
     if (t->b && (strcmp(t->backend_name, trial->backend) != 0 || t->threads != config.threads ||
@@ -65,13 +64,6 @@ static enum status prepare_backend(trainer *t, const struct trial *trial, struct
     if (t->b)
         return STATUS_OK;
     TRY(backend_create(trial->backend, &config, &t->b, err));
-    if (config.precision != PRECISION_FP32 && strcmp(t->b->ops->name, "cuda") != 0) {
-        enum status status =
-            error_set(err, STATUS_UNSUPPORTED, "precision = %s needs a CUDA device; the %s backend has fp32",
-                      names[config.precision], t->b->ops->name);
-        drop_backend(t);
-        return status;
-    }
     snprintf(t->backend_name, sizeof t->backend_name, "%s", trial->backend);
     t->threads = config.threads;
     t->precision = config.precision;

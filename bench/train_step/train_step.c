@@ -98,8 +98,6 @@ static enum status set_up(struct bench *s, struct error *err) {
                                      .lstm_layers = 2,
                                      .decoder_channels = {256, 128, 64, 32, 16}};
     size_t pixels = (size_t)BATCH * SIZE * SIZE, floats = pixels * STEPS * BANDS;
-    if (s->options.precision != PRECISION_FP32)
-        return error_set(err, STATUS_UNSUPPORTED, "the CPU backend computes in fp32 alone");
     TRY(backend_create(
         "cpu", &(struct backend_config){.threads = s->options.threads, .precision = s->options.precision}, &s->b, err));
     TRY(network_create(s->b, &model, &s->net, err));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/bf16.h"
 #include "model/cuda/backend_parts.h"
 
 struct extent {
@@ -29,21 +30,6 @@ static int64_t row_count(const struct extent *e) {
     return e->padded_outer * e->pixels;
 }
 
-static uint16_t to_bf16(float x) { // to the nearest, ties to even
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x)
-        return (uint16_t)(bits >> 16 | 0x40); // stays a NaN
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t x) {
-    uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 // Where pixel row `row`, channel 0 lies on the host; the next channel is `pixels` further. Rows of padded frames are
 // not asked for.
 static int64_t host_at(const struct extent *e, int64_t row) {
@@ -58,7 +44,7 @@ static void pack_row(const struct extent *e, const float *host, void *row) {
     } else {
         uint16_t *to = row;
         for (int64_t c = 0; c < e->channels; c++)
-            to[c] = to_bf16(host[c * e->pixels]);
+            to[c] = bf16_from_float(host[c * e->pixels]);
     }
 }
 
@@ -70,7 +56,7 @@ static void unpack_row(const struct extent *e, const void *row, float *host) {
     } else {
         const uint16_t *from = row;
         for (int64_t c = 0; c < e->channels; c++)
-            host[c * e->pixels] = from_bf16(from[c]);
+            host[c * e->pixels] = bf16_to_float(from[c]);
     }
 }
 

@@ -1,7 +1,8 @@
 // OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution.
 //
 // Each pass is created with the weight layout that oneDNN likes best there; where that is not the parameter's own, a
-// reorder through scratch stands before (or, for the gradient, after) it. Scratch: [weight in another layout][temporary
+// reorder through scratch stands before (or, for the gradient, after) it. With bf16 the products read copies of the
+// weight instead (weight_cast.c), and the gradient is written in float. Scratch: [weight in another layout][temporary
 // activation gradient][scratchpad].
 #include "model/onednn/onednn.h"
 
@@ -11,12 +12,19 @@
 // oneDNN is several times slower: all but those of one tap.
 enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16 };
 
+// How the weight comes to a pass: as it is (all zero), reordered, or as a copy in bf16 that its layout owns.
+struct weight_source {
+    struct dnnl_call reorder;
+    struct weight_cast *cast;
+};
+
 struct conv_op {
     struct conv_geometry geometry;
     bool transposed;
     bool small; // all by our own kernels
     struct dnnl_call forward, data, weights;
-    struct dnnl_call to_forward, to_data, from_weights; // reorders of the weight, or none
+    struct weight_source forward_weight, data_weight;
+    struct dnnl_call from_weights; // the gradient's reorder, or none
     size_t reordered_bytes, temporary_bytes, scratchpad_bytes;
 };
 
@@ -35,15 +43,18 @@ dnnl_status_t conv_mds_create(const struct onednn *o, const struct conv_geometry
     if (status == dnnl_success)
         status = onednn_value_md(o, g->dst, &mds->dst);
     if (status == dnnl_success)
-        status = compat_md_create(&mds->weights, 4, weights, dnnl_format_tag_any);
+        status = compat_md_create(&mds->weights, 4, weights, o->value_type, dnnl_format_tag_any);
+    if (status == dnnl_success)
+        status = compat_md_create(&mds->diff_weights, 4, weights, dnnl_f32, dnnl_format_tag_any);
     if (status == dnnl_success && g->bias)
-        status = compat_md_create(&mds->bias, 1, bias, dnnl_a);
+        status = compat_md_create(&mds->bias, 1, bias, dnnl_f32, dnnl_a);
     return status;
 }
 
 void conv_mds_destroy(struct conv_mds *mds) {
     compat_md_destroy(mds->src);
     compat_md_destroy(mds->weights);
+    compat_md_destroy(mds->diff_weights);
     compat_md_destroy(mds->bias);
     compat_md_destroy(mds->dst);
 }
@@ -55,6 +66,12 @@ struct compat_conv conv_desc(const struct conv_geometry *g, const struct conv_md
                                 .dst = mds->dst,
                                 .stride = {g->stride, g->stride},
                                 .pad = {g->pad, g->pad}};
+}
+
+struct compat_conv conv_weight_gradient_desc(const struct conv_geometry *g, const struct conv_mds *mds) {
+    struct compat_conv conv = conv_desc(g, mds);
+    conv.weights = mds->diff_weights;
+    return conv;
 }
 
 static size_t max_size(size_t a, size_t b) {
@@ -80,6 +97,13 @@ static enum status create_weight_reorder(const struct onednn *o, conv_op *c, con
     TRY(call_create_reorder(o, call, from_pass ? pass_md : weight->md, from_pass ? weight->md : pass_md, err));
     count_scratch(c, call, pass_md);
     return STATUS_OK;
+}
+
+static enum status create_weight_source(const struct onednn *o, conv_op *c, const param_layout *weight,
+                                        compat_const_md pass_md, struct weight_source *source, struct error *err) {
+    if (o->precision == PRECISION_BF16)
+        return weight_cast_find(weight, pass_md, &source->cast, err);
+    return create_weight_reorder(o, c, weight, pass_md, false, &source->reorder, err);
 }
 
 static enum status create_forward_pd(const struct onednn *o, const struct conv_geometry *g,
@@ -119,7 +143,7 @@ static enum status create_forward(const struct onednn *o, conv_op *c, const stru
     if (conv->bias)
         TRY(call_bind(o, &c->forward, DNNL_ARG_BIAS, conv->bias, err));
     count_scratch(c, &c->forward, NULL);
-    return create_weight_reorder(o, c, weight, md, false, &c->to_forward, err);
+    return create_weight_source(o, c, weight, md, &c->forward_weight, err);
 }
 
 // Arguments: diff_dst, weights, diff_src.
@@ -136,7 +160,7 @@ static enum status create_data(const struct onednn *o, conv_op *c, const struct 
     TRY(call_bind(o, &c->data, DNNL_ARG_WEIGHTS, md, err));
     TRY(call_bind(o, &c->data, DNNL_ARG_DIFF_SRC, conv->src, err));
     count_scratch(c, &c->data, NULL);
-    return create_weight_reorder(o, c, weight, md, false, &c->to_data, err);
+    return create_weight_source(o, c, weight, md, &c->data_weight, err);
 }
 
 // Arguments: src, diff_dst, diff_weights [, diff_bias].
@@ -158,6 +182,19 @@ static enum status create_weights(const struct onednn *o, conv_op *c, const stru
     return create_weight_reorder(o, c, weight, md, true, &c->from_weights, err);
 }
 
+// Weights in bf16 for our own kernels: pairs of what is summed over lie together.
+static enum status create_small_source(const struct onednn *o, conv_op *c, const param_layout *weight,
+                                       dnnl_format_tag_t tag, struct weight_source *source, struct error *err) {
+    const struct conv_geometry *g = &c->geometry;
+    const dnnl_dim_t dims[] = {onednn_padded(o, g->dst.c), onednn_padded(o, g->src.c), g->kernel, g->kernel};
+    compat_md md = NULL;
+    enum status status = onednn_status(compat_md_create(&md, 4, dims, o->value_type, tag), "weight descriptor", err);
+    if (status == STATUS_OK)
+        status = weight_cast_find(weight, md, &source->cast, err);
+    compat_md_destroy(md);
+    return status;
+}
+
 // Which of the convolution's own passes the operation asks for.
 struct conv_passes {
     bool forward, data, weights;
@@ -172,11 +209,21 @@ static struct conv_passes conv_passes_of(const struct op_desc *d) {
     };
 }
 
+static enum status create_small(const struct onednn *o, conv_op *c, struct conv_passes passes,
+                                const param_layout *weight, struct error *err) {
+    bool bf16 = o->precision == PRECISION_BF16;
+    if (bf16 && passes.forward)
+        TRY(create_small_source(o, c, weight, dnnl_OIhw8i16o2i, &c->forward_weight, err));
+    if (bf16 && passes.data)
+        TRY(create_small_source(o, c, weight, dnnl_OIhw8o16i2o, &c->data_weight, err));
+    return STATUS_OK;
+}
+
 static enum status create_passes(struct onednn *o, conv_op *c, const struct op_desc *d, const struct compat_conv *conv,
-                                 const param_layout *weight, struct error *err) {
+                                 const struct compat_conv *gradient, const param_layout *weight, struct error *err) {
     struct conv_passes passes = conv_passes_of(d);
     if (c->small)
-        return STATUS_OK;
+        return create_small(o, c, passes, weight, err);
     dnnl_primitive_desc_t hint = NULL;
     enum status status = onednn_status(compat_conv_forward(&hint, o->engine, conv, o->attr), "convolution", err);
     if (status == STATUS_OK && passes.forward)
@@ -184,7 +231,7 @@ static enum status create_passes(struct onednn *o, conv_op *c, const struct op_d
     if (status == STATUS_OK && passes.data)
         status = create_data(o, c, conv, weight, hint, err);
     if (status == STATUS_OK && passes.weights)
-        status = create_weights(o, c, conv, weight, hint, err);
+        status = create_weights(o, c, gradient, weight, hint, err);
     if (hint)
         dnnl_primitive_desc_destroy(hint);
     return status;
@@ -219,8 +266,9 @@ enum status conv_op_create(struct onednn *o, const struct op_desc *d, const para
     struct conv_mds mds;
     enum status status = onednn_status(conv_mds_create(o, &c->geometry, &mds), "convolution", err);
     if (status == STATUS_OK) {
-        struct compat_conv conv = conv_desc(&c->geometry, &mds);
-        status = create_passes(o, c, d, &conv, weight, err);
+        struct compat_conv conv = conv_desc(&c->geometry, &mds),
+                           gradient = conv_weight_gradient_desc(&c->geometry, &mds);
+        status = create_passes(o, c, d, &conv, &gradient, weight, err);
     }
     conv_mds_destroy(&mds);
     if (status == STATUS_OK)
@@ -236,8 +284,8 @@ void conv_op_destroy(conv_op *c) {
     call_destroy(&c->forward);
     call_destroy(&c->data);
     call_destroy(&c->weights);
-    call_destroy(&c->to_forward);
-    call_destroy(&c->to_data);
+    call_destroy(&c->forward_weight.reorder);
+    call_destroy(&c->data_weight.reorder);
     call_destroy(&c->from_weights);
     free(c);
 }
@@ -257,14 +305,16 @@ static struct conv_scratch scratch_of(const conv_op *c, void *scratch) {
                                  at + c->reordered_bytes + c->temporary_bytes};
 }
 
-// The weight in the layout that a pass wants: itself, or its copy in scratch.
-static enum status weight_for(const struct onednn *o, const struct dnnl_call *reorder, const float *weight,
-                              struct conv_scratch s, const float **wanted, struct error *err) {
+// The weight as a pass wants it: itself, a copy in scratch, or one in bf16.
+static enum status weight_for(const struct onednn *o, const struct weight_source *source, const float *weight,
+                              struct conv_scratch s, const void **wanted, struct error *err) {
     *wanted = weight;
-    if (!reorder->primitive)
+    if (source->cast)
+        return weight_cast_run(o, source->cast, weight, wanted, err);
+    if (!source->reorder.primitive)
         return STATUS_OK;
     *wanted = s.reordered;
-    return call_run(o, reorder, (const void *[]){weight, s.reordered}, s.scratchpad, err);
+    return call_run(o, &source->reorder, (const void *[]){weight, s.reordered}, s.scratchpad, err);
 }
 
 static struct conv_small small_of(const conv_op *c) {
@@ -274,26 +324,28 @@ static struct conv_small small_of(const conv_op *c) {
 
 static enum status run_forward(const struct onednn *o, const conv_op *c, const float *src, const float *weight,
                                const float *bias, float *dst, struct conv_scratch s, struct error *err) {
+    const void *wanted;
+    TRY(weight_for(o, &c->forward_weight, weight, s, &wanted, err));
     if (c->small) {
         struct conv_small small = small_of(c);
-        o->kernels->conv_small_forward(&small, src, weight, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
+        o->kernels->conv_small_forward(&small, src, wanted, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
         return STATUS_OK;
     }
-    TRY(weight_for(o, &c->to_forward, weight, s, &weight, err));
-    return call_run(o, &c->forward, (const void *[]){src, weight, dst, bias}, s.scratchpad, err);
+    return call_run(o, &c->forward, (const void *[]){src, wanted, dst, bias}, s.scratchpad, err);
 }
 
 static enum status run_data(const struct onednn *o, const conv_op *c, const float *ddst, const float *weight,
                             float *dsrc, struct conv_scratch s, struct error *err) {
-    TRY(weight_for(o, &c->to_data, weight, s, &weight, err));
-    return call_run(o, &c->data, (const void *[]){ddst, weight, dsrc}, s.scratchpad, err);
+    const void *wanted;
+    TRY(weight_for(o, &c->data_weight, weight, s, &wanted, err));
+    return call_run(o, &c->data, (const void *[]){ddst, wanted, dsrc}, s.scratchpad, err);
 }
 
 static enum status run_weights(const struct onednn *o, const conv_op *c, const float *src, const float *ddst,
                                float *dweight, float *dbias, struct conv_scratch s, struct error *err) {
     if (c->small) {
         struct conv_small small = small_of(c);
-        o->kernels->conv_small_weight_grad(&small, src, ddst, dweight, o->threads);
+        o->kernels->conv_small_weight_grad(&small, src, ddst, dweight, s.temporary, o->threads);
         if (dbias)
             o->kernels->bias_grad(c->geometry.dst, ddst, dbias, s.temporary, o->threads);
         return STATUS_OK;
@@ -320,7 +372,9 @@ static enum status input_gradient(const struct onednn *o, conv_op *c, const stru
     bool accumulate = args->input_grad_accumulate[0];
     if (c->small) {
         struct conv_small small = small_of(c);
-        o->kernels->conv_small_data_grad(&small, args->output_grad[0], args->param[0], accumulate, args->input_grad[0],
+        const void *wanted;
+        TRY(weight_for(o, &c->data_weight, args->param[0], s, &wanted, err));
+        o->kernels->conv_small_data_grad(&small, args->output_grad[0], wanted, accumulate, args->input_grad[0],
                                          s.temporary, o->threads);
         return STATUS_OK;
     }
@@ -330,8 +384,7 @@ static enum status input_gradient(const struct onednn *o, conv_op *c, const stru
     else
         TRY(run_data(o, c, args->output_grad[0], args->param[0], dx, s, err));
     if (accumulate)
-        o->kernels->add(onednn_value_floats(o, c->transposed ? c->geometry.dst : c->geometry.src), dx,
-                        args->input_grad[0], o->threads);
+        o->kernels->add(c->transposed ? c->geometry.dst : c->geometry.src, dx, args->input_grad[0], o->threads);
     return STATUS_OK;
 }
 

@@ -5,10 +5,11 @@
 
 #if DNNL_VERSION_MAJOR >= 3
 
-dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag) {
+dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_data_type_t type,
+                               dnnl_format_tag_t tag) {
     dnnl_dims_t all = {0};
     memcpy(all, dims, (size_t)rank * sizeof *dims);
-    return dnnl_memory_desc_create_with_tag(md, rank, all, dnnl_f32, tag);
+    return dnnl_memory_desc_create_with_tag(md, rank, all, type, tag);
 }
 
 dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from) {
@@ -48,11 +49,12 @@ dnnl_status_t compat_conv_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engin
 
 #else
 
-dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag) {
+dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_data_type_t type,
+                               dnnl_format_tag_t tag) {
     dnnl_dims_t all = {0};
     memcpy(all, dims, (size_t)rank * sizeof *dims);
     *md = malloc(sizeof **md);
-    return *md ? dnnl_memory_desc_init_by_tag(*md, rank, all, dnnl_f32, tag) : dnnl_out_of_memory;
+    return *md ? dnnl_memory_desc_init_by_tag(*md, rank, all, type, tag) : dnnl_out_of_memory;
 }
 
 dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from) {

@@ -16,8 +16,9 @@ typedef dnnl_memory_desc_t *compat_md;
 typedef const dnnl_memory_desc_t *compat_const_md;
 #endif
 
-// A float32 descriptor of `rank` dimensions. compat_md_destroy takes NULL.
-dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag);
+// A descriptor of `rank` dimensions. compat_md_destroy takes NULL.
+dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_data_type_t type,
+                               dnnl_format_tag_t tag);
 dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from);
 void compat_md_destroy(compat_md md);
 

@@ -4,10 +4,13 @@
 
 enum { PIECES = KERNEL_PARTIAL_SUMS };
 
-void KERNEL(add)(size_t n, const float *x, float *y, int threads) {
+void KERNEL(add)(struct shape shape, const float *x, float *y, int threads) {
+    const element *from = elements_of(x);
+    element *to = elements_to(y);
+    size_t n = value_elements(planes_of(shape));
 #pragma omp parallel for simd num_threads(threads) schedule(static)
     for (size_t j = 0; j < n; j++)
-        y[j] += x[j];
+        to[j] = to_element(to_float(to[j]) + to_float(from[j]));
 }
 
 void KERNEL(scale)(size_t n, float factor, float *x, int threads) {
@@ -67,10 +70,10 @@ void KERNEL(bias_add)(struct shape shape, const float *bias, float *y, int threa
         struct chunk k = chunk_at(p, i);
         const float *restrict b = bias + k.block * BLOCK;
         for (int j = 0; j < k.pixels; j++) {
-            float *restrict row = y + k.first + (size_t)j * BLOCK;
+            element *restrict row = elements_to(y) + k.first + (size_t)j * BLOCK;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++)
-                row[l] += b[l];
+                store(row + l, b[l], true);
         }
     }
 }
@@ -87,10 +90,10 @@ void KERNEL(bias_grad)(struct shape shape, const float *dy, float *dbias, void *
         struct chunk k = chunk_at(p, i);
         double sum[BLOCK] = {0};
         for (int j = 0; j < k.pixels; j++) {
-            const float *restrict row = dy + k.first + (size_t)j * BLOCK;
+            const element *restrict row = elements_of(dy) + k.first + (size_t)j * BLOCK;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++)
-                sum[l] += (double)row[l];
+                sum[l] += (double)to_float(row[l]);
         }
         memcpy(partial + (size_t)i * BLOCK, sum, sizeof sum);
     }

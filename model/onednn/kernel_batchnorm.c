@@ -7,16 +7,16 @@
 
 enum { SHORT_SUM = 64 }; // pixels added in float before going on in double
 
-static void sums_of_chunk(const float *restrict x, int pixels, const float *restrict shift, double *restrict sums) {
+static void sums_of_chunk(const element *restrict x, int pixels, const float *restrict shift, double *restrict sums) {
     double sum[BLOCK] = {0}, squares[BLOCK] = {0};
     for (int first = 0; first < pixels; first += SHORT_SUM) {
         int last = first + SHORT_SUM < pixels ? first + SHORT_SUM : pixels;
         float s1[BLOCK] = {0}, s2[BLOCK] = {0};
         for (int j = first; j < last; j++) {
-            const float *row = x + (size_t)j * BLOCK;
+            const element *row = x + (size_t)j * BLOCK;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++) {
-                float d = row[l] - shift[l];
+                float d = to_float(row[l]) - shift[l];
                 s1[l] += d;
                 s2[l] += d * d;
             }
@@ -32,13 +32,13 @@ static void sums_of_chunk(const float *restrict x, int pixels, const float *rest
 }
 
 // shift[c] = mean of channel c over frame 0
-static void shift_of_block(struct planes p, const float *x, int block, float *shift) {
-    const float *plane = x + (size_t)block * plane_floats(p);
+static void shift_of_block(struct planes p, const element *x, int block, float *shift) {
+    const element *plane = x + (size_t)block * plane_elements(p);
     double sum[BLOCK] = {0};
     for (int j = 0; j < p.pixels; j++) {
 #pragma omp simd
         for (int l = 0; l < BLOCK; l++)
-            sum[l] += (double)plane[(size_t)j * BLOCK + (size_t)l];
+            sum[l] += (double)to_float(plane[(size_t)j * BLOCK + (size_t)l]);
     }
     for (int l = 0; l < BLOCK; l++)
         shift[block * BLOCK + l] = (float)(sum[l] / p.pixels);
@@ -121,27 +121,29 @@ static void statistics_of_block(const struct op_desc *d, const struct op_args *a
         set_statistics(d, args, w, block * BLOCK + l, (double)p.frames * p.pixels, mean[l], variance[l]);
 }
 
-ALWAYS_INLINE void apply_line(const float *restrict x, const float *restrict residual, float *restrict y, int pixels,
-                              const float *restrict a, const float *restrict b, bool relu, bool with_residual) {
+ALWAYS_INLINE void apply_line(const element *restrict x, const element *restrict residual, element *restrict y,
+                              int pixels, const float *restrict a, const float *restrict b, bool relu,
+                              bool with_residual) {
     for (int j = 0; j < pixels; j++) {
         size_t row = (size_t)j * BLOCK;
 #pragma omp simd
         for (int l = 0; l < BLOCK; l++) {
-            float v = x[row + (size_t)l] * a[l] + b[l];
+            float v = to_float(x[row + (size_t)l]) * a[l] + b[l];
             if (with_residual)
-                v += residual[row + (size_t)l];
-            y[row + (size_t)l] = relu && v < 0 ? 0 : v; // NaN passes
+                v += to_float(residual[row + (size_t)l]);
+            y[row + (size_t)l] = to_element(relu && v < 0 ? 0 : v); // NaN passes
         }
     }
 }
 
 static void apply_chunk(const struct op_desc *d, const struct op_args *args, struct workspace w, struct chunk k) {
-    const float *x = args->input[0] + k.first, *a = w.a + k.block * BLOCK, *b = w.b + k.block * BLOCK;
-    float *y = args->output[0] + k.first;
+    const element *x = elements_of(args->input[0]) + k.first;
+    const float *a = w.a + k.block * BLOCK, *b = w.b + k.block * BLOCK;
+    element *y = elements_to(args->output[0]) + k.first;
     if (d->residual && d->relu)
-        apply_line(x, args->input[1] + k.first, y, k.pixels, a, b, true, true);
+        apply_line(x, elements_of(args->input[1]) + k.first, y, k.pixels, a, b, true, true);
     else if (d->residual)
-        apply_line(x, args->input[1] + k.first, y, k.pixels, a, b, false, true);
+        apply_line(x, elements_of(args->input[1]) + k.first, y, k.pixels, a, b, false, true);
     else
         apply_line(x, NULL, y, k.pixels, a, b, d->relu, false);
 }
@@ -158,24 +160,25 @@ static int chunk_of_block(struct planes p, int block, int k) {
     return (k / p.chunks * p.blocks + block) * p.chunks + k % p.chunks;
 }
 
-enum { SHORT_PLANE = 1024 }; // floats: shorter ones lie too scattered to be taken a block of channels at a time
+enum { SHORT_PLANE = 1024 }; // elements: shorter ones lie too scattered to be taken a block of channels at a time
 
 // Whether each thread should take whole blocks of channels, both passes over a block while it lies in the cache, rather
 // than chunks of all blocks pass by pass. The sums are the same bits.
 static bool by_block(struct planes p, int threads) {
-    return plane_floats(p) >= SHORT_PLANE && (p.blocks % threads == 0 || p.blocks >= 4 * threads);
+    return plane_elements(p) >= SHORT_PLANE && (p.blocks % threads == 0 || p.blocks >= 4 * threads);
 }
 
 static void sums_of_numbered_chunk(const struct op_args *args, struct planes p, struct workspace w, int i) {
     struct chunk k = chunk_at(p, i);
-    sums_of_chunk(args->input[0] + k.first, k.pixels, w.c + k.block * BLOCK, w.partial + (size_t)i * 2 * BLOCK);
+    sums_of_chunk(elements_of(args->input[0]) + k.first, k.pixels, w.c + k.block * BLOCK,
+                  w.partial + (size_t)i * 2 * BLOCK);
 }
 
 static void forward_block(const struct op_desc *d, const struct op_args *args, struct planes p, struct workspace w,
                           int block) {
     int chunks = p.frames * p.chunks;
     if (args->training) {
-        shift_of_block(p, args->input[0], block, w.c);
+        shift_of_block(p, elements_of(args->input[0]), block, w.c);
         for (int k = 0; k < chunks; k++)
             sums_of_numbered_chunk(args, p, w, chunk_of_block(p, block, k));
         statistics_of_block(d, args, p, w, block);
@@ -190,7 +193,7 @@ static void forward_block(const struct op_desc *d, const struct op_args *args, s
 static void sums_of_all_chunks(const struct op_args *args, struct planes p, struct workspace w) {
 #pragma omp for schedule(static)
     for (int block = 0; block < p.blocks; block++)
-        shift_of_block(p, args->input[0], block, w.c);
+        shift_of_block(p, elements_of(args->input[0]), block, w.c);
 #pragma omp for schedule(static)
     for (int i = 0; i < chunk_count(p); i++)
         sums_of_numbered_chunk(args, p, w, i);
@@ -255,8 +258,8 @@ void KERNEL(batchnorm_finish)(const struct op_desc *d, const struct op_args *arg
 }
 
 // Sums of g and g (x - mean), where g is dy past the ReLU.
-ALWAYS_INLINE void grad_sums(const float *restrict x, const float *restrict y, const float *restrict dy, int pixels,
-                             const float *restrict mean, double *restrict sums, bool relu) {
+ALWAYS_INLINE void grad_sums(const element *restrict x, const element *restrict y, const element *restrict dy,
+                             int pixels, const float *restrict mean, double *restrict sums, bool relu) {
     double sum[BLOCK] = {0}, product[BLOCK] = {0};
     for (int first = 0; first < pixels; first += SHORT_SUM) {
         int last = first + SHORT_SUM < pixels ? first + SHORT_SUM : pixels;
@@ -265,11 +268,11 @@ ALWAYS_INLINE void grad_sums(const float *restrict x, const float *restrict y, c
             size_t row = (size_t)j * BLOCK;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++) {
-                float g = dy[row + (size_t)l];
-                if (relu && y[row + (size_t)l] <= 0)
+                float g = to_float(dy[row + (size_t)l]);
+                if (relu && to_float(y[row + (size_t)l]) <= 0)
                     g = 0;
                 s1[l] += g;
-                s2[l] += g * (x[row + (size_t)l] - mean[l]);
+                s2[l] += g * (to_float(x[row + (size_t)l]) - mean[l]);
             }
         }
 #pragma omp simd
@@ -315,27 +318,29 @@ static void grad_line_of_block(const struct op_desc *d, const struct op_args *ar
 }
 
 struct grad_rows {
-    const float *x, *y, *dy, *mean, *a, *b, *c;
-    float *dx, *dresidual; // NULL: not wanted
+    const element *x, *y, *dy;
+    const float *mean, *a, *b, *c;
+    element *dx, *dresidual; // NULL: not wanted
     int pixels;
 };
 
 ALWAYS_INLINE void apply_grad_line(const struct grad_rows *r, bool relu, bool add_x, bool add_residual) {
     for (int j = 0; j < r->pixels; j++) {
         size_t row = (size_t)j * BLOCK;
-        const float *restrict x = r->x + row, *restrict y = relu ? r->y + row : NULL, *restrict dy = r->dy + row;
+        const element *restrict x = r->x + row, *restrict y = relu ? r->y + row : NULL, *restrict dy = r->dy + row;
         float g[BLOCK];
 #pragma omp simd
         for (int l = 0; l < BLOCK; l++)
-            g[l] = relu && y[l] <= 0 ? 0 : dy[l]; // a NaN in y lets the gradient pass, as in PyTorch
+            g[l] =
+                relu && to_float(y[l]) <= 0 ? 0 : to_float(dy[l]); // a NaN in y lets the gradient pass, as in PyTorch
         if (r->dx) {
-            float *restrict dx = r->dx + row;
+            element *restrict dx = r->dx + row;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++)
-                store(dx + l, r->a[l] * g[l] + (r->b[l] * (x[l] - r->mean[l]) + r->c[l]), add_x);
+                store(dx + l, r->a[l] * g[l] + (r->b[l] * (to_float(x[l]) - r->mean[l]) + r->c[l]), add_x);
         }
         if (r->dresidual) {
-            float *restrict dresidual = r->dresidual + row;
+            element *restrict dresidual = r->dresidual + row;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++)
                 store(dresidual + l, g[l], add_residual);
@@ -347,15 +352,15 @@ static void grad_chunk(const struct op_desc *d, const struct op_args *args, stru
     int c = k.block * BLOCK;
     bool residual = d->residual && args->input_grad[1];
     struct grad_rows rows = {
-        .x = args->input[0] + k.first,
-        .y = d->relu ? args->output[0] + k.first : NULL,
-        .dy = args->output_grad[0] + k.first,
+        .x = elements_of(args->input[0]) + k.first,
+        .y = d->relu ? elements_of(args->output[0]) + k.first : NULL,
+        .dy = elements_of(args->output_grad[0]) + k.first,
         .mean = (const float *)args->saved + c,
         .a = w.a + c,
         .b = w.b + c,
         .c = w.c + c,
-        .dx = args->input_grad[0] ? args->input_grad[0] + k.first : NULL,
-        .dresidual = residual ? args->input_grad[1] + k.first : NULL,
+        .dx = args->input_grad[0] ? elements_to(args->input_grad[0]) + k.first : NULL,
+        .dresidual = residual ? elements_to(args->input_grad[1]) + k.first : NULL,
         .pixels = k.pixels,
     };
     bool add_x = args->input_grad_accumulate[0], add_residual = args->input_grad_accumulate[1];
@@ -370,11 +375,11 @@ static void grad_chunk(const struct op_desc *d, const struct op_args *args, stru
 static void grad_sums_of_chunk(const struct op_desc *d, const struct op_args *args, struct workspace w, struct planes p,
                                int i) {
     struct chunk k = chunk_at(p, i);
-    const float *x = args->input[0] + k.first, *dy = args->output_grad[0] + k.first;
+    const element *x = elements_of(args->input[0]) + k.first, *dy = elements_of(args->output_grad[0]) + k.first;
     const float *mean = (const float *)args->saved + k.block * BLOCK;
     double *sums = w.partial + (size_t)i * 2 * BLOCK;
     if (d->relu)
-        grad_sums(x, args->output[0] + k.first, dy, k.pixels, mean, sums, true);
+        grad_sums(x, elements_of(args->output[0]) + k.first, dy, k.pixels, mean, sums, true);
     else
         grad_sums(x, NULL, dy, k.pixels, mean, sums, false);
 }

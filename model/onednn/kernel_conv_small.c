@@ -42,17 +42,18 @@ static void tap_gradient(const struct conv_small *conv, struct block_pair pair, 
 }
 
 void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
-                                    int threads) {
+                                    void *scratch, int threads) {
+    (void)scratch;
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
     int taps = conv->kernel * conv->kernel;
 #pragma omp parallel for num_threads(threads) schedule(static) collapse(2)
     for (int co = 0; co < out.blocks; co++)
         for (int ci = 0; ci < in.blocks; ci++) {
             struct block_pair pair = {
-                .x = src + (size_t)ci * plane_floats(in),
-                .dy = ddst + (size_t)co * plane_floats(out),
-                .x_stride = (size_t)in.blocks * plane_floats(in),
-                .dy_stride = (size_t)out.blocks * plane_floats(out),
+                .x = src + (size_t)ci * plane_elements(in),
+                .dy = ddst + (size_t)co * plane_elements(out),
+                .x_stride = (size_t)in.blocks * plane_elements(in),
+                .dy_stride = (size_t)out.blocks * plane_elements(out),
             };
             for (int tap = 0; tap < taps; tap++)
                 tap_gradient(conv, pair, tap / conv->kernel, tap % conv->kernel,

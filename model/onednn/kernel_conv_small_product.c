@@ -4,8 +4,13 @@
 //
 // What is read is packed as [group of frames][block r][pixel s][channel][frame of the group]; one vector of weights
 // then meets all frames of the group in registers. The input gradient is the same product with each [b][b] block of the
-// weight transposed on the way.
+// weight transposed on the way. In bf16 two channels read lie together, in what is packed and in the weights, and one
+// instruction (vdpbf16ps) multiplies and adds both; the input gradient's weights come transposed.
 #include "model/onednn/kernel_common.h"
+
+#ifdef KERNEL_BF16
+#include <immintrin.h>
+#endif
 
 typedef float vec __attribute__((vector_size(KERNEL_BLOCK * sizeof(float)), may_alias));
 typedef int32_t lanes __attribute__((vector_size(KERNEL_BLOCK * sizeof(int32_t))));
@@ -14,6 +19,7 @@ enum {
     GROUP = BLOCK == 16 ? 14 : 7, // frames whose sums fit the registers
     SMALL_GROUP = 4,
     MAX_TAPS = KERNEL_SMALL_TAPS,
+    TOGETHER = (int)(sizeof(float) / sizeof(element)), // channels that one product adds up
 };
 
 // One product: writes blocks `a` of one value from blocks `r` of another.
@@ -24,9 +30,9 @@ struct product {
     int written_pixels, written_width; // of the two maps
     int read_pixels, read_width;
     bool transposed; // the input gradient
-    const float *weight;
-    float *packed; // [groups][read][read_pixels][BLOCK][group]
-    float *sums;   // [written][groups][written_pixels][group][BLOCK]
+    const element *weight;
+    element *packed; // [groups][read][read_pixels][BLOCK / TOGETHER][group][TOGETHER]
+    float *sums;     // [written][groups][written_pixels][group][BLOCK]
 };
 
 static struct product product_of(const struct conv_small *conv, bool transposed, void *scratch) {
@@ -45,7 +51,8 @@ static struct product product_of(const struct conv_small *conv, bool transposed,
                         .packed = scratch};
     p.group = p.frames <= SMALL_GROUP ? SMALL_GROUP : GROUP;
     p.groups = (p.frames + p.group - 1) / p.group;
-    p.sums = p.packed + (size_t)p.groups * (size_t)p.group * (size_t)p.read * (size_t)p.read_pixels * BLOCK;
+    size_t packed = (size_t)p.groups * (size_t)p.group * (size_t)p.read * (size_t)p.read_pixels * BLOCK;
+    p.sums = (float *)scratch + packed / TOGETHER;
     return p;
 }
 
@@ -56,19 +63,33 @@ size_t KERNEL(conv_small_scratch_bytes)(const struct op_desc *d) {
 }
 
 // Pixel s of block r of every frame; frames past the last are zero.
-static void pack_block(const struct product *p, const float *value, int r) {
+static void pack_block(const struct product *p, const element *value, int r) {
     for (int g = 0; g < p->groups; g++)
         for (int s = 0; s < p->read_pixels; s++) {
-            float *to = p->packed + (size_t)((g * p->read + r) * p->read_pixels + s) * BLOCK * (size_t)p->group;
+            element *to = p->packed + (size_t)((g * p->read + r) * p->read_pixels + s) * BLOCK * (size_t)p->group;
             for (int k = 0; k < p->group; k++) {
                 int n = g * p->group + k;
-                const float *from = value + (size_t)((n * p->read + r) * p->read_pixels + s) * BLOCK;
+                const element *from = value + (size_t)((n * p->read + r) * p->read_pixels + s) * BLOCK;
                 for (int l = 0; l < BLOCK; l++)
-                    to[l * p->group + k] = n < p->frames ? from[l] : 0;
+                    to[(l / TOGETHER * p->group + k) * TOGETHER + l % TOGETHER] = n < p->frames ? from[l] : 0;
             }
         }
 }
 
+#ifdef KERNEL_BF16
+// sums[k] += over the block's pairs of channels of packed[pair][k] . weight[pair], for the frames k of a group.
+ALWAYS_INLINE void multiply_block(const element *weight, const element *packed, vec *acc, const int group) {
+    for (int i = 0; i < BLOCK / TOGETHER; i++) {
+        __m512bh w = (__m512bh)_mm512_load_si512(weight + (size_t)i * BLOCK * TOGETHER);
+#pragma GCC unroll 16
+        for (int k = 0; k < group; k++) {
+            int32_t pair;
+            memcpy(&pair, packed + (size_t)(i * group + k) * TOGETHER, sizeof pair);
+            acc[k] = (vec)_mm512_dpbf16_ps((__m512)acc[k], w, (__m512bh)_mm512_set1_epi32(pair));
+        }
+    }
+}
+#else
 // to[l][i] = from[i][l], by exchanging ever larger squares (Eklundh 1972).
 static void transpose_block(const float *from, float *to) {
     vec row[BLOCK];
@@ -111,6 +132,7 @@ ALWAYS_INLINE void multiply_block(const float *weight, const float *packed, vec 
             acc[k] += packed[i * group + k] * w;
     }
 }
+#endif
 
 struct tap {
     bool inside;
@@ -129,7 +151,7 @@ static struct tap tap_between(const struct product *p, int q, int s) {
 
 // One block of channels read, into all pixels of one block written, for one group of frames. weight:
 // [taps][BLOCK][BLOCK].
-ALWAYS_INLINE void multiply_pixels(const struct product *p, const float *weight, const float *packed, float *sums,
+ALWAYS_INLINE void multiply_pixels(const struct product *p, const element *weight, const element *packed, float *sums,
                                    const int group) {
     for (int q = 0; q < p->written_pixels; q++) {
         vec acc[GROUP];
@@ -150,26 +172,31 @@ ALWAYS_INLINE void multiply_pixels(const struct product *p, const float *weight,
 }
 
 // The taps' matrices between block `r` read and block `a` written; `turned` is room for transposed ones.
-static const float *weight_blocks(const struct product *p, int a, int r, float *turned) {
+static const element *weight_blocks(const struct product *p, int a, int r, element *turned) {
     size_t taps = (size_t)p->kernel * (size_t)p->kernel;
     size_t at = p->transposed ? (size_t)r * (size_t)p->written + (size_t)a : (size_t)a * (size_t)p->read + (size_t)r;
-    const float *weight = p->weight + at * taps * BLOCK * BLOCK;
+    const element *weight = p->weight + at * taps * BLOCK * BLOCK;
+#ifdef KERNEL_BF16
+    (void)turned;
+    return weight;
+#else
     if (!p->transposed)
         return weight;
     for (size_t tap = 0; tap < taps; tap++)
         transpose_block(weight + tap * BLOCK * BLOCK, turned + tap * BLOCK * BLOCK);
     return turned;
+#endif
 }
 
 static void product_block(const struct product *p, int a) {
-    float turned[MAX_TAPS * BLOCK * BLOCK] __attribute__((aligned(64)));
+    element turned[MAX_TAPS * BLOCK * BLOCK] __attribute__((aligned(64)));
     size_t group_sums = (size_t)p->written_pixels * (size_t)p->group * BLOCK;
     float *sums = p->sums + (size_t)a * (size_t)p->groups * group_sums;
     memset(sums, 0, (size_t)p->groups * group_sums * sizeof *sums);
     for (int r = 0; r < p->read; r++) {
-        const float *weight = weight_blocks(p, a, r, turned);
+        const element *weight = weight_blocks(p, a, r, turned);
         for (int g = 0; g < p->groups; g++) {
-            const float *packed = p->packed + (size_t)((g * p->read + r) * p->read_pixels) * BLOCK * (size_t)p->group;
+            const element *packed = p->packed + (size_t)((g * p->read + r) * p->read_pixels) * BLOCK * (size_t)p->group;
             if (p->group == GROUP)
                 multiply_pixels(p, weight, packed, sums + (size_t)g * group_sums, GROUP);
             else
@@ -179,14 +206,14 @@ static void product_block(const struct product *p, int a) {
 }
 
 // From the sums to the value: block a of every frame.
-static void unpack_block(const struct product *p, int a, const float *bias, bool accumulate, float *value) {
+static void unpack_block(const struct product *p, int a, const float *bias, bool accumulate, element *value) {
     for (int n = 0; n < p->frames; n++)
         for (int q = 0; q < p->written_pixels; q++) {
             size_t group = (size_t)a * (size_t)p->groups + (size_t)(n / p->group);
             const float *from =
                 p->sums +
                 ((group * (size_t)p->written_pixels + (size_t)q) * (size_t)p->group + (size_t)(n % p->group)) * BLOCK;
-            float *to = value + (size_t)((n * p->written + a) * p->written_pixels + q) * BLOCK;
+            element *to = value + (size_t)((n * p->written + a) * p->written_pixels + q) * BLOCK;
 #pragma omp simd
             for (int l = 0; l < BLOCK; l++)
                 store(to + l, from[l] + (bias ? bias[a * BLOCK + l] : 0), accumulate);
@@ -199,24 +226,24 @@ static void run_product(const struct product *p, const float *read, const float 
     {
 #pragma omp for schedule(static)
         for (int r = 0; r < p->read; r++)
-            pack_block(p, read, r);
+            pack_block(p, elements_of(read), r);
 #pragma omp for schedule(static)
         for (int a = 0; a < p->written; a++) {
             product_block(p, a);
-            unpack_block(p, a, bias, accumulate, written);
+            unpack_block(p, a, bias, accumulate, elements_to(written));
         }
     }
 }
 
-void KERNEL(conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
+void KERNEL(conv_small_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
                                 bool accumulate, float *dst, void *scratch, int threads) {
     struct product p = product_of(conv, false, scratch);
     p.weight = weight;
     run_product(&p, src, bias, accumulate, dst, threads);
 }
 
-void KERNEL(conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight,
-                                  bool accumulate, float *dsrc, void *scratch, int threads) {
+void KERNEL(conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+                                  float *dsrc, void *scratch, int threads) {
     struct product p = product_of(conv, true, scratch);
     p.weight = weight;
     run_product(&p, ddst, NULL, accumulate, dsrc, threads);

@@ -24,19 +24,20 @@ static void count_pixel(struct loss_sums *sums, float logit, bool positive) {
 }
 
 // Sums of a range of pixels; the gradient is divided by `counted`.
-static void focal_piece(size_t first, size_t last, const float *logits, const uint8_t *mask,
-                        const struct focal_loss_config *config, double counted, float *dlogits,
+static void focal_piece(size_t first, size_t last, const element *logits, const uint8_t *mask,
+                        const struct focal_loss_config *config, double counted, element *dlogits,
                         struct loss_sums *sums) {
     *sums = (struct loss_sums){0};
     for (size_t j = first; j < last; j++) {
         double gradient = 0;
         if (mask[j] != IGNORED) {
-            sums->loss += focal_pixel(config, (double)logits[j * BLOCK], mask[j] == 1, &gradient);
-            count_pixel(sums, logits[j * BLOCK], mask[j] == 1);
+            float logit = to_float(logits[j * BLOCK]);
+            sums->loss += focal_pixel(config, (double)logit, mask[j] == 1, &gradient);
+            count_pixel(sums, logit, mask[j] == 1);
         }
         if (dlogits) {
             memset(dlogits + j * BLOCK, 0, BLOCK * sizeof *dlogits);
-            dlogits[j * BLOCK] = mask[j] != IGNORED ? (float)(gradient / counted) : 0;
+            dlogits[j * BLOCK] = to_element(mask[j] != IGNORED ? (float)(gradient / counted) : 0);
         }
     }
 }
@@ -48,8 +49,8 @@ void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *
     struct loss_sums pieces[PIECES];
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < PIECES; i++)
-        focal_piece(pixels * (size_t)i / PIECES, pixels * (size_t)(i + 1) / PIECES, logits, mask, config,
-                    (double)counted, dlogits, &pieces[i]);
+        focal_piece(pixels * (size_t)i / PIECES, pixels * (size_t)(i + 1) / PIECES, elements_of(logits), mask, config,
+                    (double)counted, elements_to(dlogits), &pieces[i]);
     *sums = (struct loss_sums){0};
     for (int i = 0; i < PIECES; i++) {
         sums->loss += pieces[i].loss;

@@ -10,24 +10,31 @@ struct gates {
     float i, f, g, o; // after activation
 };
 
-static struct gates gates_of(const float *x, const size_t at[4]) {
-    return (struct gates){logistic(x[at[0]]), logistic(x[at[1]]), tanhf(x[at[2]]), logistic(x[at[3]])};
+static struct gates gates_of(const float *gates, const size_t at[4]) {
+    const element *x = elements_of(gates);
+    return (struct gates){logistic(to_float(x[at[0]])), logistic(to_float(x[at[1]])), tanhf(to_float(x[at[2]])),
+                          logistic(to_float(x[at[3]]))};
+}
+
+// 0 where there is no value.
+ALWAYS_INLINE float read_at(const float *value, size_t at) {
+    return value ? to_float(elements_of(value)[at]) : 0;
 }
 
 // One element of h and c: `at` its offset, `gate` the offsets of its four gates.
 static void cell_forward(const struct op_args *args, size_t at, const size_t gate[4], float previous) {
     struct gates s = gates_of(args->input[0], gate);
     float c = s.f * previous + s.i * s.g;
-    args->output[0][at] = s.o * tanhf(c);
-    args->output[1][at] = c;
+    store(elements_to(args->output[0]) + at, s.o * tanhf(c), false);
+    store(elements_to(args->output[1]) + at, c, false);
 }
 
 static void cell_backward(const struct op_args *args, size_t at, const size_t gate[4], float previous) {
     struct gates s = gates_of(args->input[0], gate);
-    float squashed = tanhf(args->output[1][at]), dh = args->output_grad[0] ? args->output_grad[0][at] : 0;
-    float dc = dh * s.o * (1 - squashed * squashed) + (args->output_grad[1] ? args->output_grad[1][at] : 0);
+    float squashed = tanhf(read_at(args->output[1], at)), dh = read_at(args->output_grad[0], at);
+    float dc = dh * s.o * (1 - squashed * squashed) + read_at(args->output_grad[1], at);
     bool accumulate = args->input_grad_accumulate[0];
-    float *dx = args->input_grad[0];
+    element *dx = elements_to(args->input_grad[0]);
     if (dx) {
         store(dx + gate[0], dc * s.g * s.i * (1 - s.i), accumulate);
         store(dx + gate[1], dc * previous * s.f * (1 - s.f), accumulate);
@@ -35,7 +42,7 @@ static void cell_backward(const struct op_args *args, size_t at, const size_t ga
         store(dx + gate[3], dh * squashed * s.o * (1 - s.o), accumulate);
     }
     if (args->input_grad[1])
-        store(args->input_grad[1] + at, dc * s.f, args->input_grad_accumulate[1]);
+        store(elements_to(args->input_grad[1]) + at, dc * s.f, args->input_grad_accumulate[1]);
 }
 
 typedef void cell(const struct op_args *args, size_t at, const size_t gate[4], float previous);
@@ -48,7 +55,7 @@ static void plane_cells(const struct op_desc *d, const struct op_args *args, int
             size_t at = element_at(p, n, c, j), gate[4];
             for (int q = 0; q < 4; q++)
                 gate[q] = element_at(gates, n, q * d->out.c + c, j);
-            apply(args, at, gate, d->no_previous ? 0 : args->input[1][at]);
+            apply(args, at, gate, d->no_previous ? 0 : read_at(args->input[1], at));
         }
 }
 
@@ -58,7 +65,7 @@ static void clear_padding(struct shape s, int plane, float *value, bool accumula
     int real_channels = s.c - plane % p.blocks * BLOCK;
     if (!value || accumulate || real_channels >= BLOCK)
         return;
-    float *rows = value + (size_t)plane * plane_floats(p);
+    element *rows = elements_to(value) + (size_t)plane * plane_elements(p);
     for (int j = 0; j < p.pixels; j++)
         memset(rows + (size_t)j * BLOCK + real_channels, 0, (size_t)(BLOCK - real_channels) * sizeof *rows);
 }

@@ -2,7 +2,7 @@
 // of y. The maximum saves the timestep that it came from.
 #include "model/onednn/kernel_common.h"
 
-enum { PIECE = 4096 }; // floats
+enum { PIECE = 4096 }; // elements
 
 struct piece {
     size_t first, length;
@@ -18,18 +18,19 @@ static int64_t piece_count(size_t total) {
 }
 
 size_t KERNEL(temporal_max_saved_bytes)(const struct op_desc *d) {
-    return value_floats(planes_of(d->out)) * sizeof(int32_t);
+    return value_elements(planes_of(d->out)) * sizeof(int32_t);
 }
 
-static void max_of_piece(const float *restrict x, size_t stride, int steps, size_t length, float *restrict y,
+static void max_of_piece(const element *restrict x, size_t stride, int steps, size_t length, element *restrict y,
                          int32_t *restrict at) {
     memcpy(y, x, length * sizeof *y);
     memset(at, 0, length * sizeof *at);
     for (int t = 1; t < steps; t++) {
-        const float *restrict row = x + (size_t)t * stride;
+        const element *restrict row = x + (size_t)t * stride;
 #pragma omp simd
         for (size_t j = 0; j < length; j++) {
-            bool take = (row[j] > y[j]) | ((row[j] != row[j]) & (y[j] == y[j])); // NaN wins, as in PyTorch
+            float here = to_float(row[j]), most = to_float(y[j]);
+            bool take = (here > most) | ((here != here) & (most == most)); // NaN wins, as in PyTorch
             y[j] = take ? row[j] : y[j];
             at[j] = take ? t : at[j];
         }
@@ -37,57 +38,57 @@ static void max_of_piece(const float *restrict x, size_t stride, int steps, size
 }
 
 void KERNEL(temporal_max_forward)(const struct op_desc *d, const struct op_args *args, int threads) {
-    size_t total = value_floats(planes_of(d->out));
+    size_t total = value_elements(planes_of(d->out));
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < piece_count(total); i++) {
         struct piece p = piece_at(total, i);
         int32_t unsaved[PIECE]; // evaluation saves nothing
-        max_of_piece(args->input[0] + p.first, total, d->steps, p.length, args->output[0] + p.first,
-                     args->saved ? (int32_t *)args->saved + p.first : unsaved);
+        max_of_piece(elements_of(args->input[0]) + p.first, total, d->steps, p.length,
+                     elements_to(args->output[0]) + p.first, args->saved ? (int32_t *)args->saved + p.first : unsaved);
     }
 }
 
 void KERNEL(temporal_max_backward)(const struct op_desc *d, const struct op_args *args, int threads) {
-    size_t total = value_floats(planes_of(d->out));
+    size_t total = value_elements(planes_of(d->out));
     bool accumulate = args->input_grad_accumulate[0];
     if (!args->input_grad[0])
         return;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < piece_count(total); i++) {
         struct piece p = piece_at(total, i);
-        const float *restrict dy = args->output_grad[0] + p.first;
+        const element *restrict dy = elements_of(args->output_grad[0]) + p.first;
         const int32_t *restrict at = (const int32_t *)args->saved + p.first;
         for (int t = 0; t < d->steps; t++) {
-            float *restrict dx = args->input_grad[0] + (size_t)t * total + p.first;
+            element *restrict dx = elements_to(args->input_grad[0]) + (size_t)t * total + p.first;
 #pragma omp simd
             for (size_t j = 0; j < p.length; j++)
-                store(dx + j, at[j] == t ? dy[j] : 0, accumulate);
+                store(dx + j, at[j] == t ? to_float(dy[j]) : 0, accumulate);
         }
     }
 }
 
 void KERNEL(temporal_mean_forward)(const struct op_desc *d, const struct op_args *args, int threads) {
-    size_t total = value_floats(planes_of(d->out));
+    size_t total = value_elements(planes_of(d->out));
     float steps = (float)d->steps;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < piece_count(total); i++) {
         struct piece p = piece_at(total, i);
-        float *restrict y = args->output[0] + p.first;
-        memcpy(y, args->input[0] + p.first, p.length * sizeof *y);
-        for (int t = 1; t < d->steps; t++) {
-            const float *restrict x = args->input[0] + (size_t)t * total + p.first;
+        element *restrict y = elements_to(args->output[0]) + p.first;
+        float sum[PIECE] = {0};
+        for (int t = 0; t < d->steps; t++) {
+            const element *restrict x = elements_of(args->input[0]) + (size_t)t * total + p.first;
 #pragma omp simd
             for (size_t j = 0; j < p.length; j++)
-                y[j] += x[j];
+                sum[j] += to_float(x[j]);
         }
 #pragma omp simd
         for (size_t j = 0; j < p.length; j++)
-            y[j] /= steps;
+            y[j] = to_element(sum[j] / steps);
     }
 }
 
 void KERNEL(temporal_mean_backward)(const struct op_desc *d, const struct op_args *args, int threads) {
-    size_t total = value_floats(planes_of(d->out));
+    size_t total = value_elements(planes_of(d->out));
     bool accumulate = args->input_grad_accumulate[0];
     float steps = (float)d->steps;
     if (!args->input_grad[0])
@@ -95,12 +96,12 @@ void KERNEL(temporal_mean_backward)(const struct op_desc *d, const struct op_arg
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t i = 0; i < piece_count(total); i++) {
         struct piece p = piece_at(total, i);
-        const float *restrict dy = args->output_grad[0] + p.first;
+        const element *restrict dy = elements_of(args->output_grad[0]) + p.first;
         for (int t = 0; t < d->steps; t++) {
-            float *restrict dx = args->input_grad[0] + (size_t)t * total + p.first;
+            element *restrict dx = elements_to(args->input_grad[0]) + (size_t)t * total + p.first;
 #pragma omp simd
             for (size_t j = 0; j < p.length; j++)
-                store(dx + j, dy[j] / steps, accumulate);
+                store(dx + j, to_float(dy[j]) / steps, accumulate);
         }
     }
 }

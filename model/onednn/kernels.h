@@ -2,8 +2,9 @@
 //
 // Layout of a value (N,C,H,W): [N][ceil(C / b)][H * W][b], with zeros in the channels past C; vectors over channels
 // have ceil(C / b) * b floats. The sources kernel_*.c are compiled several times: KERNEL_BLOCK is b (the vector length
-// in floats), KERNEL_ISA names the instruction set, and the compiler's flags match it. Which table runs is decided
-// once, when the backend is created. Work is shared out in pieces that depend on the shape alone, and partial sums are
+// in floats), KERNEL_ISA names the instruction set, and the compiler's flags match it; with KERNEL_BF16 values are held
+// in bf16, and the `float *` of a value is an opaque pointer. Which table runs is decided once, when the backend is
+// created. Work is shared out in pieces that depend on the shape alone, and partial sums are
 // added in a fixed order.
 #ifndef GRIDFOLD_MODEL_ONEDNN_KERNELS_H
 #define GRIDFOLD_MODEL_ONEDNN_KERNELS_H
@@ -34,19 +35,21 @@ struct conv_small {
 struct kernel_table {
     int block;
     struct kernel_class ops[KERNEL_KINDS];
-    // y += x over n floats; y += bias by channel; the bias gradient is the sum of dy over frames and pixels.
-    void (*add)(size_t n, const float *x, float *y, int threads);
+    // y += x; y += bias by channel; the bias gradient is the sum of dy over frames and pixels.
+    void (*add)(struct shape shape, const float *x, float *y, int threads);
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
     kernel_bytes *bias_grad_scratch_bytes; // of desc->out
-    // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co]. bias may be NULL. The weight gradient needs no scratch.
-    void (*conv_small_forward)(const struct conv_small *conv, const float *src, const float *weight, const float *bias,
+    // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co], and so is their gradient. In bf16 the forward pass reads
+    // [Co / b][Ci / b][k][k][b / 2 of Ci][b of Co][2 of Ci], the input gradient the same with Ci and Co exchanged
+    // within a block. bias may be NULL.
+    void (*conv_small_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
                                bool accumulate, float *dst, void *scratch, int threads);
-    void (*conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const float *weight, bool accumulate,
+    void (*conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
                                  float *dsrc, void *scratch, int threads);
     kernel_bytes *conv_small_scratch_bytes;
     void (*conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
-                                   int threads);
+                                   void *scratch, int threads);
     // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
     // the rest from those of all. With args->absent `finish` sets the running statistics alone; the other three are not
     // called then.
@@ -70,6 +73,6 @@ struct kernel_table {
                        float *param, int threads);
 };
 
-extern const struct kernel_table kernel_table_avx512, kernel_table_avx2, kernel_table_scalar;
+extern const struct kernel_table kernel_table_avx512_bf16, kernel_table_avx512, kernel_table_avx2, kernel_table_scalar;
 
 #endif

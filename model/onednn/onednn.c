@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/bf16.h"
+
 enum { ALIGNMENT = 64, MASK_IGNORED = 255 };
 
 struct op {
@@ -31,14 +33,25 @@ static bool isa_has(unsigned isa, unsigned wanted) {
     return (isa & wanted) == wanted;
 }
 
-static const struct kernel_table *choose_kernels(void) {
+static bool has_bf16(void) {
+#ifdef GRIDFOLD_KERNELS_X86
+    return isa_has((unsigned)dnnl_get_effective_cpu_isa(), dnnl_cpu_isa_avx512_core_bf16);
+#else
+    return false;
+#endif
+}
+
+static const struct kernel_table *choose_kernels(enum precision precision) {
 #ifdef GRIDFOLD_KERNELS_X86
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    if (precision == PRECISION_BF16)
+        return &kernel_table_avx512_bf16;
     if (isa_has(isa, dnnl_cpu_isa_avx512_core))
         return &kernel_table_avx512;
     if (isa_has(isa, dnnl_cpu_isa_avx2))
         return &kernel_table_avx2;
 #endif
+    (void)precision;
     return &kernel_table_scalar;
 }
 
@@ -65,8 +78,9 @@ static void onednn_destroy(backend *b) {
 static void onednn_describe(const backend *b, char *text, size_t size) {
     const dnnl_version_t *version = dnnl_version();
     int threads = self_const(b)->threads;
-    snprintf(text, size, "oneDNN %d.%d.%d, %s, %d thread%s", version->major, version->minor, version->patch, isa_name(),
-             threads, threads == 1 ? "" : "s");
+    const char *precision = self_const(b)->precision == PRECISION_BF16 ? ", bf16" : "";
+    snprintf(text, size, "oneDNN %d.%d.%d, %s%s, %d thread%s", version->major, version->minor, version->patch,
+             isa_name(), precision, threads, threads == 1 ? "" : "s");
 }
 
 static enum status onednn_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
@@ -90,7 +104,7 @@ static void onednn_zero(backend *b, void *memory, size_t bytes) {
 }
 
 static void onednn_copy(backend *b, void *to, const void *from, size_t bytes) {
-    (void)b;
+    self(b)->changes++;
     memcpy(to, from, bytes);
 }
 
@@ -98,8 +112,13 @@ static int blocks_of(const struct onednn *o, int channels) {
     return (channels + o->kernels->block - 1) / o->kernels->block;
 }
 
-size_t onednn_value_floats(const struct onednn *o, struct shape s) {
+static size_t value_elements(const struct onednn *o, struct shape s) {
     return (size_t)s.n * (size_t)blocks_of(o, s.c) * (size_t)o->kernels->block * (size_t)s.h * (size_t)s.w;
+}
+
+size_t onednn_value_floats(const struct onednn *o, struct shape s) {
+    size_t elements = value_elements(o, s); // bf16: blocks of 16, so never an odd number
+    return o->precision == PRECISION_BF16 ? elements / 2 : elements;
 }
 
 int onednn_padded(const struct onednn *o, int64_t channels) {
@@ -109,7 +128,7 @@ int onednn_padded(const struct onednn *o, int64_t channels) {
 dnnl_status_t onednn_value_md(const struct onednn *o, struct shape s, compat_md *md) {
     int block = o->kernels->block;
     dnnl_format_tag_t tag = block == 16 ? dnnl_nChw16c : block == 8 ? dnnl_nChw8c : dnnl_nchw;
-    return compat_md_create(md, 4, (const dnnl_dim_t[]){s.n, onednn_padded(o, s.c), s.h, s.w}, tag);
+    return compat_md_create(md, 4, (const dnnl_dim_t[]){s.n, onednn_padded(o, s.c), s.h, s.w}, o->value_type, tag);
 }
 
 static size_t onednn_activation_floats(const backend *b, struct shape shape) {
@@ -129,6 +148,7 @@ static struct channel_at channel_at(const struct onednn *o, struct shape s, int 
 
 static void onednn_activation_import(backend *b, struct shape s, const float *host, float *value) {
     const struct onednn *o = self(b);
+    bool bf16 = o->precision == PRECISION_BF16;
     size_t pixels = (size_t)s.h * (size_t)s.w;
     if (s.c % o->kernels->block)
         memset(value, 0, onednn_value_floats(o, s) * sizeof *value);
@@ -137,21 +157,26 @@ static void onednn_activation_import(backend *b, struct shape s, const float *ho
         for (int c = 0; c < s.c; c++) {
             struct channel_at to = channel_at(o, s, n, c);
             const float *from = host + ((size_t)n * (size_t)s.c + (size_t)c) * pixels;
-            for (size_t j = 0; j < pixels; j++)
+            uint16_t *half = (void *)value;
+            for (size_t j = 0; j < pixels && bf16; j++)
+                half[to.first + j * to.step] = bf16_from_float(from[j]);
+            for (size_t j = 0; j < pixels && !bf16; j++)
                 value[to.first + j * to.step] = from[j];
         }
 }
 
 static void onednn_activation_export(backend *b, struct shape s, const float *value, float *host) {
     const struct onednn *o = self(b);
+    bool bf16 = o->precision == PRECISION_BF16;
     size_t pixels = (size_t)s.h * (size_t)s.w;
 #pragma omp parallel for num_threads(o->threads) schedule(static) collapse(2)
     for (int n = 0; n < s.n; n++)
         for (int c = 0; c < s.c; c++) {
             struct channel_at from = channel_at(o, s, n, c);
             float *to = host + ((size_t)n * (size_t)s.c + (size_t)c) * pixels;
+            const uint16_t *half = (const void *)value;
             for (size_t j = 0; j < pixels; j++)
-                to[j] = value[from.first + j * from.step];
+                to[j] = bf16 ? bf16_to_float(half[from.first + j * from.step]) : value[from.first + j * from.step];
         }
 }
 
@@ -280,16 +305,19 @@ static double onednn_sum_squares(backend *b, size_t n, const float *x) {
 }
 
 static void onednn_scale(backend *b, size_t n, float factor, float *x) {
+    self(b)->changes++;
     self(b)->kernels->scale(n, factor, x, self(b)->threads);
 }
 
 static void onednn_sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first,
                             const float *grad, float *velocity, float *param) {
+    self(b)->changes++;
     self(b)->kernels->sgd_step(n, lr, momentum, weight_decay, first, grad, velocity, param, self(b)->threads);
 }
 
 static void onednn_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
                               float *moment1, float *moment2, float *param) {
+    self(b)->changes++;
     self(b)->kernels->adamw_step(n, config, grad, moment1, moment2, param, self(b)->threads);
 }
 
@@ -325,10 +353,21 @@ static const struct backend_ops onednn_ops = {
 enum status backend_onednn_create(const struct backend_config *config, backend **b, struct error *err) {
     if (config->threads < 1)
         return error_set(err, STATUS_INVALID, "oneDNN backend: threads is %d, must be at least 1", config->threads);
+    if (config->precision == PRECISION_TF32)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "precision = tf32: a CPU computes in fp32 or bf16; tf32 is for a CUDA device");
+    if (config->precision == PRECISION_BF16 && !has_bf16())
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "precision = bf16: this CPU (%s) has no AVX512_BF16; take fp32, or a CPU or GPU that has bf16",
+                         isa_name());
     struct onednn *o = calloc(1, sizeof *o);
     if (!o)
         return error_memory(err, "the oneDNN backend");
-    *o = (struct onednn){.base.ops = &onednn_ops, .threads = config->threads, .kernels = choose_kernels()};
+    *o = (struct onednn){.base.ops = &onednn_ops,
+                         .threads = config->threads,
+                         .precision = config->precision,
+                         .value_type = config->precision == PRECISION_BF16 ? dnnl_bf16 : dnnl_f32,
+                         .kernels = choose_kernels(config->precision)};
     use_threads(o);
     dnnl_status_t status = dnnl_engine_create(&o->engine, dnnl_cpu, 0);
     if (status == dnnl_success)

@@ -2,6 +2,10 @@
 //
 // oneDNN runs the convolutions; every other operation is ours (kernels.h). A value's layout is nChw16c, nChw8c or nchw,
 // by the CPU's instruction set: channels are padded with zeros to whole blocks.
+//
+// With PRECISION_BF16 values and their gradients are bf16, in nChw16c, and backend.h's `float *` is then an opaque
+// pointer to them; parameters, their gradients and all sums stay float. The products of convolutions read weights from
+// copies in bf16 (weight_cast.c).
 #ifndef GRIDFOLD_MODEL_ONEDNN_ONEDNN_H
 #define GRIDFOLD_MODEL_ONEDNN_ONEDNN_H
 
@@ -11,6 +15,9 @@
 struct onednn {
     backend base;
     int threads;
+    enum precision precision;
+    dnnl_data_type_t value_type; // of activations, their gradients, and the weights that products read
+    uint64_t changes;            // grows whenever parameters may have changed
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_attr_t attr; // scratchpads are the caller's
@@ -43,12 +50,13 @@ enum status call_create_reorder(const struct onednn *o, struct dnnl_call *call, 
 
 enum status onednn_status(dnnl_status_t status, const char *what, struct error *err);
 
-int onednn_padded(const struct onednn *o, int64_t channels); // to whole blocks
-size_t onednn_value_floats(const struct onednn *o, struct shape shape);
+int onednn_padded(const struct onednn *o, int64_t channels);            // to whole blocks
+size_t onednn_value_floats(const struct onednn *o, struct shape shape); // that take up its memory
 dnnl_status_t onednn_value_md(const struct onednn *o, struct shape shape, compat_md *md);
 
-// A convolution weight's layout (md) is the one that the forward primitive of its first user prefers, with both channel
-// counts padded with zeros to whole blocks; a vector is plain, padded likewise.
+// A convolution weight's layout (md) is the one that the forward primitive of its first user prefers, or with bf16,
+// where that reads a copy, the one in which the gradient is written; both channel counts are padded with zeros to whole
+// blocks. A vector is plain, padded likewise.
 struct param_layout {
     const struct onednn *owner;
     size_t floats;         // ours
@@ -59,6 +67,7 @@ struct param_layout {
     struct dnnl_call import, export;
     float *staging; // row-major and padded: between the host's tensor and ours
     void *scratchpad;
+    struct weight_casts *casts; // PRECISION_BF16; NULL otherwise
 };
 
 enum status onednn_param_layout_create(backend *b, const struct graph_param *param, const struct op_desc *op_desc,
@@ -67,6 +76,18 @@ void onednn_param_layout_destroy(backend *b, param_layout *layout);
 size_t onednn_param_floats(const param_layout *layout);
 void onednn_param_import(backend *b, const param_layout *layout, const float *host, float *param);
 void onednn_param_export(backend *b, const param_layout *layout, const float *param, float *host);
+
+// The copies of one weight in bf16, each in another layout, which live as long as the weight's own. A copy is made anew
+// at its first use after the parameter has changed.
+struct weight_cast;
+struct weight_casts {
+    struct weight_cast *first;
+};
+enum status weight_cast_find(const param_layout *layout, compat_const_md md, struct weight_cast **cast,
+                             struct error *err);
+enum status weight_cast_run(const struct onednn *o, struct weight_cast *cast, const float *weight, const void **copy,
+                            struct error *err);
+void weight_casts_destroy(struct weight_casts *casts);
 
 // The convolution behind OP_CONV2D or OP_CONV_TRANSPOSE2D: the latter is the former with forward and input gradient
 // exchanged, so its "src" is the operation's output.
@@ -79,11 +100,12 @@ struct conv_geometry conv_geometry_of(const struct op_desc *desc);
 
 // Descriptors of one convolution; weights of any layout. Destroy also after failure.
 struct conv_mds {
-    compat_md src, weights, bias, dst;
+    compat_md src, weights, diff_weights, bias, dst;
 };
 dnnl_status_t conv_mds_create(const struct onednn *o, const struct conv_geometry *g, struct conv_mds *mds);
 void conv_mds_destroy(struct conv_mds *mds);
 struct compat_conv conv_desc(const struct conv_geometry *g, const struct conv_mds *mds);
+struct compat_conv conv_weight_gradient_desc(const struct conv_geometry *g, const struct conv_mds *mds);
 
 typedef struct conv_op conv_op;
 enum status conv_op_create(struct onednn *o, const struct op_desc *desc, const param_layout *weight, conv_op **c,

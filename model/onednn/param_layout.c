@@ -3,19 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The weights that the forward primitive would choose.
+// The layout that the forward primitive would choose, or, with bf16, the one in which the gradient would be written.
 static enum status preferred_weights(const struct onednn *o, const struct op_desc *op_desc, compat_md *md,
                                      struct error *err) {
     struct conv_geometry g = conv_geometry_of(op_desc);
     struct conv_mds mds;
-    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_desc_t pd = NULL, gradient = NULL;
+    bool bf16 = o->precision == PRECISION_BF16;
     dnnl_status_t status = conv_mds_create(o, &g, &mds);
-    if (status == dnnl_success) {
-        struct compat_conv conv = conv_desc(&g, &mds);
-        status = compat_conv_forward(&pd, o->engine, &conv, o->attr);
-    }
+    struct compat_conv conv = conv_desc(&g, &mds), with_gradient = conv_weight_gradient_desc(&g, &mds);
     if (status == dnnl_success)
-        status = compat_md_clone(md, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+        status = compat_conv_forward(&pd, o->engine, &conv, o->attr);
+    if (status == dnnl_success && bf16)
+        status = compat_conv_backward_weights(&gradient, o->engine, &with_gradient, pd, o->attr);
+    if (status == dnnl_success)
+        status = compat_md_clone(md, bf16 ? dnnl_primitive_desc_query_md(gradient, dnnl_query_diff_weights_md, 0)
+                                          : dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+    if (gradient)
+        dnnl_primitive_desc_destroy(gradient);
     if (pd)
         dnnl_primitive_desc_destroy(pd);
     conv_mds_destroy(&mds);
@@ -28,7 +33,7 @@ static enum status detect_blocked(const struct onednn *o, const dnnl_dim_t dims[
         return STATUS_OK;
     compat_md blocked = NULL;
     dnnl_format_tag_t tag = o->kernels->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
-    enum status status = onednn_status(compat_md_create(&blocked, 4, dims, tag), "weight descriptor", err);
+    enum status status = onednn_status(compat_md_create(&blocked, 4, dims, dnnl_f32, tag), "weight descriptor", err);
     if (status == STATUS_OK)
         layout->blocked = dnnl_memory_desc_equal(layout->md, blocked);
     compat_md_destroy(blocked);
@@ -45,15 +50,19 @@ static enum status create_weight(const struct onednn *o, const struct op_desc *o
                                  struct error *err) {
     const dnnl_dim_t dims[4] = {layout->padded[0], layout->padded[1], layout->shape[2], layout->shape[3]};
     TRY(preferred_weights(o, op_desc, &layout->md, err));
-    TRY(onednn_status(compat_md_create(&layout->host_md, 4, dims, dnnl_oihw), "weight descriptor", err));
+    TRY(onednn_status(compat_md_create(&layout->host_md, 4, dims, dnnl_f32, dnnl_oihw), "weight descriptor", err));
     TRY(detect_blocked(o, dims, layout, err));
     layout->floats = dnnl_memory_desc_get_size(layout->md) / sizeof(float);
     TRY(call_create_reorder(o, &layout->import, layout->host_md, layout->md, err));
     TRY(call_create_reorder(o, &layout->export, layout->md, layout->host_md, err));
+    if (o->precision == PRECISION_BF16)
+        layout->casts = calloc(1, sizeof *layout->casts);
     size_t in = layout->import.scratchpad_bytes, out = layout->export.scratchpad_bytes;
     layout->scratchpad = allocate(in > out ? in : out);
     layout->staging = allocate(dnnl_memory_desc_get_size(layout->host_md));
-    return layout->staging && (layout->scratchpad || in + out == 0) ? STATUS_OK : error_memory(err, "a weight");
+    bool complete =
+        layout->staging && (layout->scratchpad || in + out == 0) && (layout->casts || o->precision != PRECISION_BF16);
+    return complete ? STATUS_OK : error_memory(err, "a weight");
 }
 
 enum status onednn_param_layout_create(backend *b, const struct graph_param *param, const struct op_desc *op_desc,
@@ -81,6 +90,7 @@ void onednn_param_layout_destroy(backend *b, param_layout *layout) {
     (void)b;
     if (!layout)
         return;
+    weight_casts_destroy(layout->casts);
     call_destroy(&layout->import);
     call_destroy(&layout->export);
     compat_md_destroy(layout->md);
@@ -111,7 +121,7 @@ static size_t host_at(const param_layout *layout, int64_t outer, int64_t inner) 
 }
 
 void onednn_param_import(backend *b, const param_layout *layout, const float *host, float *param) {
-    (void)b;
+    ((struct onednn *)b)->changes++;
     if (!layout->md) {
         memset(param, 0, layout->floats * sizeof *param);
         memcpy(param, host, (size_t)layout->shape[0] * sizeof *param);

@@ -249,7 +249,9 @@ static const struct backend_ops reference_ops = {
 };
 
 enum status backend_reference_create(const struct backend_config *config, backend **b, struct error *err) {
-    (void)config; // one thread: its order of summation is the definition
+    // One thread, whatever is asked for: its order of summation is the definition.
+    if (config->precision != PRECISION_FP32)
+        return error_set(err, STATUS_UNSUPPORTED, "the reference backend computes in fp32 alone");
     backend *created = malloc(sizeof *created);
     if (!created)
         return error_memory(err, "the reference backend");

@@ -203,11 +203,19 @@ static int list_cases(const char *folder, struct golden_case *cases) {
     return count;
 }
 
+static bool no_backend(void) {
+    char names[256];
+    test_backends(names, sizeof names);
+    return names[0] == 0;
+}
+
 int main(void) {
     static struct golden_case cases[MAX_CASES];
     static struct CMUnitTest tests[MAX_CASES];
     const char *folder = getenv("GRIDFOLD_GOLDEN_DIR");
     int count = list_cases(folder ? folder : TEST_SOURCE_DIR "/model/golden", cases);
+    if (count == 0 && no_backend())
+        return 0;
     if (count == 0) {
         fprintf(stderr, "no golden files in %s\n", folder ? folder : TEST_SOURCE_DIR "/model/golden");
         return 1;

@@ -8,7 +8,7 @@
 
 #include "model/backend.h"
 
-// What a GPU is to compute with: GRIDFOLD_TEST_PRECISION = fp32 (also when it is not set), tf32 or bf16.
+// What is computed in: GRIDFOLD_TEST_PRECISION = fp32 (also when it is not set), tf32 or bf16.
 static inline enum precision test_precision(void) {
     const char *wanted = getenv("GRIDFOLD_TEST_PRECISION");
     if (!wanted || strcmp(wanted, "fp32") == 0)
@@ -22,7 +22,7 @@ static inline enum precision test_precision(void) {
 }
 
 // Those of GRIDFOLD_TEST_BACKENDS, or all of the build, separated by commas; those that this machine cannot run (no
-// GPU) are left out, and said to be skipped.
+// GPU, not this precision) are left out, and said to be skipped.
 static inline void test_backends(char *names, size_t size) {
     const char *wanted = getenv("GRIDFOLD_TEST_BACKENDS");
     char all[256];
@@ -32,7 +32,8 @@ static inline void test_backends(char *names, size_t size) {
     for (char *rest = all, *name; (name = strtok_r(rest, ", ", &rest));) {
         struct error err;
         backend *b = NULL;
-        if (backend_create(name, &(struct backend_config){.threads = 1}, &b, &err) == STATUS_OK)
+        if (backend_create(name, &(struct backend_config){.threads = 1, .precision = test_precision()}, &b, &err) ==
+            STATUS_OK)
             used += (size_t)snprintf(names + used, size - used, "%s%s", used ? ", " : "", name);
         else
             fprintf(stderr, "skipped: %s: %s\n", name, err.message);

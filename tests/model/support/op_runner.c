@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "model/base/bf16.h"
 #include "model/base/rng.h"
 
 const char *const op_slot_names[SLOTS] = {"output 0",         "output 1",        "input gradient 0",
@@ -68,15 +69,6 @@ static size_t elements(struct shape s) {
     return (size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w;
 }
 
-// To the nearest bf16 (the upper half of a float), ties to even.
-static float to_bf16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
-    memcpy(&value, &bits, sizeof bits);
-    return value;
-}
-
 static float *value_create(struct run *r, struct shape s, uint32_t tensor, bool filled) {
     float *value = device_alloc(r, r->b->ops->activation_floats(r->b, s) * sizeof(float), true);
     if (!filled)
@@ -86,7 +78,7 @@ static float *value_create(struct run *r, struct shape s, uint32_t tensor, bool 
     for (size_t i = 0; r->c->ties && tensor < TENSOR_OUTPUT && i < elements(s); i++)
         host[i] = roundf(2 * host[i]) / 2;
     for (size_t i = 0; r->c->bf16 && i < elements(s); i++)
-        host[i] = to_bf16(host[i]);
+        host[i] = bf16_to_float(bf16_from_float(host[i]));
     if (r->c->poison != 0 && tensor == TENSOR_INPUT)
         host[elements(s) / 2] = r->c->poison;
     r->b->ops->activation_import(r->b, s, host, value);
