@@ -87,6 +87,8 @@ struct resident_ops;
 
 struct backend_ops {
     const char *name;
+    // Backend memory is the host's, and another thread may call param_export (one call at a time) beside all else.
+    bool host_memory;
     void (*destroy)(backend *b);
     void (*describe)(const backend *b, char *text, size_t size); // "oneDNN 2.6.3, avx512_core, 2 threads"
 

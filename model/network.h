@@ -110,6 +110,27 @@ bool network_has_snapshot(const network *net);
 void network_read_snapshot(network *net, int index, float *host);
 void network_write_snapshot(network *net, int index, const float *host); // marks that there is one
 
+// A copy of all that a resume needs, which stays as it is while the network goes on training, for a writer in another
+// thread. Its memory is the host's, as large as parameters and moments together, and is made beside the training
+// (network_frozen_touch), so that the copy itself (network_freeze, between two steps) finds it there. The network
+// outlives it; any thread may destroy it.
+typedef struct network_frozen network_frozen;
+bool network_can_freeze(const network *net); // the backend's memory is the host's
+NODISCARD enum status network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **frozen,
+                                            struct error *err);
+void network_frozen_destroy(network_frozen *frozen);
+size_t network_frozen_bytes(const network *net, enum optimizer_kind optimizer);
+// Takes parameters, buffers, moments and the number of steps; with `best` also the snapshot, which the network then has
+// no longer (network_has_snapshot is false until the next one). Once.
+void network_freeze(network *net, bool best, network_frozen *frozen);
+
+// For one other thread. Memory from byte `first` on is there, up to `count` bytes; false: that was the end.
+bool network_frozen_touch(network_frozen *frozen, size_t first, size_t count);
+// As network_read (ARENA_PARAM and the moments) and network_read_snapshot, of the moment of network_freeze.
+void network_frozen_read(network_frozen *frozen, enum network_arena arena, int index, float *host);
+void network_frozen_read_best(network_frozen *frozen, int index, float *host);
+int64_t network_frozen_steps_taken(const network_frozen *frozen);
+
 // What a network of this configuration will take, in bytes, without building it on a device.
 struct network_cost {
     size_t parameters;              // scalars

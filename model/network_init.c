@@ -5,6 +5,8 @@
 #include "model/base/rng.h"
 #include "model/network_private.h"
 
+enum { PIECE = 1 << 14 }; // numbers that a thread draws at a time; even
+
 // FNV-1a: a tensor's numbers depend on its key, not on its place among the others.
 static uint32_t hash_key(const char *key) {
     uint32_t hash = 2166136261u;
@@ -18,17 +20,32 @@ static void fill_constant(float *x, size_t n, float value) {
         x[i] = value;
 }
 
-static void fill_uniform(float *x, size_t n, double bound, struct rng *rng) {
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)((2 * rng_uniform(rng) - 1) * bound);
+// Both draw the numbers that a loop over the stream would: the same bits, whatever the number of threads.
+
+static void fill_uniform(float *x, size_t n, double bound, struct rng stream) {
+    enum { PER_BLOCK = 2 };
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t first = 0; first < n; first += PIECE) {
+        struct rng rng = stream;
+        size_t last = first + PIECE < n ? first + PIECE : n;
+        rng_seek(&rng, (uint32_t)(first / PER_BLOCK));
+        for (size_t i = first; i < last; i++)
+            x[i] = (float)((2 * rng_uniform(&rng) - 1) * bound);
+    }
 }
 
-static void fill_normal(float *x, size_t n, double deviation, struct rng *rng) {
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(rng_normal(rng) * deviation);
+static void fill_normal(float *x, size_t n, double deviation, struct rng stream) {
+#pragma omp parallel for schedule(static) if (n > PIECE)
+    for (size_t first = 0; first < n; first += PIECE) {
+        struct rng rng = stream;
+        size_t last = first + PIECE < n ? first + PIECE : n;
+        rng_seek(&rng, (uint32_t)first);
+        for (size_t i = first; i < last; i++)
+            x[i] = (float)(rng_normal(&rng) * deviation);
+    }
 }
 
-static void draw(const struct state_tensor *t, struct rng *rng, float *x) {
+static void draw(const struct state_tensor *t, struct rng stream, float *x) {
     size_t n = t->info.count;
     double fan_in = (double)t->fan_in, fan_out = (double)t->fan_out;
     if (t->info.buffer) {
@@ -43,16 +60,16 @@ static void draw(const struct state_tensor *t, struct rng *rng, float *x) {
         fill_constant(x, n, 1);
         break;
     case INIT_KAIMING_NORMAL_FAN_OUT: // He et al. 2015, gain of a ReLU
-        fill_normal(x, n, sqrt(2 / fan_out), rng);
+        fill_normal(x, n, sqrt(2 / fan_out), stream);
         break;
     case INIT_KAIMING_UNIFORM_FAN_IN:
-        fill_uniform(x, n, sqrt(6 / fan_in), rng);
+        fill_uniform(x, n, sqrt(6 / fan_in), stream);
         break;
     case INIT_XAVIER_UNIFORM: // Glorot and Bengio 2010
-        fill_uniform(x, n, sqrt(6 / (fan_in + fan_out)), rng);
+        fill_uniform(x, n, sqrt(6 / (fan_in + fan_out)), stream);
         break;
     case INIT_PYTORCH_DEFAULT_UNIFORM: // Kaiming uniform with a = sqrt(5)
-        fill_uniform(x, n, 1 / sqrt(fan_in), rng);
+        fill_uniform(x, n, 1 / sqrt(fan_in), stream);
         break;
     }
 }
@@ -70,8 +87,7 @@ enum status network_initialize(network *net, uint64_t seed, struct error *err) {
     if (!host)
         return error_memory(err, "initial parameters");
     for (int i = 0; i < net->tensor_count; i++) {
-        struct rng rng = rng_stream(seed, 0, RNG_INIT, 0, hash_key(net->tensors[i].info.key));
-        draw(&net->tensors[i], &rng, host);
+        draw(&net->tensors[i], rng_stream(seed, 0, RNG_INIT, 0, hash_key(net->tensors[i].info.key)), host);
         network_write(net, ARENA_PARAM, i, host);
     }
     free(host);

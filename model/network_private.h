@@ -81,5 +81,10 @@ size_t network_largest_slice(const struct network *net); // floats
 // Allocates an arena (zeroed) unless it is there.
 NODISCARD enum status network_ensure_arena(struct network *net, enum network_arena arena, struct error *err);
 void network_forget_snapshot(struct network *net);
+// Of one tensor in an arena, through `staging` (network_largest_slice) where it is sliced.
+void network_export(const struct network *net, const float *arena, int index, float *staging, float *host);
+void network_export_buffer(const struct network *net, const float *arena, int index, float *host);
+// Between backend memory, by all threads where that is the host's.
+void network_copy(const struct network *net, float *to, const float *from, size_t floats);
 
 #endif

@@ -1,4 +1,5 @@
 // The state dict: which slices make a tensor, and moving tensors between host and arenas.
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,13 +122,19 @@ static void split_slice(struct runs r, const float *joined, float *slice) {
         memcpy(slice + i * r.floats, joined + i * r.stride + r.first, r.floats * sizeof(float));
 }
 
-static void read_parameter(struct network *net, const float *arena, const struct state_tensor *t, float *host) {
+void network_export(const struct network *net, const float *arena, int index, float *staging, float *host) {
+    const struct state_tensor *t = &net->tensors[index];
     for (int i = t->first; i < t->first + t->slices; i++) {
-        float *to = t->slices == 1 ? host : net->staging;
+        float *to = t->slices == 1 ? host : staging;
         net->b->ops->param_export(net->b, net->param_layouts[i], arena + net->param_offsets[i], to);
         if (t->slices > 1)
-            join_slice(slice_runs(&t->info, &net->g->params[i]), net->staging, host);
+            join_slice(slice_runs(&t->info, &net->g->params[i]), staging, host);
     }
+}
+
+void network_export_buffer(const struct network *net, const float *arena, int index, float *host) {
+    int buffer = net->tensors[index].first;
+    net->b->ops->param_export(net->b, net->buffer_layouts[buffer], arena + net->buffer_offsets[buffer], host);
 }
 
 static void write_parameter(struct network *net, float *arena, const struct state_tensor *t, const float *host) {
@@ -142,9 +149,9 @@ static void write_parameter(struct network *net, float *arena, const struct stat
 void network_read(network *net, enum network_arena arena, int index, float *host) {
     const struct state_tensor *t = &net->tensors[index];
     if (t->info.buffer)
-        net->b->ops->param_export(net->b, net->buffer_layouts[t->first], net->buffers[t->first], host);
+        network_export_buffer(net, net->buffer_arena, index, host);
     else if (net->arenas[arena])
-        read_parameter(net, net->arenas[arena], t, host);
+        network_export(net, net->arenas[arena], index, net->staging, host);
     else
         memset(host, 0, t->info.count * sizeof(float)); // never allocated: gradients and moments begin at zero
 }
@@ -158,6 +165,21 @@ void network_write(network *net, enum network_arena arena, int index, const floa
         write_parameter(net, net->arenas[arena], t, host);
     else
         net->write_failed = true; // the next training step says so
+}
+
+void network_copy(const struct network *net, float *to, const float *from, size_t floats) {
+    enum { LEAST = 1 << 18 }; // for which it is worth to wake another thread
+    if (!net->b->ops->host_memory) {
+        net->b->ops->copy(net->b, to, from, floats * sizeof(float));
+        return;
+    }
+    // One run a thread: memcpy then writes past the caches.
+#pragma omp parallel if (floats >= LEAST)
+    {
+        size_t threads = (size_t)omp_get_num_threads(), i = (size_t)omp_get_thread_num();
+        size_t first = floats * i / threads, last = floats * (i + 1) / threads;
+        memcpy(to + first, from + first, (last - first) * sizeof(float));
+    }
 }
 
 static enum status ensure_copy(struct network *net, size_t floats, float **copy, struct error *err) {
@@ -177,8 +199,8 @@ static enum status ensure_snapshot(struct network *net, struct error *err) {
 enum status network_snapshot(network *net, struct error *err) {
     if (ensure_snapshot(net, err) != STATUS_OK)
         return error_prefix(err, "a copy of the best epoch's parameters");
-    net->b->ops->copy(net->b, net->snapshot_params, net->arenas[ARENA_PARAM], net->param_floats * sizeof(float));
-    net->b->ops->copy(net->b, net->snapshot_buffers, net->buffer_arena, net->buffer_floats * sizeof(float));
+    network_copy(net, net->snapshot_params, net->arenas[ARENA_PARAM], net->param_floats);
+    network_copy(net, net->snapshot_buffers, net->buffer_arena, net->buffer_floats);
     net->has_snapshot = true;
     return STATUS_OK;
 }
@@ -192,12 +214,10 @@ void network_forget_snapshot(struct network *net) {
 }
 
 void network_read_snapshot(network *net, int index, float *host) {
-    const struct state_tensor *t = &net->tensors[index];
-    if (t->info.buffer)
-        net->b->ops->param_export(net->b, net->buffer_layouts[t->first],
-                                  net->snapshot_buffers + net->buffer_offsets[t->first], host);
+    if (net->tensors[index].info.buffer)
+        network_export_buffer(net, net->snapshot_buffers, index, host);
     else
-        read_parameter(net, net->snapshot_params, t, host);
+        network_export(net, net->snapshot_params, index, net->staging, host);
 }
 
 void network_write_snapshot(network *net, int index, const float *host) {

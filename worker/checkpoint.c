@@ -12,19 +12,28 @@ enum { HISTORY_COLUMNS = 11, PROGRESS_VALUES = 13 };
 // ---- writing ----
 
 // Where a tensor's numbers come from when the writer asks for them.
-struct source {
-    network *net;
+struct tensor_source {
+    const struct checkpoint_source *from;
     int index;
     enum network_arena arena;
-    bool snapshot;
+    bool best;
 };
 
 static void fill_tensor(void *context, void *buffer) {
-    const struct source *s = context;
-    if (s->snapshot)
-        network_read_snapshot(s->net, s->index, buffer);
+    const struct tensor_source *s = context;
+    network_frozen *frozen = s->from->frozen;
+    if (frozen && s->best)
+        network_frozen_read_best(frozen, s->index, buffer);
+    else if (frozen)
+        network_frozen_read(frozen, s->arena, s->index, buffer);
+    else if (s->best)
+        network_read_snapshot(s->from->net, s->index, buffer);
     else
-        network_read(s->net, s->arena, s->index, buffer);
+        network_read(s->from->net, s->arena, s->index, buffer);
+}
+
+static int64_t steps_taken(const struct checkpoint_source *source) {
+    return source->frozen ? network_frozen_steps_taken(source->frozen) : network_steps_taken(source->net);
 }
 
 static enum status add_number(safetensors_writer *w, const char *key, double value, struct error *err) {
@@ -76,11 +85,11 @@ static enum status add_metadata(safetensors_writer *w, const struct checkpoint_c
 }
 
 // The state dict in PyTorch's order: num_batches_tracked follows each running_var.
-static enum status add_state_dict(safetensors_writer *w, struct source *sources, int count, const int64_t *batches,
-                                  struct error *err) {
+static enum status add_state_dict(safetensors_writer *w, struct tensor_source *sources, int count,
+                                  const int64_t *batches, struct error *err) {
     static const char suffix[] = "running_var";
     for (int i = 0; i < count; i++) {
-        const struct network_tensor *t = network_tensor_at(sources[i].net, sources[i].index);
+        const struct network_tensor *t = network_tensor_at(sources[i].from->net, sources[i].index);
         TRY(safetensors_add_filled(w, t->key, DTYPE_F32, t->rank, t->shape, fill_tensor, &sources[i], err));
         size_t length = strlen(t->key), stem = length - strlen(suffix);
         if (length < strlen(suffix) || strcmp(t->key + stem, suffix) != 0)
@@ -92,24 +101,27 @@ static enum status add_state_dict(safetensors_writer *w, struct source *sources,
     return STATUS_OK;
 }
 
-static struct source *sources_create(network *net, enum network_arena arena, bool snapshot) {
-    int count = network_tensor_count(net);
-    struct source *s = calloc((size_t)count, sizeof *s);
+static struct tensor_source *sources_create(const struct checkpoint_source *from, enum network_arena arena, bool best) {
+    int count = network_tensor_count(from->net);
+    struct tensor_source *s = calloc((size_t)count, sizeof *s);
     for (int i = 0; s && i < count; i++)
-        s[i] = (struct source){net, i, arena, snapshot};
+        s[i] = (struct tensor_source){from, i, arena, best};
     return s;
 }
 
-enum status checkpoint_write_best(struct file_replace *f, const struct checkpoint_context *c, network *net,
-                                  const struct training_state *state, struct error *err) {
+enum status checkpoint_write_best(struct file_replace *f, const struct checkpoint_context *c,
+                                  const struct checkpoint_source *source, const struct training_state *state,
+                                  struct error *err) {
     int64_t batches = (int64_t)(state->best_epoch + 1) * c->steps_per_epoch;
     safetensors_writer *w = NULL;
-    struct source *sources = sources_create(net, ARENA_PARAM, true);
+    struct tensor_source *sources = sources_create(source, ARENA_PARAM, true);
     enum status status = sources ? safetensors_writer_create(&w, err) : error_memory(err, f->path);
     if (status != STATUS_OK)
         goto fail;
     TRY_OR_FAIL(add_metadata(w, c, state->best_epoch, state->best_iou, err));
-    TRY_OR_FAIL(add_state_dict(w, sources, network_tensor_count(net), &batches, err));
+    TRY_OR_FAIL(add_state_dict(w, sources, network_tensor_count(source->net), &batches, err));
+    safetensors_set_pause(w, source->pause, source->pause_context);
+    file_replace_direct(f);
     status = safetensors_write_into(w, f, err);
 fail:
     safetensors_writer_destroy(w);
@@ -117,10 +129,10 @@ fail:
     return status;
 }
 
-static enum status add_moments(safetensors_writer *w, struct source *sources, int count, const char *name,
+static enum status add_moments(safetensors_writer *w, struct tensor_source *sources, int count, const char *name,
                                struct error *err) {
     for (int i = 0; i < count; i++) {
-        const struct network_tensor *t = network_tensor_at(sources[i].net, sources[i].index);
+        const struct network_tensor *t = network_tensor_at(sources[i].from->net, sources[i].index);
         if (t->buffer)
             continue;
         char key[2 * GRAPH_KEY_SIZE];
@@ -148,10 +160,10 @@ static void history_unpack(const double *in, struct training_state *state) {
     }
 }
 
-static void progress_pack(const struct training_state *s, const network *net, double out[PROGRESS_VALUES]) {
+static void progress_pack(const struct training_state *s, int64_t steps, double out[PROGRESS_VALUES]) {
     const double values[PROGRESS_VALUES] = {s->epoch,
                                             s->step,
-                                            (double)network_steps_taken(net),
+                                            (double)steps,
                                             (double)s->partial.tp,
                                             (double)s->partial.fp,
                                             (double)s->partial.fn,
@@ -176,24 +188,25 @@ static void progress_unpack(const double *v, struct training_state *s, network *
     s->best_epoch = (int)v[12];
 }
 
-enum status checkpoint_write_last(struct file_replace *f, const struct checkpoint_context *c, network *net,
-                                  const struct training_state *state, struct error *err) {
-    int count = network_tensor_count(net);
+enum status checkpoint_write_last(struct file_replace *f, const struct checkpoint_context *c,
+                                  const struct checkpoint_source *source, const struct training_state *state,
+                                  struct error *err) {
+    int count = network_tensor_count(source->net);
     bool adamw = c->trial->hp.optimizer == OPTIMIZER_ADAMW;
-    int64_t batches = network_steps_taken(net), history_shape[2] = {state->history_count, HISTORY_COLUMNS},
+    int64_t batches = steps_taken(source), history_shape[2] = {state->history_count, HISTORY_COLUMNS},
             progress_shape[1] = {PROGRESS_VALUES};
     double progress[PROGRESS_VALUES],
         *history = calloc((size_t)state->history_count * HISTORY_COLUMNS + 1, sizeof *history);
-    struct source *params = sources_create(net, ARENA_PARAM, false),
-                  *moment1 = sources_create(net, ARENA_MOMENT1, false),
-                  *moment2 = sources_create(net, ARENA_MOMENT2, false);
+    struct tensor_source *params = sources_create(source, ARENA_PARAM, false),
+                         *moment1 = sources_create(source, ARENA_MOMENT1, false),
+                         *moment2 = sources_create(source, ARENA_MOMENT2, false);
     safetensors_writer *w = NULL;
     enum status status =
         history && params && moment1 && moment2 ? safetensors_writer_create(&w, err) : error_memory(err, f->path);
     if (status != STATUS_OK)
         goto fail;
     history_pack(state, history);
-    progress_pack(state, net, progress);
+    progress_pack(state, batches, progress);
     TRY_OR_FAIL(add_metadata(w, c, state->history_count - 1,
                              state->history_count ? state->history[state->history_count - 1].val_iou : NAN, err));
     TRY_OR_FAIL(safetensors_add(w, "state/progress", DTYPE_F64, 1, progress_shape, progress, err));
@@ -202,6 +215,8 @@ enum status checkpoint_write_last(struct file_replace *f, const struct checkpoin
     TRY_OR_FAIL(add_moments(w, moment1, count, "moment1", err));
     if (adamw)
         TRY_OR_FAIL(add_moments(w, moment2, count, "moment2", err));
+    safetensors_set_pause(w, source->pause, source->pause_context);
+    file_replace_direct(f);
     status = safetensors_write_into(w, f, err);
 fail:
     safetensors_writer_destroy(w);

@@ -63,12 +63,23 @@ struct checkpoint_context {
     int steps_per_epoch; // batches of training, for num_batches_tracked
 };
 
+// Where the numbers come from: the network as it is, or what was frozen of it, which is then read in the calling
+// thread.
+struct checkpoint_source {
+    network *net;
+    network_frozen *frozen;   // NULL: the network
+    safetensors_pause *pause; // NULL: none
+    void *pause_context;
+};
+
 // Write into a file that the caller has begun: the model at its best epoch, from the network's snapshot, or all of the
 // training state. Both have a checksum.
 NODISCARD enum status checkpoint_write_best(struct file_replace *f, const struct checkpoint_context *context,
-                                            network *net, const struct training_state *state, struct error *err);
+                                            const struct checkpoint_source *source, const struct training_state *state,
+                                            struct error *err);
 NODISCARD enum status checkpoint_write_last(struct file_replace *f, const struct checkpoint_context *context,
-                                            network *net, const struct training_state *state, struct error *err);
+                                            const struct checkpoint_source *source, const struct training_state *state,
+                                            struct error *err);
 
 // The epoch whose weights best.safetensors holds. STATUS_FORMAT when its checksum says that it is damaged (looked at
 // only with `whole`, since that reads all of it), STATUS_MISMATCH when it is of another trial, STATUS_NOT_FOUND.

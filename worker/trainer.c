@@ -51,29 +51,31 @@ static enum status start_fresh(struct session *s, struct error *err) {
     return STATUS_OK;
 }
 
-// Commits what has been written with `status`, or abandons it.
-static enum status finish_checkpoint(const struct session *s, struct file_replace *f, enum status status,
-                                     const char *keep, struct error *err) {
-    if (status == STATUS_OK)
-        return trial_folder_commit(&s->folder, f, keep, err);
-    file_replace_abandon(f);
-    return status;
-}
-
-// Best before last: a `last` that can be resumed always has its best beside it.
+// Both files, now, after what is still being written of an earlier state.
 static enum status write_checkpoints(struct session *s, struct error *err) {
-    struct file_replace f;
     if (!session_leads(s))
         return STATUS_OK;
-    if (s->best_pending) {
-        TRY(file_replace_begin(&f, s->folder.best, err));
-        enum status status = checkpoint_write_best(&f, &s->context, s->t->net, &s->state, err);
-        TRY(finish_checkpoint(s, &f, status, NULL, err));
-    }
+    if (s->writer)
+        TRY(checkpoint_writer_drain(s->writer, err));
+    struct checkpoint_source source = {.net = s->t->net};
+    TRY(checkpoint_write_files(&s->folder, &s->context, &source, &s->state, s->best_pending, err));
     s->best_pending = false;
-    TRY(file_replace_begin(&f, s->folder.last, err));
-    enum status status = checkpoint_write_last(&f, &s->context, s->t->net, &s->state, err);
-    TRY(finish_checkpoint(s, &f, status, s->folder.previous, err));
+    s->last_written = clock_seconds();
+    return STATUS_OK;
+}
+
+// The same beside the steps that follow, as soon as there is memory for it. A checkpoint that comes no sooner than the
+// next one is due is waited for: with no time between checkpoints there is one after every step.
+static enum status write_checkpoints_beside(struct session *s, struct error *err) {
+    bool ready, late = clock_seconds() - s->last_written >= 2 * s->trial->checkpoint_seconds;
+    enum status status = checkpoint_writer_prepare(s->writer, late, &ready, err);
+    if (status == STATUS_OK && ready)
+        status = checkpoint_writer_start(s->writer, &s->state, s->best_pending, err);
+    if (status == STATUS_MEMORY)
+        return write_checkpoints(s, err); // between two steps it takes none
+    if (status != STATUS_OK || !ready)
+        return status;
+    s->best_pending = false;
     s->last_written = clock_seconds();
     return STATUS_OK;
 }
@@ -132,6 +134,8 @@ static enum status train_step(struct session *s, double lr, struct error *err) {
 static enum status after_step(struct session *s, struct error *err) {
     int stop = session_leads(s) && ask_to_stop(s);
     TRY(collectives_tell(s->t->together, &stop, err));
+    if (!stop && s->writer)
+        return checkpoint_is_due(s) ? write_checkpoints_beside(s, err) : checkpoint_writer_check(s->writer, err);
     if (!stop && !checkpoint_is_due(s))
         return STATUS_OK;
     TRY(write_checkpoints(s, err));
@@ -142,6 +146,8 @@ static enum status after_step(struct session *s, struct error *err) {
 static enum status finish_epoch(struct session *s, double lr, struct error *err) {
     struct training_state *state = &s->state;
     struct pooled val;
+    if (s->writer)
+        TRY(checkpoint_writer_check(s->writer, err)); // no epoch is reported after a checkpoint that is known to fail
     TRY(network_share_buffers(s->t->net, err));
     TRY(trainer_evaluate(s->t, SPLIT_VAL, &s->optimizer.focal, s->hooks, &val, err));
     struct epoch_metrics m = {.epoch = state->epoch,
@@ -225,6 +231,13 @@ static void fill_result(const struct session *s, enum status status, const struc
         memcpy(r->error, err->message, sizeof r->error);
 }
 
+// Without one, checkpoints are written between steps.
+static void start_writer(struct session *s) {
+    struct error err;
+    if (session_leads(s) && checkpoint_writer_create(&s->folder, &s->context, s->t->net, &s->writer, &err) != STATUS_OK)
+        s->writer = NULL;
+}
+
 static enum status run_session(struct session *s, struct error *err) {
     const struct trial *trial = s->trial;
     TRY(collectives_agree(trial->together, trainer_prepare(s->t, trial, err), err));
@@ -244,6 +257,7 @@ static enum status run_session(struct session *s, struct error *err) {
     bool resumed;
     TRY(session_resume(s, &resumed, err));
     TRY(collectives_agree(trial->together, resumed ? STATUS_OK : start_fresh(s, err), err));
+    start_writer(s);
     enum status status = train_epochs(s, err), written = STATUS_OK;
     struct error second;
     if (status == STATUS_DIVERGED)
@@ -263,6 +277,7 @@ enum status trainer_run(trainer *t, const struct trial *trial, const struct trai
     s.state.best_iou = s.state.best_f1 = NAN;
     struct error reason = {STATUS_OK, ""};
     enum status status = run_session(&s, &reason);
+    checkpoint_writer_destroy(s.writer);
     fill_result(&s, status, &reason, result);
     free(s.state.history);
     // A full disk, a lost mount or memory that others hold is no verdict on the hyperparameters: the caller must hear.

@@ -2,9 +2,8 @@
 #ifndef GRIDFOLD_WORKER_TRAINER_SESSION_H
 #define GRIDFOLD_WORKER_TRAINER_SESSION_H
 
-#include "worker/checkpoint.h"
+#include "worker/checkpoint_writer.h"
 #include "worker/trainer_prepare.h"
-#include "worker/trial_folder.h"
 
 struct session {
     trainer *t;
@@ -14,8 +13,9 @@ struct session {
     struct training_state state;
     struct optimizer_config optimizer;
     struct trial_folder folder;
-    bool best_pending; // a new best stands in the snapshot but not on disk
-    bool stopping;     // the hooks have said so
+    checkpoint_writer *writer; // NULL: checkpoints are written between steps
+    bool best_pending;         // a new best stands in the snapshot, and no checkpoint with it has been begun
+    bool stopping;             // the hooks have said so
     double epoch_began, last_written;
 };
 

@@ -24,11 +24,12 @@ struct interval {
 };
 
 static struct {
-    double started, ready;              // the process; its first step
-    double in_step, in_evaluation;      // of the epoch under way
-    double step_ended, epoch_ended;     // 0: none in this epoch; none yet
-    struct interval step[MOST];         // from the end of the one before, where that is of the same epoch
-    struct interval written[MOST];      // checkpoints: from the first byte to the rename of the last file
+    double started, ready;          // the process; its first step
+    double in_step, in_evaluation;  // of the epoch under way
+    double step_ended, epoch_ended; // 0: none in this epoch; none yet
+    struct interval step[MOST];     // from the end of the one before, where that is of the same epoch
+    struct interval
+        written[MOST]; // checkpoints: from the making of memory for a copy, or the first byte, to the last rename
     double overhead[MOST], epoch[MOST]; // overhead: what is neither steps nor evaluation
     double evaluation_seconds;
     int evaluated; // samples
@@ -85,11 +86,26 @@ enum status __wrap_network_evaluate(network *net, int batch, const float *image,
     return status;
 }
 
+static void note_checkpoint(void) {
+    if (!atomic_exchange(&seen.writing, true) && seen.checkpoints < MOST)
+        seen.written[seen.checkpoints++].began = clock_seconds();
+}
+
+enum status __real_network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **frozen,
+                                         struct error *err);
+enum status __wrap_network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **frozen,
+                                         struct error *err);
+enum status __wrap_network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **frozen,
+                                         struct error *err) {
+    note_checkpoint();
+    return __real_network_frozen_create(net, optimizer, frozen, err);
+}
+
 enum status __real_file_replace_begin(struct file_replace *f, const char *path, struct error *err);
 enum status __wrap_file_replace_begin(struct file_replace *f, const char *path, struct error *err);
 enum status __wrap_file_replace_begin(struct file_replace *f, const char *path, struct error *err) {
-    if (strstr(path, ".safetensors") && !atomic_exchange(&seen.writing, true) && seen.checkpoints < MOST)
-        seen.written[seen.checkpoints++].began = clock_seconds();
+    if (strstr(path, ".safetensors"))
+        note_checkpoint();
     return __real_file_replace_begin(f, path, err);
 }
 
@@ -197,7 +213,8 @@ static void print_all(const struct trial *trial, double to_start) {
 }
 
 static void usage(void) {
-    fprintf(stderr, "usage: bench_around DATASET FOLDER [--hidden N] [--threads N] [--epochs N] [--checkpoint-seconds S]\n");
+    fprintf(stderr,
+            "usage: bench_around DATASET FOLDER [--hidden N] [--threads N] [--epochs N] [--checkpoint-seconds S]\n");
     exit(2);
 }
 

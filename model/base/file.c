@@ -63,6 +63,7 @@ enum status file_replace_begin(struct file_replace *f, const char *path, struct 
     int a = snprintf(f->path, sizeof f->path, "%s", path);
     int b = snprintf(f->temporary, sizeof f->temporary, "%s" TEMPORARY "%s-%ld", path, host, (long)getpid());
     f->fd = -1;
+    f->direct = false;
     if (a < 0 || b < 0 || (size_t)b >= sizeof f->temporary)
         return error_set(err, STATUS_INVALID, "path too long: %s", path);
     f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -71,12 +72,31 @@ enum status file_replace_begin(struct file_replace *f, const char *path, struct 
     return STATUS_OK;
 }
 
+static bool set_direct(const struct file_replace *f, bool on) {
+    int flags = fcntl(f->fd, F_GETFL);
+    return flags >= 0 && fcntl(f->fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+void file_replace_direct(struct file_replace *f) {
+    f->direct = set_direct(f, true);
+}
+
+void file_replace_cached(struct file_replace *f) {
+    if (f->direct)
+        set_direct(f, false);
+    f->direct = false;
+}
+
 enum status file_replace_write(struct file_replace *f, const void *data, size_t bytes, struct error *err) {
     const char *p = data;
     while (bytes > 0) {
         ssize_t n = write(f->fd, p, bytes);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && errno == EINVAL && f->direct) { // wants another alignment, or half a piece was written
+            file_replace_cached(f);
+            continue;
+        }
         if (n <= 0)
             return cannot_write(f, err);
         p += n;

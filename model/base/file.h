@@ -21,11 +21,18 @@ NODISCARD enum status file_read(const char *path, char **text, size_t *bytes, st
 // descriptor. A failed write or fsync leaves PATH as it was.
 struct file_replace {
     int fd;
+    bool direct;
     char path[PATH_SIZE], temporary[PATH_SIZE];
 };
 NODISCARD enum status file_replace_begin(struct file_replace *f, const char *path, struct error *err);
 NODISCARD enum status file_replace_write(struct file_replace *f, const void *data, size_t bytes, struct error *err);
-// Over what has been written already.
+// From here on what is written goes past the page cache, where the file system can do that: for large files that are to
+// be on disk soon and are not read again. Until file_replace_cached everything must be written in multiples of
+// FILE_DIRECT_GRANULE bytes that are aligned to it.
+enum { FILE_DIRECT_GRANULE = 1 << 16 }; // any page size, and any disk's or network file system's block
+void file_replace_direct(struct file_replace *f);
+void file_replace_cached(struct file_replace *f);
+// Over what has been written already, through the page cache.
 NODISCARD enum status file_replace_patch(struct file_replace *f, size_t offset, const void *data, size_t bytes,
                                          struct error *err);
 // All that has been written is on disk, still under the temporary name. What is to be looked at before the file takes

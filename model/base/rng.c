@@ -23,12 +23,17 @@ static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
 struct rng rng_stream(uint64_t seed, int fold, enum rng_purpose purpose, uint32_t epoch, uint32_t sample) {
     struct rng r = {.key = {(uint32_t)seed, (uint32_t)(seed >> 32)},
                     .counter = {0, ((uint32_t)purpose << 24) | ((uint32_t)fold & 0xFFFFFFu), epoch, sample},
-                    .used = 4};
+                    .used = RNG_BLOCK};
     return r;
 }
 
+void rng_seek(struct rng *r, uint32_t block) {
+    r->counter[0] = block;
+    r->used = RNG_BLOCK;
+}
+
 uint32_t rng_u32(struct rng *r) {
-    if (r->used == 4) {
+    if (r->used == RNG_BLOCK) {
         philox(r->counter, r->key, r->block);
         r->counter[0]++;
         r->used = 0;

@@ -21,6 +21,10 @@ struct rng {
 // sample's number).
 struct rng rng_stream(uint64_t seed, int fold, enum rng_purpose purpose, uint32_t epoch, uint32_t sample);
 
+enum { RNG_BLOCK = 4 }; // words that one count gives; a uniform number takes 2, a normal one 4
+// To the first word of a block, counted from 0: a stream may be drawn in pieces, in any order.
+void rng_seek(struct rng *r, uint32_t block);
+
 uint32_t rng_u32(struct rng *r);
 double rng_uniform(struct rng *r);                 // [0, 1), 53 bits
 uint32_t rng_below(struct rng *r, uint32_t n);     // 0 .. n-1 without bias; n >= 1

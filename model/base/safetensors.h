@@ -67,6 +67,10 @@ NODISCARD enum status safetensors_add_filled(safetensors_writer *writer, const c
                                              struct error *err);
 // The file will have a checksum of all its bytes in its metadata ("checksum").
 NODISCARD enum status safetensors_add_checksum(safetensors_writer *writer, struct error *err);
+// Called while a file is written, after every megabyte and every tensor that was filled: by a writer in the background,
+// which may sleep there.
+typedef void safetensors_pause(void *context);
+void safetensors_set_pause(safetensors_writer *writer, safetensors_pause *pause, void *context);
 // Tensors in the order added, metadata sorted by key: the same content gives the same bytes.
 NODISCARD enum status safetensors_write(safetensors_writer *writer, const char *path, struct error *err);
 // The same into a file that the caller has begun and will commit or abandon.

@@ -8,7 +8,7 @@
 #include "model/base/safetensors_measure.h"
 #include "model/base/utf8.h"
 
-enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 1 << 18 };
+enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 1 << 20 };
 
 struct chunk { // the bytes of one tensor: there already, or asked for when it is written
     const void *data;
@@ -23,6 +23,8 @@ struct safetensors_writer {
     struct chunk *chunks;
     size_t count, capacity, offset;
     bool checksummed;
+    safetensors_pause *pause; // NULL: none
+    void *pause_context;
 };
 
 enum status safetensors_writer_create(safetensors_writer **writer, struct error *err) {
@@ -159,31 +161,42 @@ static char *header_text(const safetensors_writer *w) {
     return text;
 }
 
-// A file that is being written: most tensors of a network are small, and are written together.
+void safetensors_set_pause(safetensors_writer *writer, safetensors_pause *pause, void *context) {
+    writer->pause = pause;
+    writer->pause_context = context;
+}
+
+// A file that is being written, piece by piece: past the page cache it takes only whole, aligned ones.
 struct output {
     struct file_replace *file;
     checksum *sum; // of all that has been put; NULL: none is wanted
     char *held;    // HELD_BYTES, the first `used` of them put but not written
     size_t used;
+    const safetensors_writer *writer;
 };
 
 static enum status write_held(struct output *o, struct error *err) {
     size_t used = o->used;
     o->used = 0;
-    return file_replace_write(o->file, o->held, used, err);
+    TRY(file_replace_write(o->file, o->held, used, err));
+    if (o->writer->pause)
+        o->writer->pause(o->writer->pause_context);
+    return STATUS_OK;
 }
 
 static enum status put(struct output *o, const void *data, size_t bytes, struct error *err) {
-    if (bytes == 0)
-        return STATUS_OK;
-    if (o->sum)
-        checksum_add(o->sum, data, bytes);
-    if (o->used + bytes > HELD_BYTES)
-        TRY(write_held(o, err));
-    if (bytes > HELD_BYTES)
-        return file_replace_write(o->file, data, bytes, err);
-    memcpy(o->held + o->used, data, bytes);
-    o->used += bytes;
+    const char *from = data;
+    while (bytes > 0) {
+        size_t room = HELD_BYTES - o->used, n = bytes < room ? bytes : room;
+        memcpy(o->held + o->used, from, n);
+        if (o->sum)
+            checksum_add(o->sum, o->held + o->used, n);
+        o->used += n;
+        from += n;
+        bytes -= n;
+        if (o->used == HELD_BYTES)
+            TRY(write_held(o, err));
+    }
     return STATUS_OK;
 }
 
@@ -203,6 +216,8 @@ static enum status write_chunk(struct output *o, const struct chunk *chunk, void
     if (!chunk->fill)
         return put(o, chunk->data, chunk->bytes, err);
     chunk->fill(chunk->context, buffer);
+    if (o->writer->pause)
+        o->writer->pause(o->writer->pause_context);
     return put(o, buffer, chunk->bytes, err);
 }
 
@@ -219,6 +234,7 @@ static enum status write_all(safetensors_writer *writer, struct output *o, const
     TRY(write_header(o, text, err));
     for (size_t i = 0; i < writer->count; i++)
         TRY(write_chunk(o, &writer->chunks[i], buffer, err));
+    file_replace_cached(o->file);
     TRY(write_held(o, err));
     if (!o->sum)
         return STATUS_OK;
@@ -231,7 +247,10 @@ static enum status write_all(safetensors_writer *writer, struct output *o, const
 enum status safetensors_write_into(safetensors_writer *writer, struct file_replace *f, struct error *err) {
     char *text = header_text(writer);
     void *buffer = malloc(largest_filled(writer));
-    struct output o = {.file = f, .sum = writer->checksummed ? checksum_create() : NULL, .held = malloc(HELD_BYTES)};
+    struct output o = {.file = f,
+                       .sum = writer->checksummed ? checksum_create() : NULL,
+                       .held = aligned_alloc(FILE_DIRECT_GRANULE, HELD_BYTES),
+                       .writer = writer};
     bool ready = text && buffer && o.held && (o.sum || !writer->checksummed);
     enum status status = ready ? write_all(writer, &o, text, buffer, err) : error_memory(err, f->path);
     checksum_destroy(o.sum);

@@ -323,6 +323,7 @@ static void onednn_adamw_step(backend *b, size_t n, const struct adamw_config *c
 
 static const struct backend_ops onednn_ops = {
     .name = "onednn",
+    .host_memory = true,
     .destroy = onednn_destroy,
     .describe = onednn_describe,
     .alloc = onednn_alloc,

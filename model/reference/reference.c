@@ -221,6 +221,7 @@ static void adamw_step(backend *b, size_t n, const struct adamw_config *config, 
 
 static const struct backend_ops reference_ops = {
     .name = "reference",
+    .host_memory = true,
     .destroy = reference_destroy,
     .describe = reference_describe,
     .alloc = reference_alloc,

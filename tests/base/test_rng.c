@@ -56,6 +56,22 @@ static void streams_are_functions_of_their_arguments(void **state) {
     }
 }
 
+static void a_stream_may_be_drawn_in_pieces(void **state) {
+    (void)state;
+    struct rng whole = rng_stream(42, 0, RNG_INIT, 0, 7), piece = whole;
+    double normal[10];
+    for (int i = 0; i < 10; i++)
+        normal[i] = rng_normal(&whole);
+    for (int i = 9; i >= 0; i--) {
+        rng_seek(&piece, (uint32_t)i); // four words a normal number
+        assert_true(rng_normal(&piece) == normal[i]);
+    }
+    rng_seek(&piece, 3);
+    rng_seek(&whole, 3);
+    for (int i = 0; i < 9; i++)
+        assert_true(rng_uniform(&piece) == rng_uniform(&whole));
+}
+
 static void uniform(void **state) {
     (void)state;
     struct rng r = rng_stream(1, 0, RNG_TEST, 0, 0);
@@ -131,6 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_known_answers),
         cmocka_unit_test(streams_are_functions_of_their_arguments),
+        cmocka_unit_test(a_stream_may_be_drawn_in_pieces),
         cmocka_unit_test(uniform),
         cmocka_unit_test(normal),
         cmocka_unit_test(below),

@@ -235,6 +235,66 @@ static void write_checksummed(void) {
     safetensors_writer_destroy(w);
 }
 
+static void count(void *context) {
+    ++*(int *)context;
+}
+
+static enum status verify(bool *there);
+
+// Larger than what is written at once, past the page cache where the file system can, with an odd end: the same file.
+static void large_files_may_go_past_the_page_cache(void **state) {
+    (void)state;
+    enum { SQUARES = 1 << 20 };
+    char *text[2];
+    size_t size[2];
+    struct error err = {0};
+    for (int direct = 0; direct < 2; direct++) {
+        safetensors_writer *w = NULL;
+        struct file_replace f;
+        int squares = SQUARES, pauses = 0;
+        bool there = false;
+        assert_int_equal(safetensors_writer_create(&w, &err), STATUS_OK);
+        assert_int_equal(safetensors_add_checksum(w, &err), STATUS_OK);
+        assert_int_equal(safetensors_add(w, "b", DTYPE_U8, 1, (int64_t[]){3}, bytes, &err), STATUS_OK);
+        assert_int_equal(
+            safetensors_add_filled(w, "f", DTYPE_F32, 1, (int64_t[]){squares}, fill_squares, &squares, &err),
+            STATUS_OK);
+        safetensors_set_pause(w, count, &pauses);
+        assert_int_equal(file_replace_begin(&f, path, &err), STATUS_OK);
+        if (direct)
+            file_replace_direct(&f);
+        assert_int_equal(safetensors_write_into(w, &f, &err), STATUS_OK);
+        assert_false(f.direct);
+        assert_int_equal(file_replace_commit(&f, &err), STATUS_OK);
+        safetensors_writer_destroy(w);
+        assert_in_range(pauses, 5, 7); // four megabytes, a tensor, the rest
+        assert_int_equal(verify(&there), STATUS_OK);
+        assert_true(there);
+        assert_int_equal(file_read(path, &text[direct], &size[direct], &err), STATUS_OK);
+    }
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(text[0], text[1], size[0]);
+    free(text[0]);
+    free(text[1]);
+}
+
+// What a disk wants aligned is written through the page cache where it is not.
+static void a_piece_that_is_not_aligned_is_written_too(void **state) {
+    (void)state;
+    struct error err = {0};
+    struct file_replace f;
+    char *text;
+    size_t size;
+    assert_int_equal(file_replace_begin(&f, path, &err), STATUS_OK);
+    file_replace_direct(&f);
+    assert_int_equal(file_replace_write(&f, "an odd piece", 12, &err), STATUS_OK);
+    assert_int_equal(file_replace_patch(&f, 3, "O", 1, &err), STATUS_OK);
+    assert_int_equal(file_replace_commit(&f, &err), STATUS_OK);
+    assert_int_equal(file_read(path, &text, &size, &err), STATUS_OK);
+    assert_string_equal(text, "an Odd piece");
+    free(text);
+}
+
 static enum status verify(bool *there) {
     struct error err = {0};
     safetensors *file = NULL;
@@ -291,10 +351,16 @@ static void unwritable_folders_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(malformed_files_are_refused),           cmocka_unit_test(absent_and_short_files_are_refused),
-        cmocka_unit_test(written_bytes_are_those_of_the_format), cmocka_unit_test(round_trip),
-        cmocka_unit_test(tensors_made_while_writing_read_back),  cmocka_unit_test(expectations_name_both_sides),
-        cmocka_unit_test(unwritable_folders_are_refused),        cmocka_unit_test(a_damaged_byte_is_found),
+        cmocka_unit_test(malformed_files_are_refused),
+        cmocka_unit_test(absent_and_short_files_are_refused),
+        cmocka_unit_test(written_bytes_are_those_of_the_format),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(tensors_made_while_writing_read_back),
+        cmocka_unit_test(expectations_name_both_sides),
+        cmocka_unit_test(large_files_may_go_past_the_page_cache),
+        cmocka_unit_test(a_piece_that_is_not_aligned_is_written_too),
+        cmocka_unit_test(unwritable_folders_are_refused),
+        cmocka_unit_test(a_damaged_byte_is_found),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -16,7 +16,7 @@ clean_up() { # with what a failed round has left running
 }
 trap clean_up EXIT
 
-settings=("dataset=$work/tiles.safetensors" epochs=4 "grid rate.lr=0.003, 0.01, 0.03" hang-seconds=2 worker-timeout-seconds=4
+settings=("dataset=$work/tiles.safetensors" epochs=4 checkpoint-seconds=0.02 "grid rate.lr=0.003, 0.01, 0.03" hang-seconds=2 worker-timeout-seconds=4
     master-timeout-seconds=6)
 sweep=$source/tests/faults/sweep.ini
 ranks=3

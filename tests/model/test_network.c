@@ -176,6 +176,38 @@ static void initialisation(void **state) {
     network_destroy(other);
 }
 
+static uint32_t fnv1a(const char *key) {
+    uint32_t hash = 2166136261u;
+    for (; *key; key++)
+        hash = (hash ^ (unsigned char)*key) * 16777619u;
+    return hash;
+}
+
+// Threads draw pieces of a tensor; the numbers are those of one loop over its stream, as they always were.
+static void initialisation_is_one_stream_a_tensor(void **state) {
+    const struct fixture *f = *state;
+    static const char *const keys[] = {"encoder.layer4.1.conv2.weight", "decoder.blocks.0.conv1.0.weight"};
+    struct lstm_unet_config wide = small(STEPS);
+    struct error err;
+    network *net;
+    wide.encoder_width = 8;
+    check(network_create(f->b, &wide, &net, &err), &err);
+    check(network_initialize(net, 5, &err), &err);
+    for (int k = 0; k < 2; k++) {
+        int index = network_tensor_find(net, keys[k]);
+        const struct network_tensor *t = network_tensor_at(net, index);
+        double fan = (double)(t->shape[k ? 1 : 0] * 9);
+        struct rng rng = rng_stream(5, 0, RNG_INIT, 0, fnv1a(keys[k]));
+        float *x = read_tensor(net, ARENA_PARAM, index);
+        assert_true(k == 1 || t->count > 1 << 14); // more than one piece
+        for (size_t i = 0; i < t->count; i++)
+            assert_true(x[i] == (k ? (float)((2 * rng_uniform(&rng) - 1) * sqrt(6 / fan))
+                                   : (float)(rng_normal(&rng) * sqrt(2 / fan))));
+        free(x);
+    }
+    network_destroy(net);
+}
+
 static void what_is_written_is_read(void **state) {
     const struct fixture *f = *state;
     for (int arena = ARENA_PARAM; arena <= ARENA_MOMENT2; arena++)
@@ -364,6 +396,65 @@ static void snapshot_keeps_the_best(void **state) {
     network_destroy(untouched);
 }
 
+static bool same_frozen(network_frozen *frozen, network *net, enum network_arena arena, bool best) {
+    bool same = true;
+    for (int i = 0; same && i < network_tensor_count(net); i++) {
+        const struct network_tensor *t = network_tensor_at(net, i);
+        if (t->buffer && arena != ARENA_PARAM)
+            continue;
+        float *x = read_tensor(net, arena, i), *y = malloc(t->count * sizeof *y);
+        assert_non_null(y);
+        if (best)
+            network_frozen_read_best(frozen, i, y);
+        else
+            network_frozen_read(frozen, arena, i, y);
+        same = memcmp(x, y, t->count * sizeof *x) == 0;
+        free(x);
+        free(y);
+    }
+    return same;
+}
+
+static void what_is_frozen_stays(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    static const struct optimizer_config *const configs[] = {&adamw, &sgd};
+    if (!network_can_freeze(f->net)) {
+        assert_string_equal(backend_name, "cuda");
+        return;
+    }
+    for (int k = 0; k < 2; k++) {
+        network *net = new_network(f->b, STEPS, 2), *twin = new_network(f->b, STEPS, 2),
+                *first = new_network(f->b, STEPS, 2);
+        network_frozen *frozen;
+        check(network_snapshot(net, &err), &err); // of the first parameters
+        for (int i = 0; i < 2; i++) {
+            train(f, net, BATCH, configs[k]);
+            train(f, twin, BATCH, configs[k]);
+        }
+        check(network_frozen_create(net, configs[k]->kind, &frozen, &err), &err);
+        size_t bytes = network_frozen_bytes(net, configs[k]->kind), touched = 0;
+        while (network_frozen_touch(frozen, touched, 1000))
+            touched += 1000;
+        assert_true(touched < bytes && bytes - touched <= 1000);
+        network_freeze(net, true, frozen);
+        assert_false(network_has_snapshot(net)); // it was taken
+        check(network_snapshot(net, &err), &err);
+        train(f, net, BATCH, configs[k]);
+        assert_false(same_parameters(net, twin));
+        assert_true(same_frozen(frozen, twin, ARENA_PARAM, false));
+        assert_true(same_frozen(frozen, twin, ARENA_MOMENT1, false));
+        assert_true(k == 1 || same_frozen(frozen, twin, ARENA_MOMENT2, false));
+        assert_true(same_frozen(frozen, first, ARENA_PARAM, true));
+        assert_int_equal(network_frozen_steps_taken(frozen), 2);
+        network_frozen_destroy(frozen);
+        network_frozen_destroy(NULL);
+        network_destroy(net);
+        network_destroy(twin);
+        network_destroy(first);
+    }
+}
+
 static void initialising_again_forgets_the_past(void **state) {
     struct fixture *f = *state;
     struct error err;
@@ -410,6 +501,8 @@ int main(void) {
         NETWORK_TEST(divergence_leaves_parameters_alone),
         NETWORK_TEST(training_resumes_from_the_state),
         NETWORK_TEST(snapshot_keeps_the_best),
+        NETWORK_TEST(what_is_frozen_stays),
+        NETWORK_TEST(initialisation_is_one_stream_a_tensor),
         NETWORK_TEST(initialising_again_forgets_the_past),
         cmocka_unit_test(factory),
     };

@@ -1,5 +1,6 @@
 // The trainer on a small dataset: resume is exact to the byte, failures are results, checkpoints are what they say.
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "model/base/file.h"
@@ -252,6 +254,58 @@ static void damage_loses_one_checkpoint_at_most(void **state) {
     trainer_destroy(t);
 }
 
+// A checkpoint after every step, written by the writer's thread where the backend can: the last ones are those of a
+// trial without any, and the one before it is kept as it is where the trainer writes it itself.
+static void checkpoints_beside_the_training_are_the_same(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct trial whole = small_trial("whole"), beside = small_trial("beside");
+    struct log log = {.stop_after = 5}, again = {0};
+    beside.checkpoint_seconds = 0;
+    assert_int_equal(run(t, &beside, &log).status, TRIAL_INTERRUPTED);
+    assert_true(has_file(&beside, "last.previous.safetensors"));
+    assert_int_equal(run(t, &beside, &again).status, TRIAL_DONE);
+    assert_int_equal(again.replayed, 2);
+    assert_same_file(&whole, &beside, "best.safetensors");
+    assert_same_file(&whole, &beside, "last.safetensors");
+    trainer_destroy(t);
+}
+
+// Files may not grow from now on: as on a full disk, but for the words.
+static void limit_files(void *context) {
+    struct log *log = context;
+    struct rlimit limit;
+    if (++log->signs != 3)
+        return;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_checkpoint_that_cannot_be_written_is_told(void **state) {
+    (void)state;
+    trainer *t = new_trainer();
+    struct trial whole = small_trial("whole"), trial = small_trial("limited");
+    struct log log = {0};
+    struct trainer_hooks hooks = {&log, on_epoch, NULL, limit_files};
+    struct trial_result result;
+    struct rlimit limit;
+    struct error err;
+    trial.checkpoint_seconds = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(trainer_run(t, &trial, &hooks, &result, &err), STATUS_IO);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_non_null(strstr(err.message, "cannot write "));
+    assert_non_null(strstr(err.message, ".safetensors: File too large"));
+    assert_int_equal(log.epochs, 1); // none after it
+    assert_int_equal(run(t, &trial, &(struct log){0}).status, TRIAL_DONE);
+    assert_same_file(&whole, &trial, "best.safetensors");
+    assert_same_file(&whole, &trial, "last.safetensors");
+    trainer_destroy(t);
+}
+
 // What another trainer would do in the middle of an epoch.
 static void usurp(void *context) {
     struct error err;
@@ -464,6 +518,8 @@ int main(void) {
         cmocka_unit_test(a_pause_does_not_show),
         cmocka_unit_test(a_damaged_checkpoint_starts_anew),
         cmocka_unit_test(damage_loses_one_checkpoint_at_most),
+        cmocka_unit_test(checkpoints_beside_the_training_are_the_same),
+        cmocka_unit_test(a_checkpoint_that_cannot_be_written_is_told),
         cmocka_unit_test(a_trial_that_has_been_handed_on_is_left_alone),
         cmocka_unit_test(failures_are_results),
         cmocka_unit_test(a_checkpoint_evaluates_to_its_own_numbers),
