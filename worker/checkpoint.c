@@ -85,11 +85,11 @@ static enum status add_metadata(safetensors_writer *w, const struct checkpoint_c
 }
 
 // The state dict in PyTorch's order: num_batches_tracked follows each running_var.
-static enum status add_state_dict(safetensors_writer *w, struct tensor_source *sources, int count,
+static enum status add_state_dict(safetensors_writer *w, const network *net, struct tensor_source *sources,
                                   const int64_t *batches, struct error *err) {
     static const char suffix[] = "running_var";
-    for (int i = 0; i < count; i++) {
-        const struct network_tensor *t = network_tensor_at(sources[i].from->net, sources[i].index);
+    for (int i = 0; i < network_tensor_count(net); i++) {
+        const struct network_tensor *t = network_tensor_at(net, i);
         TRY(safetensors_add_filled(w, t->key, DTYPE_F32, t->rank, t->shape, fill_tensor, &sources[i], err));
         size_t length = strlen(t->key), stem = length - strlen(suffix);
         if (length < strlen(suffix) || strcmp(t->key + stem, suffix) != 0)
@@ -119,7 +119,7 @@ enum status checkpoint_write_best(struct file_replace *f, const struct checkpoin
     if (status != STATUS_OK)
         goto fail;
     TRY_OR_FAIL(add_metadata(w, c, state->best_epoch, state->best_iou, err));
-    TRY_OR_FAIL(add_state_dict(w, sources, network_tensor_count(source->net), &batches, err));
+    TRY_OR_FAIL(add_state_dict(w, source->net, sources, &batches, err));
     safetensors_set_pause(w, source->pause, source->pause_context);
     file_replace_direct(f);
     status = safetensors_write_into(w, f, err);
@@ -129,10 +129,10 @@ fail:
     return status;
 }
 
-static enum status add_moments(safetensors_writer *w, struct tensor_source *sources, int count, const char *name,
-                               struct error *err) {
-    for (int i = 0; i < count; i++) {
-        const struct network_tensor *t = network_tensor_at(sources[i].from->net, sources[i].index);
+static enum status add_moments(safetensors_writer *w, const network *net, struct tensor_source *sources,
+                               const char *name, struct error *err) {
+    for (int i = 0; i < network_tensor_count(net); i++) {
+        const struct network_tensor *t = network_tensor_at(net, i);
         if (t->buffer)
             continue;
         char key[2 * GRAPH_KEY_SIZE];
@@ -191,7 +191,6 @@ static void progress_unpack(const double *v, struct training_state *s, network *
 enum status checkpoint_write_last(struct file_replace *f, const struct checkpoint_context *c,
                                   const struct checkpoint_source *source, const struct training_state *state,
                                   struct error *err) {
-    int count = network_tensor_count(source->net);
     bool adamw = c->trial->hp.optimizer == OPTIMIZER_ADAMW;
     int64_t batches = steps_taken(source), history_shape[2] = {state->history_count, HISTORY_COLUMNS},
             progress_shape[1] = {PROGRESS_VALUES};
@@ -211,10 +210,10 @@ enum status checkpoint_write_last(struct file_replace *f, const struct checkpoin
                              state->history_count ? state->history[state->history_count - 1].val_iou : NAN, err));
     TRY_OR_FAIL(safetensors_add(w, "state/progress", DTYPE_F64, 1, progress_shape, progress, err));
     TRY_OR_FAIL(safetensors_add(w, "state/history", DTYPE_F64, 2, history_shape, history, err));
-    TRY_OR_FAIL(add_state_dict(w, params, count, &batches, err));
-    TRY_OR_FAIL(add_moments(w, moment1, count, "moment1", err));
+    TRY_OR_FAIL(add_state_dict(w, source->net, params, &batches, err));
+    TRY_OR_FAIL(add_moments(w, source->net, moment1, "moment1", err));
     if (adamw)
-        TRY_OR_FAIL(add_moments(w, moment2, count, "moment2", err));
+        TRY_OR_FAIL(add_moments(w, source->net, moment2, "moment2", err));
     safetensors_set_pause(w, source->pause, source->pause_context);
     file_replace_direct(f);
     status = safetensors_write_into(w, f, err);

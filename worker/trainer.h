@@ -1,7 +1,8 @@
 // The embedded trainer: all epochs of one trial, from its hyperparameters to best.safetensors and last.safetensors.
 //
 // A trainer is kept from trial to trial: its backend, its mapped dataset and its compiled network are reused where the
-// next trial fits them. One thread. It knows nothing of sweeps, ranks or CSV files.
+// next trial fits them. Called from one thread; checkpoints are written by another (checkpoint_writer.h). It knows
+// nothing of sweeps, ranks or CSV files.
 #ifndef GRIDFOLD_WORKER_TRAINER_H
 #define GRIDFOLD_WORKER_TRAINER_H
 
@@ -21,8 +22,8 @@ struct trial {
     int threads;             // >= 1
     int until; // epochs after which it pauses (TRIAL_PAUSED), to be gone on with; 0, or hp.epochs: it is trained to its
                // end
-    double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one (and when
-                               // stopped, and at the end)
+    double checkpoint_seconds; // write last.safetensors when so much time has passed since the last one was begun (and
+                               // when stopped, and at the end); 0: after every step
     struct trial_program program;
     int members, member; // of the group that trains it together; 0 and 1: no group
     bool sync_batchnorm; // batch norm's statistics are those of the whole batch, and not of each member's share

@@ -162,8 +162,11 @@ static bool undisturbed(struct interval s) {
 // The longest step while a checkpoint was written, and how much longer all such steps took together, beside the median
 // of the others. A checkpoint written at the end of the trial delays no step.
 static void print_checkpoints(double quiet) {
-    static double longest[MOST], together[MOST], took[MOST];
-    int count = 0;
+    static double longest[MOST], together[MOST], took[MOST], disturbed[MOST];
+    int count = 0, steps = 0;
+    for (int i = 1; i < seen.steps; i++)
+        if (!undisturbed(seen.step[i]))
+            disturbed[steps++] = seen.step[i].ended - seen.step[i].began;
     for (int k = 0; k < seen.checkpoints; k++) {
         double most = 0, excess = 0;
         for (int i = 1; i < seen.steps; i++)
@@ -181,6 +184,7 @@ static void print_checkpoints(double quiet) {
     if (count == 0)
         return;
     printf("checkpoint_seconds %.4f\n", median(took, count));
+    printf("checkpoint_disturbed_step_ms %.1f\n", 1e3 * median(disturbed, steps));
     printf("checkpoint_longest_step_ms %.1f\n", 1e3 * median(longest, count));
     printf("checkpoint_longest_of_all_ms %.1f\n", 1e3 * longest[count - 1]);
     printf("checkpoint_delay_ms %.1f\n", 1e3 * median(together, count));
