@@ -25,24 +25,15 @@ static void fill_constant(float *x, size_t n, float value) {
 static void fill_uniform(float *x, size_t n, double bound, struct rng stream) {
     enum { PER_BLOCK = 2 };
 #pragma omp parallel for schedule(static) if (n > PIECE)
-    for (size_t first = 0; first < n; first += PIECE) {
-        struct rng rng = stream;
-        size_t last = first + PIECE < n ? first + PIECE : n;
-        rng_seek(&rng, (uint32_t)(first / PER_BLOCK));
-        for (size_t i = first; i < last; i++)
-            x[i] = (float)((2 * rng_uniform(&rng) - 1) * bound);
-    }
+    for (size_t first = 0; first < n; first += PIECE)
+        rng_fill_uniform(&stream, (uint32_t)(first / PER_BLOCK), n - first < PIECE ? n - first : PIECE, bound,
+                         x + first);
 }
 
 static void fill_normal(float *x, size_t n, double deviation, struct rng stream) {
 #pragma omp parallel for schedule(static) if (n > PIECE)
-    for (size_t first = 0; first < n; first += PIECE) {
-        struct rng rng = stream;
-        size_t last = first + PIECE < n ? first + PIECE : n;
-        rng_seek(&rng, (uint32_t)first);
-        for (size_t i = first; i < last; i++)
-            x[i] = (float)(rng_normal(&rng) * deviation);
-    }
+    for (size_t first = 0; first < n; first += PIECE)
+        rng_fill_normal(&stream, (uint32_t)first, n - first < PIECE ? n - first : PIECE, deviation, x + first);
 }
 
 static void draw(const struct state_tensor *t, struct rng stream, float *x) {

@@ -72,6 +72,26 @@ static void a_stream_may_be_drawn_in_pieces(void **state) {
         assert_true(rng_uniform(&piece) == rng_uniform(&whole));
 }
 
+// Odd lengths, and so many numbers that some must be drawn a second time.
+static void many_at_once_are_the_same_bits(void **state) {
+    (void)state;
+    enum { MANY = 1000001 };
+    static float x[MANY];
+    static const size_t lengths[] = {0, 1, 63, 129, MANY};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        const struct rng stream = rng_stream(42, 0, RNG_INIT, 0, (uint32_t)k);
+        struct rng rng = stream;
+        rng_seek(&rng, 3);
+        rng_fill_normal(&stream, 3, lengths[k], 0.0123, x);
+        for (size_t i = 0; i < lengths[k]; i++)
+            assert_true(x[i] == (float)(rng_normal(&rng) * 0.0123));
+        rng_seek(&rng, 3);
+        rng_fill_uniform(&stream, 3, lengths[k], 0.0123, x);
+        for (size_t i = 0; i < lengths[k]; i++)
+            assert_true(x[i] == (float)((2 * rng_uniform(&rng) - 1) * 0.0123));
+    }
+}
+
 static void uniform(void **state) {
     (void)state;
     struct rng r = rng_stream(1, 0, RNG_TEST, 0, 0);
@@ -148,6 +168,7 @@ int main(void) {
         cmocka_unit_test(philox_known_answers),
         cmocka_unit_test(streams_are_functions_of_their_arguments),
         cmocka_unit_test(a_stream_may_be_drawn_in_pieces),
+        cmocka_unit_test(many_at_once_are_the_same_bits),
         cmocka_unit_test(uniform),
         cmocka_unit_test(normal),
         cmocka_unit_test(below),
