@@ -120,11 +120,22 @@ static size_t host_at(const param_layout *layout, int64_t outer, int64_t inner) 
     return (size_t)((outer * layout->shape[1] + inner) * layout->shape[2] * layout->shape[3]);
 }
 
+// Whether ours has more channels than the host's: else the host's tensor is read and written where it is, and staging
+// is never touched.
+static bool is_padded(const param_layout *layout) {
+    return layout->padded[0] != layout->shape[0] || layout->padded[1] != layout->shape[1] ||
+           layout->floats != host_at(layout, layout->shape[0], 0);
+}
+
 void onednn_param_import(backend *b, const param_layout *layout, const float *host, float *param) {
     ((struct onednn *)b)->changes++;
     if (!layout->md) {
         memset(param, 0, layout->floats * sizeof *param);
         memcpy(param, host, (size_t)layout->shape[0] * sizeof *param);
+        return;
+    }
+    if (!is_padded(layout)) {
+        run_reorder(layout, &layout->import, host, param);
         return;
     }
     float *padded = layout->staging;
@@ -139,6 +150,10 @@ void onednn_param_export(backend *b, const param_layout *layout, const float *pa
     (void)b;
     if (!layout->md) {
         memcpy(host, param, (size_t)layout->shape[0] * sizeof *host);
+        return;
+    }
+    if (!is_padded(layout)) {
+        run_reorder(layout, &layout->export, param, host);
         return;
     }
     size_t row = host_at(layout, 0, layout->shape[1]) * sizeof *host;
