@@ -263,7 +263,7 @@ static void write_fold_data(FILE *out, const struct curve *fold, size_t folds) {
 void plot_folds(FILE *out, const struct curve *fold, size_t folds) {
     struct extent iou = extent_of(fold, folds, CURVE_METRIC), loss = extent_of(fold, folds, CURVE_LOSS);
     write_fold_data(out, fold, folds);
-    fprintf(out, "set multiplot layout 2,2 margins screen 0.075,0.985,0.085,0.88 spacing screen 0.07,0.075\n");
+    fprintf(out, "set multiplot layout 2,2 margins screen 0.085,0.985,0.085,0.88 spacing screen 0.07,0.075\n");
     write_fold_legend(out, fold, folds);
     write_value_axis(out, &iou, is_share(fold, CURVE_METRIC));
     char validated[80], trained[80];
@@ -275,7 +275,7 @@ void plot_folds(FILE *out, const struct curve *fold, size_t folds) {
     fputs("set ylabel ''\n", out);
     write_fold_panel(out, "it", trained, folds, 2);
     write_value_axis(out, &loss, false);
-    fputs("set ylabel 'loss' offset 1.3,0\nset format x '%g'\nset xlabel 'epoch' offset 0,0.4\n", out);
+    fputs("set ylabel 'loss' offset 2.2,0\nset format x '%g'\nset xlabel 'epoch' offset 0,0.4\n", out);
     write_fold_panel(out, "lv", "validation loss", folds, 3);
     fputs("set ylabel ''\n", out);
     write_fold_panel(out, "lt", "training loss", folds, 2);

@@ -91,10 +91,18 @@ struct parallel {
 };
 
 // Lines of one value run side by side, those of high results above.
-static double aside_of(const struct parallel *p, const struct plot_values *v, size_t rank) {
-    if (v->scale || p->count < 2)
+static double aside_of(const struct parallel *p, int column, size_t rank) {
+    const struct plot_values *v = &p->v[column];
+    size_t before = 0, after = 0;
+    if (v->scale)
         return 0;
-    double apart = v->count > 1 ? 1 / (double)(v->count - 1) : 1, share = (double)rank / (double)(p->count - 1);
+    const char *value = p->g->point[p->shown[rank]].row[0]->swept[column];
+    for (size_t i = 0; i < p->count; i++)
+        if (i != rank && strcmp(p->g->point[p->shown[i]].row[0]->swept[column], value) == 0)
+            *(i < rank ? &before : &after) += 1;
+    if (before + after == 0)
+        return 0;
+    double apart = v->count > 1 ? 1 / (double)(v->count - 1) : 1, share = (double)before / (double)(before + after);
     return fmin(LANE, 0.35 * apart) * (p->run->metric.minimize ? 2 * share - 1 : 1 - 2 * share);
 }
 
@@ -107,7 +115,7 @@ static void write_line(FILE *out, const struct parallel *p, size_t rank, double 
     for (int c = 0; c < p->run->swept.count; c++) {
         if (!p->g->varies[c])
             continue;
-        double at = place_of(&p->v[c], p->g->point[point].row[0]->swept[c]) + aside_of(p, &p->v[c], rank);
+        double at = place_of(&p->v[c], p->g->point[point].row[0]->swept[c]) + aside_of(p, c, rank);
         fprintf(out, "%d %.5g %u\n", axis++, at, colour);
     }
     fprintf(out, "%d %.5g %u\n\n", axis, place, colour);

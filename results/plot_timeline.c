@@ -231,17 +231,18 @@ static void shorten(const char *label, char *out, size_t size) {
     out[used < size ? used : size - 1] = 0;
 }
 
-// As many characters of a bar's label as it has room for.
+// A bar's label where the bar has room for it, or for enough of it to tell it from others.
 static void write_bar_labels(FILE *out, const struct timeline *l, double unit) {
+    enum { ENOUGH = 10 };
     double character = l->length / 128;
     for (size_t i = 0; i < l->bars && l->bars <= LABELLED_BARS; i++) {
         const struct bar *bar = &l->bar[i];
         size_t worker = worker_index(l, bar->worker);
         int room = (int)((bar->end - bar->begin) / character - 0.8);
         char text[RUN_NAME_SIZE];
-        if (worker == l->workers || room < 4)
-            continue;
         shorten(bar->label, text, sizeof text);
+        if (worker == l->workers || (room < ENOUGH && room < (int)strlen(text)))
+            continue;
         fputs("set label ", out);
         figures_quote_short(out, text, room);
         fprintf(out, " at first %.9g, first %zu left font small tc rgb '#fefefe' front\n",
