@@ -61,8 +61,8 @@ static void take_trial(struct found *f, const struct trial_row *trial) {
     size_t used = strlen(f->which);
     f->count++;
     if (f->count <= MOST_NAMED && used + 1 < sizeof f->which)
-        snprintf(f->which + used, sizeof f->which - used, "%s%.60s fold %d", used ? "; " : "", trial->config,
-                 trial->fold);
+        snprintf(f->which + used, sizeof f->which - used, "%s%.60s%s fold %d", used ? "; " : "", trial->config,
+                 strlen(trial->config) > 60 ? "..." : "", trial->fold);
 }
 
 static void find_all(const struct run_data *run, struct found found[FINDING_COUNT]) {
