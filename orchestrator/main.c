@@ -23,6 +23,8 @@ static const struct verb {
      "show the trials of a sweep and what they cost, without running them",
      "key=value sets a hyperparameter of [base] or a key of [sweep]; SECTION.key=value any other "
      "(folds.run=all, \"grid learning-rate.lr=0.1, 0.2\").\n"
+     "trainers-per-gpu=N puts N trials on a GPU at a time, where they fit; device-memory-gib=N says what a GPU has, where\n"
+     "there is none to be asked.\n"
      "method=asha stops the worst configurations early and shows its rungs; run-cap=N runs N trials at most.\n",
      &verb_plan_options},
     {"run", verb_run, "SWEEP.ini [key=value ...]", "run a sweep, or go on with it; under mpirun on all its ranks",

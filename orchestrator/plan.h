@@ -7,6 +7,7 @@
 #ifndef GRIDFOLD_ORCHESTRATOR_PLAN_H
 #define GRIDFOLD_ORCHESTRATOR_PLAN_H
 
+#include "model/device_memory.h"
 #include "model/network.h"
 #include "orchestrator/id_index.h"
 #include "orchestrator/sweep_file.h"
@@ -21,6 +22,7 @@ struct plan_trial {
     int first_row;                // of plan.rows that uses it
     char config[PLAN_LABEL_SIZE]; // [config NAME], or "lr=0.01" for a grid point: the first row that uses the trial
     struct network_cost cost;     // zeros when the model cannot be built
+    struct device_memory gpu;     // of one of its GPUs; zeros when it is not trained by CUDA, or cannot be built
     double work;                  // floating-point operations of the whole trial
     bool withheld;                // beyond the run cap (run_cap.h): not run
     const char *refused;          // why it cannot run ("image-size 128: ..."); "" when it can. Such a trial is a

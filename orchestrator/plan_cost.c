@@ -10,8 +10,10 @@
 struct estimate {
     struct lstm_unet_config model;
     enum optimizer_kind optimizer;
+    enum precision precision;
     enum status status;
     struct network_cost cost;
+    struct device_memory gpu;
     char message[ERROR_MESSAGE_SIZE];
 };
 
@@ -23,6 +25,8 @@ struct reason {
 struct plan_costs {
     struct reason *reasons;
     int members;
+    bool cuda;                                                  // trials may be trained by it
+    struct device_samples samples;                              // the whole dataset
     int training[SWEEP_MAX_FOLDS], validation[SWEEP_MAX_FOLDS]; // samples
     int count;
     struct estimate *estimates;
@@ -49,12 +53,15 @@ enum status plan_costs_create(const struct sweep *sweep, const dataset *ds, stru
     if (status == STATUS_OK && ds)
         status = folds_assign(ds, sweep->folds, sweep->seed, fold, err);
     if (status == STATUS_OK)
-        costs->members = sweep->members;
+        *costs = (struct plan_costs){
+            .members = sweep->members, .cuda = sweep_may_use_cuda(sweep), .samples = {.count = samples}};
     if (status != STATUS_OK) {
         free(fold);
         plan_costs_destroy(costs);
         return status;
     }
+    for (int i = 0; i < samples; i++)
+        costs->samples.pixels += (size_t)dataset_sample(ds, i)->height * (size_t)dataset_sample(ds, i)->width;
     for (int i = 0; i < samples; i++)
         for (int f = 0; fold[i] != FOLD_TEST && f < sweep->folds; f++)
             (fold[i] == f ? costs->validation : costs->training)[f]++;
@@ -71,16 +78,28 @@ static bool same_model(const struct lstm_unet_config *a, const struct lstm_unet_
            a->upsample == b->upsample && a->skip == b->skip;
 }
 
+// A GPU of a trial on several holds the largest share of a batch: the first one's.
+static enum status estimate_gpu(const struct plan_costs *costs, struct estimate *e, struct error *err) {
+    struct lstm_unet_config share = e->model;
+    share.batch = (share.batch + costs->members - 1) / costs->members;
+    if (!costs->cuda)
+        return STATUS_OK;
+    return device_memory_estimate(&share, e->optimizer, e->precision, &costs->samples, &e->gpu, err);
+}
+
 static enum status add_estimate(struct plan_costs *costs, const struct lstm_unet_config *model,
-                                enum optimizer_kind optimizer, struct error *err) {
+                                const struct hyperparameters *hp, struct error *err) {
     struct estimate *larger = realloc(costs->estimates, (size_t)(costs->count + 1) * sizeof *larger);
     if (!larger)
         return error_memory(err, "estimates");
     costs->estimates = larger;
     struct estimate *e = &larger[costs->count++];
-    *e = (struct estimate){.model = *model, .optimizer = optimizer};
+    *e = (struct estimate){
+        .model = *model, .optimizer = (enum optimizer_kind)hp->optimizer, .precision = (enum precision)hp->precision};
     struct error why = {0};
-    e->status = network_estimate(model, optimizer, &e->cost, &why);
+    e->status = network_estimate(model, e->optimizer, &e->cost, &why);
+    if (e->status == STATUS_OK)
+        e->status = estimate_gpu(costs, e, &why);
     if (e->status == STATUS_MEMORY) {
         costs->count--;
         *err = why;
@@ -91,18 +110,22 @@ static enum status add_estimate(struct plan_costs *costs, const struct lstm_unet
 }
 
 // Building the graph of the full model takes milliseconds, and a grid has few architectures: each is estimated once.
-static enum status estimate_model(struct plan_costs *costs, const struct lstm_unet_config *model,
-                                  enum optimizer_kind optimizer, struct network_cost *cost, struct error *err) {
+static bool is_of(const struct estimate *e, const struct lstm_unet_config *model, const struct hyperparameters *hp) {
+    return (int)e->optimizer == hp->optimizer && (int)e->precision == hp->precision && same_model(&e->model, model);
+}
+
+static enum status estimate_model(struct plan_costs *costs, const struct lstm_unet_config *model, struct plan_trial *t,
+                                  struct error *err) {
     int i = 0;
-    while (i < costs->count &&
-           !(costs->estimates[i].optimizer == optimizer && same_model(&costs->estimates[i].model, model)))
+    while (i < costs->count && !is_of(&costs->estimates[i], model, &t->hp))
         i++;
     if (i == costs->count)
-        TRY(add_estimate(costs, model, optimizer, err));
+        TRY(add_estimate(costs, model, &t->hp, err));
     const struct estimate *e = &costs->estimates[i];
     if (e->status != STATUS_OK)
         return error_set(err, e->status, "%s", e->message);
-    *cost = e->cost;
+    t->cost = e->cost;
+    t->gpu = e->gpu;
     return STATUS_OK;
 }
 
@@ -137,7 +160,7 @@ static enum status estimate_trial(struct plan_costs *costs, const dataset *ds, s
     TRY(sampling_plan_create(ds, (enum temporal_sampling)t->hp.temporal_sampling, &sampling, err));
     struct lstm_unet_config model = trial_model(&t->hp, sampling.steps, dataset_bands(ds));
     // A trial that its tiles refuse still has a model: estimated first.
-    TRY(estimate_model(costs, &model, (enum optimizer_kind)t->hp.optimizer, &t->cost, err));
+    TRY(estimate_model(costs, &model, t, err));
     double per_epoch =
         (costs->training[t->fold] * t->cost.train_flops + costs->validation[t->fold] * t->cost.eval_flops);
     t->work = per_epoch / t->hp.batch_size * t->hp.epochs;

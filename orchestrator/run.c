@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "model/base/clock.h"
+#include "orchestrator/gpu_fit.h"
 #include "orchestrator/master.h"
 #include "orchestrator/plan_device.h"
 #include "orchestrator/transport_mpi.h"
@@ -115,7 +116,8 @@ static enum status open_plan(const struct sweep *sweep, dataset **ds, struct pla
     TRY(open_dataset(sweep, ds, err));
     TRY(plan_create(sweep, *ds, plan, err));
     TRY(plan_check_runnable(*plan, err));
-    return plan_check_device(*plan, err);
+    TRY(plan_check_device(*plan, err));
+    return gpu_fit_check_run(*plan, err);
 }
 
 enum status run_check(const struct sweep *sweep, struct error *err) {

@@ -27,6 +27,7 @@ void manifest_time(char out[32]) {
 static const char *const free_settings[] = {
     "checkpoint-seconds", "max-attempts", "hang-seconds", "worker-timeout-seconds", "master-timeout-seconds",
     "time-limit",         "output",       "name",         "retry-failed",           "trainers-per-gpu",
+    "device-memory-gib",
     "gpus-per-trial", // but for rounding, and for sync-batchnorm = off
 };
 

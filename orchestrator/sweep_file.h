@@ -81,6 +81,7 @@ struct sweep {
     int threads;                               // per trainer; 0: the host's cores shared among its trainers
     int members;                               // GPUs, or processes on CPUs, that train a trial together; 1
     int trainers_per_gpu;                      // trials that share a GPU at a time; 0: not said
+    double device_memory_gib;                  // of a GPU, for the plan; 0: what is free on those here
     bool sync_batchnorm;                       // their batch norms take the statistics of the whole batch; true
     double checkpoint_seconds;                 // 60
     int max_attempts;                          // 3

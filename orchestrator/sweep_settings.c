@@ -107,6 +107,16 @@ static enum status read_trainers_per_gpu(struct sweep_reader *r, const struct sw
     return STATUS_OK;
 }
 
+static enum status read_device_memory(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    char *end = NULL;
+    double gib = strtod(e->value, &end);
+    if (end == e->value || *end || !(gib > 0 && gib <= 4096))
+        return sweep_ini_error(r->ini, e->line, r->err,
+                               "device-memory-gib = %.80s: must be a number above 0, at most 4096", e->value);
+    r->sweep->device_memory_gib = gib;
+    return STATUS_OK;
+}
+
 static enum status read_sync_batchnorm(struct sweep_reader *r, const struct sweep_ini_entry *e) {
     r->sweep->sync_batchnorm = strcmp(e->value, "on") == 0;
     if (!r->sweep->sync_batchnorm && strcmp(e->value, "off") != 0)
@@ -205,6 +215,7 @@ static const struct {
                   {"threads", read_threads},
                   {"gpus-per-trial", read_gpus_per_trial},
                   {"trainers-per-gpu", read_trainers_per_gpu},
+                  {"device-memory-gib", read_device_memory},
                   {"sync-batchnorm", read_sync_batchnorm},
                   {"checkpoint-seconds", read_checkpoint_seconds},
                   {"max-attempts", read_max_attempts},

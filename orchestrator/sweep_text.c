@@ -54,7 +54,7 @@ static void write_method(FILE *f, const struct sweep *s) {
 }
 
 static void write_head(FILE *f, const struct sweep *s) {
-    char number[32];
+    char number[32], gib[32];
     text_of_real(s->checkpoint_seconds, number, sizeof number);
     fprintf(f, "[sweep]\nname = %s\noutput = %s\nseed = %llu\ntrainer = %s\n", s->name, s->output,
             (unsigned long long)s->seed, sweep_trainer_name(s->program.kind));
@@ -71,6 +71,9 @@ static void write_head(FILE *f, const struct sweep *s) {
         fprintf(f, "gpus-per-trial = %d\nsync-batchnorm = %s\n", s->members, s->sync_batchnorm ? "on" : "off");
     if (s->trainers_per_gpu > 0)
         fprintf(f, "trainers-per-gpu = %d\n", s->trainers_per_gpu);
+    text_of_real(s->device_memory_gib, gib, sizeof gib);
+    if (s->device_memory_gib > 0)
+        fprintf(f, "device-memory-gib = %s\n", gib);
     fprintf(f, "checkpoint-seconds = %s\nmax-attempts = %d\n", number, s->max_attempts);
     text_of_real(s->hang_seconds, number, sizeof number);
     fprintf(f, "hang-seconds = %s\n", s->hang_seconds > 0 ? number : "auto");

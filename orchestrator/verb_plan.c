@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "orchestrator/plan_device.h"
+#include "orchestrator/plan_gpu.h"
 #include "orchestrator/plan_rungs.h"
 #include "orchestrator/verbs.h"
 
@@ -68,10 +69,18 @@ static int label_width(const struct plan *p) {
     return width < 60 ? width : 60;
 }
 
-static void print_row(const struct plan *p, int index, int width, double gflops) {
+// How a plan is shown.
+struct view {
+    int width;     // of labels
+    double gflops; // of one worker; 0: not known
+    bool gpu;      // memory is that of a GPU
+    struct gpu_room room;
+};
+
+static void print_row(const struct plan *p, int index, const struct view *v) {
     const struct plan_row *row = &p->rows[index];
     const struct plan_trial *t = &p->trials[row->trial];
-    printf("  %s  %4d  %-*.*s", t->id, row->fold, width, width, row->label);
+    printf("  %s  %4d  %-*.*s", t->id, row->fold, v->width, v->width, row->label);
     int first = t->first_row;
     if (first < index) {
         printf("  same trial as in %s\n", place_name(p, &p->rows[first]));
@@ -83,27 +92,28 @@ static void print_row(const struct plan *p, int index, int width, double gflops)
     }
     char parameters[32], work[64];
     format_thousands(t->cost.parameters, parameters);
-    format_work(t->work, gflops, work);
-    double gib = (double)(t->cost.arena_bytes + t->cost.activation_bytes) / (1024.0 * 1024 * 1024);
+    format_work(t->work, v->gflops, work);
+    double host = (double)(t->cost.arena_bytes + t->cost.activation_bytes);
+    double gib = (v->gpu ? gpu_fit_need(t) : host) / (1024.0 * 1024 * 1024);
     printf("  %14s  %10.3f  %7.2f GiB  %s\n", parameters, t->cost.train_flops / 1e9, gib,
            *t->refused   ? "refused"
            : t->withheld ? "left out by run-cap"
                          : work);
 }
 
-static void print_rows(const struct plan *p, int grid, int config, int width, double gflops) {
+static void print_rows(const struct plan *p, int grid, int config, const struct view *v) {
     for (int i = 0; i < p->row_count; i++)
         if (p->rows[i].grid == grid && p->rows[i].config == config)
-            print_row(p, i, width, gflops);
+            print_row(p, i, v);
 }
 
-static void print_grid(const struct plan *p, int index, int width, double gflops) {
+static void print_grid(const struct plan *p, int index, const struct view *v) {
     const struct sweep_grid *g = &p->sweep->grids[index];
     printf("\n[%s %s]", g->points > 0 ? "random" : "grid", g->name);
     print_folds(g->run_count, g->run_folds);
     if (index < p->grids_expanded) {
         printf("\n");
-        print_rows(p, index, -1, width, gflops);
+        print_rows(p, index, -1, v);
         plan_rungs_print(p, index, stdout);
         return;
     }
@@ -115,13 +125,13 @@ static void print_grid(const struct plan *p, int index, int width, double gflops
     printf("\n");
 }
 
-static void print_config(const struct plan *p, int index, int width, double gflops) {
+static void print_config(const struct plan *p, int index, const struct view *v) {
     const struct sweep_config *c = &p->sweep->configs[index];
     printf("\n[config %s]", c->name);
     print_folds(c->run_count, c->run_folds);
     if (p->config_expanded[index]) {
         printf("\n");
-        print_rows(p, -1, index, width, gflops);
+        print_rows(p, -1, index, v);
     } else {
         printf(": %d row%s, when it is known who wins the grids\n", c->run_count, c->run_count > 1 ? "s" : "");
     }
@@ -196,29 +206,41 @@ static enum status print_command(const struct plan *p, struct error *err) {
     return STATUS_OK;
 }
 
-static enum status print_plan(const struct sweep *s, const dataset *ds, double gflops, struct error *err) {
-    struct plan *p;
-    TRY(plan_create(s, ds, &p, err));
-    int refused = 0, width = label_width(p);
+static void print_all(const struct plan *p, const dataset *ds, const struct view *v) {
+    const struct sweep *s = p->sweep;
+    int refused = 0;
     for (int i = 0; i < p->trial_count; i++)
         refused += *p->trials[i].refused != '\0';
     print_head(s, ds);
     if (ds)
-        printf("\n  %-16s  %4s  %-*s  %14s  %10s  %11s  work%s\n", "trial", "fold", width, "config", "parameters",
-               "GFLOP/step", "memory", gflops > 0 ? ", time" : "");
+        printf("\n  %-16s  %4s  %-*s  %14s  %10s  %11s  work%s\n", "trial", "fold", v->width, "config", "parameters",
+               "GFLOP/step", v->gpu ? "GPU memory" : "memory", v->gflops > 0 ? ", time" : "");
     else
         printf("\n  %-16s  %4s  config\n", "trial", "fold");
     for (int i = 0; i < s->grid_count; i++)
-        print_grid(p, i, width, gflops);
+        print_grid(p, i, v);
     for (int i = 0; i < s->config_count; i++)
-        print_config(p, i, width, gflops);
+        print_config(p, i, v);
     print_refusals(p);
-    print_totals(p, refused, gflops);
+    print_totals(p, refused, v->gflops);
+    if (v->gpu)
+        plan_gpu_print(p, &v->room, stdout);
+}
+
+static enum status print_plan(const struct sweep *s, const dataset *ds, double gflops, struct error *err) {
+    struct plan *p;
+    TRY(plan_create(s, ds, &p, err));
+    struct view v = {.width = label_width(p), .gflops = gflops};
+    gpu_room_find(s, &v.room);
+    v.gpu = plan_gpu_wanted(p, &v.room);
+    print_all(p, ds, &v);
     enum status status = print_command(p, err);
     if (status == STATUS_OK)
         status = plan_check_runnable(p, err);
     if (status == STATUS_OK)
         status = plan_check_device(p, err);
+    if (status == STATUS_OK)
+        status = gpu_fit_check(p, &v.room, err);
     plan_destroy(p);
     return status;
 }

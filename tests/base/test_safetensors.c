@@ -193,7 +193,7 @@ static void expectations_name_both_sides(void **state) {
 static void fill_squares(void *context, void *buffer) {
     float *out = buffer;
     for (int i = 0; i < *(int *)context; i++)
-        out[i] = (float)(i * i);
+        out[i] = (float)i * (float)i;
 }
 
 static void tensors_made_while_writing_read_back(void **state) {

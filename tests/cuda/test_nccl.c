@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <omp.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,6 +104,7 @@ static void run_processes(int count, void (*body)(int member, void *context), vo
         pid[m] = fork();
         assert_true(pid[m] >= 0);
         if (pid[m] == 0) {
+            omp_set_num_threads(1); // OpenMP's other threads are not in a forked process, and it would wait for them
             dup2(fileno(said), STDERR_FILENO);
             body(m, context);
             _exit(0);

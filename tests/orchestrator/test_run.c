@@ -431,6 +431,19 @@ static void test_trainers_share_gpus(void **state) {
     expect_same_results("hungry");
     assert_true(count_events("hungry", "alone") >= 1);
     assert_int_equal(count_events("hungry", "failed"), 0);
+
+    // One that never fits is a row on both folds; the others have theirs.
+    expect_exit("starved",
+                run_words("starved", 5, TWO_GPUS "FAKE_STEP_MS=20 FAKE_TRAINER=memory FAKE_TRAINER_TRIAL=0.01", words),
+                0);
+    assert_true(count_events("starved", "alone") >= 1);
+    assert_int_equal(count_events("starved", "failed"), 2);
+    assert_int_equal(count_events("starved", "done"), 10);
+    expect_exit("starved",
+                shell("grep -q 'failed.*lost 3 times without a new epoch; the last: out of memory: ' "
+                      "%s/runs/starved/trials.csv",
+                      root),
+                0);
 }
 
 static int set_up(void **state) {

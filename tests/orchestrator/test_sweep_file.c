@@ -52,18 +52,19 @@ static void test_defaults(void **state) {
     sweep_destroy(s);
 }
 
-static const char everything[] = "\xEF\xBB\xBF; a comment\r\n" HEAD "name = all\noutput = out/x ; inline\nseed = "
-                                 "18446744073709551615\nmetric = val_iou\n"
-                                 "backend = reference\nthreads = 2\ncheckpoint_seconds = 0.1\nmax-attempts = 7\n"
-                                 "hang-seconds = 90\nworker-timeout-seconds = 7.5\n"
-                                 "gpus-per-trial = 2\ntrainers-per-gpu = 1\nsync-batchnorm = off\n"
-                                 "[folds]\ncount = 4\nrun = 3, 1\n"
-                                 "[base]\nbatch_size = 8\n  lr = 1e-2\n"
-                                 "[grid first]\nlr = 0.0010, 0.01\noptimizer = sgd,adamw\nfolds = 0\n"
-                                 "[grid second]\nlr = @first\ndecoder-channels = 8,8,8,8,8 | 16,16,8,8,8\nfolds = all\n"
-                                 "[config base]\n"
-                                 "[config best]\nfrom = @this\nepochs = 3\nlr = @second\n"
-                                 "[compare]\nbaseline = base\ncandidate = best\n";
+static const char everything[] =
+    "\xEF\xBB\xBF; a comment\r\n" HEAD "name = all\noutput = out/x ; inline\nseed = "
+    "18446744073709551615\nmetric = val_iou\n"
+    "backend = reference\nthreads = 2\ncheckpoint_seconds = 0.1\nmax-attempts = 7\n"
+    "hang-seconds = 90\nworker-timeout-seconds = 7.5\n"
+    "gpus-per-trial = 2\ntrainers-per-gpu = 1\ndevice-memory-gib = 79.5\nsync-batchnorm = off\n"
+    "[folds]\ncount = 4\nrun = 3, 1\n"
+    "[base]\nbatch_size = 8\n  lr = 1e-2\n"
+    "[grid first]\nlr = 0.0010, 0.01\noptimizer = sgd,adamw\nfolds = 0\n"
+    "[grid second]\nlr = @first\ndecoder-channels = 8,8,8,8,8 | 16,16,8,8,8\nfolds = all\n"
+    "[config base]\n"
+    "[config best]\nfrom = @this\nepochs = 3\nlr = @second\n"
+    "[compare]\nbaseline = base\ncandidate = best\n";
 
 static void test_everything(void **state) {
     (void)state;
@@ -74,7 +75,7 @@ static void test_everything(void **state) {
     assert_int_equal(s->threads, 2);
     assert_true(s->checkpoint_seconds == 0.1);
     assert_true(s->hang_seconds == 90 && s->worker_timeout == 7.5);
-    assert_true(s->members == 2 && s->trainers_per_gpu == 1 && !s->sync_batchnorm);
+    assert_true(s->members == 2 && s->trainers_per_gpu == 1 && s->device_memory_gib == 79.5 && !s->sync_batchnorm);
     assert_int_equal(s->max_attempts, 7);
     assert_int_equal(s->folds, 4);
     assert_int_equal(s->run_count, 2);
@@ -198,6 +199,7 @@ static const struct {
     {HEAD "threads = 0\n", "s.ini:3: threads = 0: must be auto or a whole number in 1 .. 4096"},
     {HEAD "gpus-per-trial = 17\n", "s.ini:3: gpus-per-trial = 17: must be a whole number in 1 .. 16"},
     {HEAD "trainers-per-gpu = 0\n", "s.ini:3: trainers-per-gpu = 0: must be a whole number in 1 .. 64"},
+    {HEAD "device-memory-gib = 0\n", "s.ini:3: device-memory-gib = 0: must be a number above 0, at most 4096"},
     {HEAD "gpus-per-trial = 2\ntrainers-per-gpu = 3\n",
      "s.ini:4: trainers-per-gpu = 3 with gpus-per-trial = 2: trials on several GPUs do not share them; take 1 for one "
      "of the two"},

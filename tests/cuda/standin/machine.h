@@ -11,14 +11,14 @@
 
 struct allocation {
     size_t bytes;
-    bool device;
+    bool device, hollow;
 };
 
 struct machine {
     std::map<const char *, allocation> memory;
-    size_t device_bytes = (size_t)1 << 30, device_used = 0;
+    size_t device_bytes = (size_t)1 << 30, device_used = 0, device_peak = 0;
     int devices = -1, device = 0, captures = 0, failing_launch = 0;
-    bool reverse = false;
+    bool reverse = false, hollow = false;
     bool hung = false; // what waits on the device waits for ever
     bool side_first = getenv("STANDIN_SIDE_FIRST") != nullptr;
     std::vector<cudaStream_t> streams;

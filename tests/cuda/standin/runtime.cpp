@@ -1,6 +1,7 @@
 // The stand-in for CUDA's runtime. See include/cuda_runtime_api.h.
 #include <cstdio>
 #include <cstdlib>
+#include <sys/mman.h>
 #include <vector>
 
 #include "fibers.h"
@@ -43,18 +44,27 @@ bool touches_device(const void *at) {
     return on_device(at, 1);
 }
 
+// Addresses that nobody else gets, without memory.
+char *reserve(size_t bytes) {
+    void *p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? nullptr : static_cast<char *>(p);
+}
+
 cudaError_t allocate(void **memory, size_t bytes, bool device) {
     here.counts.allocations++;
     if (here.captures)
         return answer(cudaErrorStreamCaptureUnsupported);
     if (device && here.device_used + bytes > here.device_bytes)
         return answer(cudaErrorMemoryAllocation);
-    char *p = static_cast<char *>(aligned_alloc(256, (bytes + 255) / 256 * 256));
+    bool hollow = device && here.hollow;
+    char *p = hollow ? reserve(bytes) : static_cast<char *>(aligned_alloc(256, (bytes + 255) / 256 * 256));
     if (!p)
         return answer(cudaErrorMemoryAllocation);
-    memset(p, 0xff, bytes); // NaN as float, and as bf16
-    here.memory[p] = {bytes, device};
+    if (!hollow)
+        memset(p, 0xff, bytes); // NaN as float, and as bf16
+    here.memory[p] = {bytes, device, hollow};
     here.device_used += device ? bytes : 0;
+    here.device_peak = here.device_used > here.device_peak ? here.device_used : here.device_peak;
     *memory = p;
     return answer(cudaSuccess);
 }
@@ -69,8 +79,11 @@ cudaError_t release(void *memory, bool device) {
         return answer(cudaErrorStreamCaptureUnsupported);
     standin_finish_all(); // as cudaFree does
     here.device_used -= device ? found->second.bytes : 0;
+    if (found->second.hollow)
+        munmap(memory, found->second.bytes);
+    else
+        free(memory);
     here.memory.erase(found);
-    free(memory);
     return answer(cudaSuccess);
 }
 
@@ -132,12 +145,22 @@ struct standin_counts standin_counts_now(void) {
     return here.counts;
 }
 
+size_t standin_peak_memory(void) {
+    size_t peak = here.device_peak;
+    here.device_peak = here.device_used;
+    return peak;
+}
+
 void standin_set_devices(int count) {
     here.devices = count;
 }
 
 void standin_set_memory(size_t bytes) {
     here.device_bytes = bytes;
+}
+
+void standin_set_hollow(bool hollow) {
+    here.hollow = hollow;
 }
 
 void standin_fail_launch(int nth) {
