@@ -416,12 +416,15 @@ static void test_trainers_share_gpus(void **state) {
     (void)state;
     char devices[512];
     const char *words = "sweep.ini backend=auto trainers-per-gpu=2";
-    expect_exit("packed", run_words("packed", 6, TWO_GPUS "FAKE_STEP_MS=50", words), 0);
+    expect_exit("packed", run_words("packed", 5, TWO_GPUS "FAKE_STEP_MS=50", words), 0);
     expect_same_results("packed");
-    list_devices("packed", 5, devices, sizeof devices);
+    list_devices("packed", 4, devices, sizeof devices);
     assert_string_equal(devices, "1:a fake (GPU-a) 2:a fake (GPU-a) 3:a fake (GPU-b) 4:a fake (GPU-b) ");
-    expect_in_log("packed", ": 1 of 5 workers stay idle: with trainers-per-gpu = 2 its 2 GPUs take 4; start so many "
-                            "there, or raise trainers-per-gpu");
+    // Of too many, those that come last stay idle.
+    expect_exit("idle", run_words("idle", 6, TWO_GPUS "FAKE_STEP_MS=50", words), 0);
+    expect_same_results("idle");
+    expect_in_log("idle", ": 1 of 5 workers stay idle: with trainers-per-gpu = 2 its 2 GPUs take 4; start so many "
+                          "there, or raise trainers-per-gpu");
     assert_int_equal(shell("cd %s && ls gpu-4 gpu-6 >/dev/null", root), 0);
     assert_int_equal(count_events("packed", "lost"), 0);
 
