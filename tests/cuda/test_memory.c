@@ -167,9 +167,9 @@ static size_t make(const struct lstm_unet_config *config, enum optimizer_kind op
         if (arena != ARENA_MOMENT2 || optimizer == OPTIMIZER_ADAMW)
             status = network_ensure_arena(net, (enum network_arena)arena, &err);
     for (int batch = config->batch; batch > 0 && status == STATUS_OK; batch -= config->batch - 1) {
-        status = network_find_program(net, batch, true, &c, &err);
+        status = network_find_program(net, (struct resident_batch){batch, 0, batch}, true, &c, &err);
         if (status == STATUS_OK)
-            status = network_find_program(net, batch, false, &c, &err);
+            status = network_find_program(net, (struct resident_batch){batch, 0, batch}, false, &c, &err);
     }
     if (status == STATUS_OK)
         status = network_snapshot(net, &err);
