@@ -151,7 +151,7 @@ size_t csv_log_columns(const csv_log *log) {
 }
 
 // After a failed write or fsync nobody can tell what the disk holds: the log takes no more rows, and who opens the file
-// next cuts off what is torn.
+// next cuts off what is torn. Nor does it after a row that found no memory: later rows would hide that it is missing.
 static enum status fail(csv_log *log, const char *where, struct error *err) {
     (void)error_set(err, STATUS_IO, "cannot write %s%s: %s", log->path, where, strerror(errno));
     log->failure = *err;
@@ -171,7 +171,11 @@ void csv_log_give_up(csv_log *log, const struct error *why) {
 enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err) {
     if (log->failure.status != STATUS_OK)
         return failed_before(log, err);
-    return text_add_row(&log->pending, fields, log->columns) ? STATUS_OK : error_memory(err, log->path);
+    if (text_add_row(&log->pending, fields, log->columns))
+        return STATUS_OK;
+    (void)error_memory(err, log->path);
+    log->failure = *err;
+    return err->status;
 }
 
 // All of the rows or none of them: half a row must not stand before the next one.

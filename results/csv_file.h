@@ -20,6 +20,7 @@ NODISCARD enum status csv_log_open(const char *path, const char *const *columns,
 void csv_log_close(csv_log *log); // flushes, as far as that goes
 size_t csv_log_columns(const csv_log *log);
 // Takes one row of csv_log_columns() fields, quoted where they need it. It stays in memory until the log is flushed.
+// After STATUS_MEMORY every later call fails with its message.
 NODISCARD enum status csv_log_append(csv_log *log, const char *const *fields, struct error *err);
 // All rows that wait, in one write(2). What a failed write left is cut off, and the rows are dropped; after a failure
 // (of a sync too) every later call fails with its message.

@@ -132,6 +132,37 @@ static void failed_row_leaves_nothing(void **state) {
     assert_file_is(path, "name,value,note\n"); // the row that was waiting is not written either
 }
 
+// realloc as the CSV files see it (the linker's --wrap).
+static bool no_memory;
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size) {
+    return no_memory ? NULL : __real_realloc(memory, size);
+}
+
+// A row for which there was no memory is not passed over: no later one may follow.
+static void row_without_memory_is_the_last(void **state) {
+    (void)state;
+    const char *path = temporary_path("memory.csv"), *const row[] = {"a", "1", "x"};
+    csv_log *log;
+    assert_int_equal(csv_log_open(path, columns, 3, &log, &err), STATUS_OK);
+    assert_int_equal(csv_log_append(log, row, &err), STATUS_OK);
+    assert_int_equal(csv_log_sync(log, &err), STATUS_OK);
+    char much[4096];
+    memset(much, 'm', sizeof much - 1);
+    much[sizeof much - 1] = '\0';
+    no_memory = true;
+    enum status status = csv_log_append(log, (const char *const[]){"b", much, "x"}, &err);
+    no_memory = false;
+    assert_int_equal(status, STATUS_MEMORY);
+    struct error later = {0};
+    assert_int_equal(csv_log_append(log, row, &later), STATUS_MEMORY);
+    assert_string_equal(later.message, err.message);
+    assert_int_equal(csv_log_sync(log, &later), STATUS_MEMORY);
+    csv_log_close(log);
+    assert_file_is(path, "name,value,note\na,1,x\n");
+}
+
 static void foreign_file_needs_no_last_newline(void **state) {
     (void)state;
     const char *path = temporary_path("foreign.csv");
@@ -220,6 +251,7 @@ int main(void) {
         TEST(torn_last_line_is_dropped),
         TEST(garbage_after_the_last_line_is_dropped),
         TEST(failed_row_leaves_nothing),
+        TEST(row_without_memory_is_the_last),
         TEST(foreign_file_needs_no_last_newline),
         TEST(header_of_another_sweep_is_refused),
         TEST(malformed_rows_are_named),
