@@ -46,6 +46,43 @@ void report_parts(const graph *g, const struct network_profile *profile, int ste
            profile->input * scale, profile->loss * scale, profile->optimizer * scale);
 }
 
+// Operations of one kind, convolutions by the size of their kernel and of the map that they write.
+static bool same_kind(const struct op_desc *a, const struct op_desc *b) {
+    bool convolution = a->kind == OP_CONV2D;
+    return a->kind == b->kind &&
+           (!convolution || (a->kernel == b->kernel && a->stride == b->stride && a->out.h == b->out.h));
+}
+
+static void print_kind(const graph *g, const struct network_profile *profile, int steps, int first) {
+    const struct op_desc *d = &g->nodes[first].desc;
+    double forward = 0, backward = 0, flops = 0;
+    int count = 0;
+    for (int i = first; i < g->node_count; i++)
+        if (same_kind(d, &g->nodes[i].desc)) {
+            forward += profile->forward[i] * 1e3 / steps;
+            backward += profile->backward[i] * 1e3 / steps;
+            flops += graph_op_flops(&g->nodes[i].desc, PASS_FORWARD | BACKWARD);
+            count++;
+        }
+    char what[64] = "";
+    if (d->kind == OP_CONV2D)
+        snprintf(what, sizeof what, " %dx%d, stride %d, to %dx%d", d->kernel, d->kernel, d->stride, d->out.h, d->out.w);
+    printf("| %s%s | %d | %.1f | %.1f | %.2f | %.0f |\n", op_kind_name(d->kind), what, count, forward, backward,
+           flops * 1e-9, rate(flops, forward + backward));
+}
+
+void report_kinds(const graph *g, const struct network_profile *profile, int steps) {
+    printf("| operation | how many | forward, ms | backward, ms | GFLOP | GFLOP/s |\n"
+           "| --- | ---: | ---: | ---: | ---: | ---: |\n");
+    for (int i = 0; i < g->node_count; i++) {
+        bool seen = false;
+        for (int k = 0; k < i && !seen; k++)
+            seen = same_kind(&g->nodes[i].desc, &g->nodes[k].desc);
+        if (!seen)
+            print_kind(g, profile, steps, i);
+    }
+}
+
 struct layer {
     int node;
     double seconds;

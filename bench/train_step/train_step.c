@@ -197,6 +197,8 @@ static enum status measure(struct bench *s, struct network_profile *profile, str
     print_summary(s, seconds, fmax(before, peak_rate(o->threads, false)));
     report_parts(network_graph(s->net), profile, o->steps);
     printf("\n");
+    report_kinds(network_graph(s->net), profile, o->steps);
+    printf("\n");
     report_layers(network_graph(s->net), profile, o->steps, DEAREST);
     return STATUS_OK;
 }

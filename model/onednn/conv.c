@@ -10,7 +10,7 @@
 
 // Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
 // oneDNN is several times slower: all but those of one tap.
-enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16 };
+enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, WINOGRAD_LEAST_TILES = 24 };
 
 // How the weight comes to a pass: as it is (all zero), reordered, or as a copy in bf16 that its layout owns.
 struct weight_source {
@@ -21,7 +21,7 @@ struct weight_source {
 struct conv_op {
     struct conv_geometry geometry;
     bool transposed;
-    bool small; // all by our own kernels
+    const struct conv_small_kernels *small; // by our own kernels; NULL: by oneDNN
     struct dnnl_call forward, data, weights;
     struct weight_source forward_weight, data_weight;
     struct dnnl_call from_weights; // the gradient's reorder, or none
@@ -59,13 +59,21 @@ void conv_mds_destroy(struct conv_mds *mds) {
     compat_md_destroy(mds->dst);
 }
 
+// Winograd's F(4x4, 3x3) transforms the weight once and then every tile of 4 x 4 pixels: it pays where there are enough
+// tiles for one weight.
+static bool winograd_pays(const struct conv_geometry *g) {
+    int tiles = g->dst.n * ((g->dst.h + 3) / 4) * ((g->dst.w + 3) / 4);
+    return g->kernel == 3 && g->stride == 1 && tiles >= WINOGRAD_LEAST_TILES;
+}
+
 struct compat_conv conv_desc(const struct conv_geometry *g, const struct conv_mds *mds) {
     return (struct compat_conv){.src = mds->src,
                                 .weights = mds->weights,
                                 .bias = mds->bias,
                                 .dst = mds->dst,
                                 .stride = {g->stride, g->stride},
-                                .pad = {g->pad, g->pad}};
+                                .pad = {g->pad, g->pad},
+                                .winograd = winograd_pays(g)};
 }
 
 struct compat_conv conv_weight_gradient_desc(const struct conv_geometry *g, const struct conv_mds *mds) {
@@ -240,7 +248,7 @@ static enum status create_passes(struct onednn *o, conv_op *c, const struct op_d
 // What an accumulated input gradient, or a bias gradient of our own, needs besides.
 static void count_temporary(const struct onednn *o, conv_op *c, const struct op_desc *d) {
     if (c->small)
-        c->temporary_bytes = aligned(o->kernels->conv_small_scratch_bytes(d));
+        c->temporary_bytes = aligned(c->small->scratch_bytes(d));
     else if (d->passes & PASS_INPUT_GRAD)
         c->temporary_bytes = aligned(onednn_value_floats(o, d->in) * sizeof(float));
     if (d->passes & PASS_PARAM_GRAD && (c->transposed || c->small))
@@ -252,6 +260,14 @@ static bool is_small(const struct op_desc *d, const param_layout *weight) {
            d->out.h * d->out.w <= SMALL_MAP_PIXELS && d->in.h * d->in.w <= SMALL_SOURCE_PIXELS;
 }
 
+static const struct conv_small_kernels *small_kernels_for(const struct onednn *o, const struct op_desc *d,
+                                                          const param_layout *weight) {
+    if (!is_small(d, weight))
+        return NULL;
+    bool on_2x2 = d->kernel == 3 && d->stride == 1 && d->pad == 1 && d->in.h == 2 && d->in.w == 2;
+    return on_2x2 && o->kernels->conv_2x2.forward ? &o->kernels->conv_2x2 : &o->kernels->conv_small;
+}
+
 enum status conv_op_create(struct onednn *o, const struct op_desc *d, const param_layout *weight, conv_op **out,
                            struct error *err) {
     if (!weight || !weight->md)
@@ -261,7 +277,7 @@ enum status conv_op_create(struct onednn *o, const struct op_desc *d, const para
         return error_memory(err, "a convolution");
     c->geometry = conv_geometry_of(d);
     c->transposed = d->kind == OP_CONV_TRANSPOSE2D;
-    c->small = is_small(d, weight);
+    c->small = small_kernels_for(o, d, weight);
     count_temporary(o, c, d);
     struct conv_mds mds;
     enum status status = onednn_status(conv_mds_create(o, &c->geometry, &mds), "convolution", err);
@@ -328,7 +344,7 @@ static enum status run_forward(const struct onednn *o, const conv_op *c, const f
     TRY(weight_for(o, &c->forward_weight, weight, s, &wanted, err));
     if (c->small) {
         struct conv_small small = small_of(c);
-        o->kernels->conv_small_forward(&small, src, wanted, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
+        c->small->forward(&small, src, wanted, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
         return STATUS_OK;
     }
     return call_run(o, &c->forward, (const void *[]){src, wanted, dst, bias}, s.scratchpad, err);
@@ -345,7 +361,7 @@ static enum status run_weights(const struct onednn *o, const conv_op *c, const f
                                float *dweight, float *dbias, struct conv_scratch s, struct error *err) {
     if (c->small) {
         struct conv_small small = small_of(c);
-        o->kernels->conv_small_weight_grad(&small, src, ddst, dweight, s.temporary, o->threads);
+        c->small->weight_grad(&small, src, ddst, dweight, s.temporary, o->threads);
         if (dbias)
             o->kernels->bias_grad(c->geometry.dst, ddst, dbias, s.temporary, o->threads);
         return STATUS_OK;
@@ -374,8 +390,8 @@ static enum status input_gradient(const struct onednn *o, conv_op *c, const stru
         struct conv_small small = small_of(c);
         const void *wanted;
         TRY(weight_for(o, &c->data_weight, args->param[0], s, &wanted, err));
-        o->kernels->conv_small_data_grad(&small, args->output_grad[0], wanted, accumulate, args->input_grad[0],
-                                         s.temporary, o->threads);
+        c->small->data_grad(&small, args->output_grad[0], wanted, accumulate, args->input_grad[0], s.temporary,
+                            o->threads);
         return STATUS_OK;
     }
     float *dx = accumulate ? s.temporary : args->input_grad[0];

@@ -25,26 +25,27 @@ dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops) {
     return dnnl_post_ops_append_sum(post_ops, 1.0f, 0, dnnl_data_type_undef);
 }
 
-dnnl_status_t compat_conv_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                  dnnl_primitive_attr_t attr) {
-    return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_training, dnnl_convolution_direct,
-                                                          conv->src, conv->weights, conv->bias, conv->dst, conv->stride,
-                                                          NULL, conv->pad, conv->pad, attr);
+static dnnl_status_t conv_forward(dnnl_alg_kind_t algorithm, dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                  const struct compat_conv *conv, dnnl_primitive_attr_t attr) {
+    return dnnl_convolution_forward_primitive_desc_create(pd, engine, dnnl_forward_training, algorithm, conv->src,
+                                                          conv->weights, conv->bias, conv->dst, conv->stride, NULL,
+                                                          conv->pad, conv->pad, attr);
 }
 
-dnnl_status_t compat_conv_backward_data(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                        dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
-    return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, dnnl_convolution_direct, conv->src,
-                                                                conv->weights, conv->dst, conv->stride, NULL, conv->pad,
-                                                                conv->pad, hint, attr);
+static dnnl_status_t conv_backward_data(dnnl_alg_kind_t algorithm, dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                        const struct compat_conv *conv, dnnl_primitive_desc_t hint,
+                                        dnnl_primitive_attr_t attr) {
+    return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, algorithm, conv->src, conv->weights,
+                                                                conv->dst, conv->stride, NULL, conv->pad, conv->pad,
+                                                                hint, attr);
 }
 
-dnnl_status_t compat_conv_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+static dnnl_status_t conv_backward_weights(dnnl_alg_kind_t algorithm, dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                                            const struct compat_conv *conv, dnnl_primitive_desc_t hint,
                                            dnnl_primitive_attr_t attr) {
-    return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, dnnl_convolution_direct, conv->src,
-                                                                   conv->weights, conv->bias, conv->dst, conv->stride,
-                                                                   NULL, conv->pad, conv->pad, hint, attr);
+    return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, algorithm, conv->src, conv->weights,
+                                                                   conv->bias, conv->dst, conv->stride, NULL, conv->pad,
+                                                                   conv->pad, hint, attr);
 }
 
 #else
@@ -73,31 +74,54 @@ dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops) {
     return dnnl_post_ops_append_sum(post_ops, 1.0f);
 }
 
-dnnl_status_t compat_conv_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
-                                  dnnl_primitive_attr_t attr) {
+static dnnl_status_t conv_forward(dnnl_alg_kind_t algorithm, dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                  const struct compat_conv *conv, dnnl_primitive_attr_t attr) {
     dnnl_convolution_desc_t desc;
     dnnl_status_t status =
-        dnnl_convolution_forward_desc_init(&desc, dnnl_forward_training, dnnl_convolution_direct, conv->src,
-                                           conv->weights, conv->bias, conv->dst, conv->stride, conv->pad, conv->pad);
+        dnnl_convolution_forward_desc_init(&desc, dnnl_forward_training, algorithm, conv->src, conv->weights,
+                                           conv->bias, conv->dst, conv->stride, conv->pad, conv->pad);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, NULL);
+}
+
+static dnnl_status_t conv_backward_data(dnnl_alg_kind_t algorithm, dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                        const struct compat_conv *conv, dnnl_primitive_desc_t hint,
+                                        dnnl_primitive_attr_t attr) {
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t status = dnnl_convolution_backward_data_desc_init(&desc, algorithm, conv->src, conv->weights,
+                                                                    conv->dst, conv->stride, conv->pad, conv->pad);
+    return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
+}
+
+static dnnl_status_t conv_backward_weights(dnnl_alg_kind_t algorithm, dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+                                           const struct compat_conv *conv, dnnl_primitive_desc_t hint,
+                                           dnnl_primitive_attr_t attr) {
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t status = dnnl_convolution_backward_weights_desc_init(
+        &desc, algorithm, conv->src, conv->weights, conv->bias, conv->dst, conv->stride, conv->pad, conv->pad);
+    return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
+}
+
+#endif
+
+dnnl_status_t compat_conv_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
+                                  dnnl_primitive_attr_t attr) {
+    if (conv->winograd && conv_forward(dnnl_convolution_winograd, pd, engine, conv, attr) == dnnl_success)
+        return dnnl_success;
+    return conv_forward(dnnl_convolution_direct, pd, engine, conv, attr);
 }
 
 dnnl_status_t compat_conv_backward_data(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
                                         dnnl_primitive_desc_t hint, dnnl_primitive_attr_t attr) {
-    dnnl_convolution_desc_t desc;
-    dnnl_status_t status = dnnl_convolution_backward_data_desc_init(
-        &desc, dnnl_convolution_direct, conv->src, conv->weights, conv->dst, conv->stride, conv->pad, conv->pad);
-    return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
+    if (conv->winograd && conv_backward_data(dnnl_convolution_winograd, pd, engine, conv, hint, attr) == dnnl_success)
+        return dnnl_success;
+    return conv_backward_data(dnnl_convolution_direct, pd, engine, conv, hint, attr);
 }
 
 dnnl_status_t compat_conv_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                                            const struct compat_conv *conv, dnnl_primitive_desc_t hint,
                                            dnnl_primitive_attr_t attr) {
-    dnnl_convolution_desc_t desc;
-    dnnl_status_t status =
-        dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, conv->src, conv->weights,
-                                                    conv->bias, conv->dst, conv->stride, conv->pad, conv->pad);
-    return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
+    if (conv->winograd &&
+        conv_backward_weights(dnnl_convolution_winograd, pd, engine, conv, hint, attr) == dnnl_success)
+        return dnnl_success;
+    return conv_backward_weights(dnnl_convolution_direct, pd, engine, conv, hint, attr);
 }
-
-#endif

@@ -6,6 +6,8 @@
 #ifndef GRIDFOLD_MODEL_ONEDNN_DNNL_COMPAT_H
 #define GRIDFOLD_MODEL_ONEDNN_DNNL_COMPAT_H
 
+#include <stdbool.h>
+
 #include <dnnl.h>
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -24,10 +26,12 @@ void compat_md_destroy(compat_md md);
 
 dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops);
 
-// A 2-D convolution; bias is NULL where there is none.
+// A 2-D convolution; bias is NULL where there is none. With `winograd` a pass takes Winograd's algorithm (Lavin and
+// Gray 2016) where oneDNN has it for that pass, and the direct one elsewhere.
 struct compat_conv {
     compat_const_md src, weights, bias, dst;
     dnnl_dims_t stride, pad;
+    bool winograd;
 };
 
 // `hint` is a forward primitive descriptor of the same convolution.

@@ -3,9 +3,7 @@
 //
 // For each tap the gradient is a matrix product over the pairs (input pixel, output pixel) that the tap joins and over
 // the frames; pairs that meet the border do not exist. One block [b of Ci][b of Co] of one tap stays in registers.
-#include "model/onednn/kernel_common.h"
-
-typedef float vec __attribute__((vector_size(KERNEL_BLOCK * sizeof(float)), may_alias));
+#include "model/onednn/kernel_vec.h"
 
 // acc[i][o] += sum over frames of x[i] dy[o]
 ALWAYS_INLINE void outer_products(int frames, const float *x, size_t x_stride, const float *dy, size_t dy_stride,

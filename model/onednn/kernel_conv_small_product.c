@@ -6,14 +6,11 @@
 // then meets all frames of the group in registers. The input gradient is the same product with each [b][b] block of the
 // weight transposed on the way. In bf16 two channels read lie together, in what is packed and in the weights, and one
 // instruction (vdpbf16ps) multiplies and adds both; the input gradient's weights come transposed.
-#include "model/onednn/kernel_common.h"
+#include "model/onednn/kernel_vec.h"
 
 #ifdef KERNEL_BF16
 #include <immintrin.h>
 #endif
-
-typedef float vec __attribute__((vector_size(KERNEL_BLOCK * sizeof(float)), may_alias));
-typedef int32_t lanes __attribute__((vector_size(KERNEL_BLOCK * sizeof(int32_t))));
 
 enum {
     GROUP = BLOCK == 16 ? 14 : 7, // frames whose sums fit the registers
@@ -90,39 +87,6 @@ ALWAYS_INLINE void multiply_block(const element *weight, const element *packed, 
     }
 }
 #else
-// to[l][i] = from[i][l], by exchanging ever larger squares (Eklundh 1972).
-static void transpose_block(const float *from, float *to) {
-    vec row[BLOCK];
-#pragma GCC unroll 16
-    for (int i = 0; i < BLOCK; i++)
-        row[i] = ((const vec *)from)[i];
-#if defined(__clang__)
-    for (int i = 0; i < BLOCK; i++)
-        for (int l = 0; l < BLOCK; l++)
-            to[l * BLOCK + i] = row[i][l];
-#else
-#pragma GCC unroll 4
-    for (int s = 1; s < BLOCK; s *= 2) {
-        lanes low, high;
-#pragma GCC unroll 16
-        for (int l = 0; l < BLOCK; l++) {
-            low[l] = l & s ? BLOCK + l - s : l;
-            high[l] = l & s ? BLOCK + l : l + s;
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < BLOCK; i++)
-            if (!(i & s)) {
-                vec a = row[i], b = row[i + s];
-                row[i] = __builtin_shuffle(a, b, low);
-                row[i + s] = __builtin_shuffle(a, b, high);
-            }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < BLOCK; i++)
-        ((vec *)to)[i] = row[i];
-#endif
-}
-
 // sums[k] += over the block's channels of packed[channel][k] * weight[channel], for the frames k of a group.
 ALWAYS_INLINE void multiply_block(const float *weight, const float *packed, vec *acc, const int group) {
     for (int i = 0; i < BLOCK; i++) {

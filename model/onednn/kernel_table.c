@@ -17,10 +17,12 @@ const struct kernel_table KERNEL(kernel_table) = {
     .bias_add = KERNEL(bias_add),
     .bias_grad = KERNEL(bias_grad),
     .bias_grad_scratch_bytes = KERNEL(bias_grad_scratch_bytes),
-    .conv_small_forward = KERNEL(conv_small_forward),
-    .conv_small_data_grad = KERNEL(conv_small_data_grad),
-    .conv_small_scratch_bytes = KERNEL(conv_small_scratch_bytes),
-    .conv_small_weight_grad = KERNEL(conv_small_weight_grad),
+    .conv_small = {KERNEL(conv_small_forward), KERNEL(conv_small_data_grad), KERNEL(conv_small_weight_grad),
+                   KERNEL(conv_small_scratch_bytes)},
+#ifndef KERNEL_BF16
+    .conv_2x2 = {KERNEL(conv_2x2_forward), KERNEL(conv_2x2_data_grad), KERNEL(conv_2x2_weight_grad),
+                 KERNEL(conv_2x2_scratch_bytes)},
+#endif
     .batchnorm_moments = KERNEL(batchnorm_moments),
     .batchnorm_finish = KERNEL(batchnorm_finish),
     .batchnorm_gradient_sums = KERNEL(batchnorm_gradient_sums),

@@ -32,6 +32,19 @@ struct conv_small {
     int kernel, stride, pad;
 };
 
+// Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co], and so is their gradient. In bf16 the forward pass reads
+// [Co / b][Ci / b][k][k][b / 2 of Ci][b of Co][2 of Ci], the input gradient the same with Ci and Co exchanged
+// within a block. bias may be NULL.
+struct conv_small_kernels {
+    void (*forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+                    bool accumulate, float *dst, void *scratch, int threads);
+    void (*data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+                      float *dsrc, void *scratch, int threads);
+    void (*weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+                        void *scratch, int threads);
+    kernel_bytes *scratch_bytes;
+};
+
 struct kernel_table {
     int block;
     struct kernel_class ops[KERNEL_KINDS];
@@ -39,17 +52,8 @@ struct kernel_table {
     void (*add)(struct shape shape, const float *x, float *y, int threads);
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
-    kernel_bytes *bias_grad_scratch_bytes; // of desc->out
-    // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co], and so is their gradient. In bf16 the forward pass reads
-    // [Co / b][Ci / b][k][k][b / 2 of Ci][b of Co][2 of Ci], the input gradient the same with Ci and Co exchanged
-    // within a block. bias may be NULL.
-    void (*conv_small_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
-                               bool accumulate, float *dst, void *scratch, int threads);
-    void (*conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
-                                 float *dsrc, void *scratch, int threads);
-    kernel_bytes *conv_small_scratch_bytes;
-    void (*conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
-                                   void *scratch, int threads);
+    kernel_bytes *bias_grad_scratch_bytes;          // of desc->out
+    struct conv_small_kernels conv_small, conv_2x2; // of bf16 the latter is all NULL
     // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
     // the rest from those of all. With args->absent `finish` sets the running statistics alone; the other three are not
     // called then.
