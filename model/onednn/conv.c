@@ -1,4 +1,5 @@
-// OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution.
+// OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution; those on the smallest maps and the one of the image
+// by our own kernels.
 //
 // Each pass is created with the weight layout that oneDNN likes best there; where that is not the parameter's own, a
 // reorder through scratch stands before (or, for the gradient, after) it. With bf16 the products read copies of the
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 
 // Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
-// oneDNN is several times slower: all but those of one tap.
+// oneDNN is slower, several times where most taps meet the border. In bf16 oneDNN keeps those of one tap.
 enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, WINOGRAD_LEAST_TILES = 24 };
 
 // How the weight comes to a pass: as it is (all zero), reordered, or as a copy in bf16 that its layout owns.
@@ -255,14 +256,17 @@ static void count_temporary(const struct onednn *o, conv_op *c, const struct op_
         c->temporary_bytes = max_size(c->temporary_bytes, aligned(o->kernels->bias_grad_scratch_bytes(d)));
 }
 
-static bool is_small(const struct op_desc *d, const param_layout *weight) {
-    return d->kind == OP_CONV2D && weight->blocked && d->kernel * d->kernel <= KERNEL_SMALL_TAPS && d->kernel > 1 &&
+static bool is_small(const struct onednn *o, const struct op_desc *d, const param_layout *weight) {
+    bool one_tap = d->kernel == 1 && o->precision == PRECISION_BF16;
+    return d->kind == OP_CONV2D && weight->blocked && d->kernel * d->kernel <= KERNEL_SMALL_TAPS && !one_tap &&
            d->out.h * d->out.w <= SMALL_MAP_PIXELS && d->in.h * d->in.w <= SMALL_SOURCE_PIXELS;
 }
 
 static const struct conv_small_kernels *small_kernels_for(const struct onednn *o, const struct op_desc *d,
                                                           const param_layout *weight) {
-    if (!is_small(d, weight))
+    if (d->kind == OP_CONV2D && weight->blocked && o->kernels->conv_image_fits && o->kernels->conv_image_fits(d))
+        return &o->kernels->conv_image;
+    if (!is_small(o, d, weight))
         return NULL;
     bool on_2x2 = d->kernel == 3 && d->stride == 1 && d->pad == 1 && d->in.h == 2 && d->in.w == 2;
     return on_2x2 && o->kernels->conv_2x2.forward ? &o->kernels->conv_2x2 : &o->kernels->conv_small;

@@ -22,6 +22,8 @@ const struct kernel_table KERNEL(kernel_table) = {
 #ifndef KERNEL_BF16
     .conv_2x2 = {KERNEL(conv_2x2_forward), KERNEL(conv_2x2_data_grad), KERNEL(conv_2x2_weight_grad),
                  KERNEL(conv_2x2_scratch_bytes)},
+    .conv_image = {KERNEL(conv_image_forward), NULL, KERNEL(conv_image_weight_grad), KERNEL(conv_image_scratch_bytes)},
+    .conv_image_fits = KERNEL(conv_image_fits),
 #endif
     .batchnorm_moments = KERNEL(batchnorm_moments),
     .batchnorm_finish = KERNEL(batchnorm_finish),

@@ -52,8 +52,10 @@ struct kernel_table {
     void (*add)(struct shape shape, const float *x, float *y, int threads);
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
-    kernel_bytes *bias_grad_scratch_bytes;          // of desc->out
-    struct conv_small_kernels conv_small, conv_2x2; // of bf16 the latter is all NULL
+    kernel_bytes *bias_grad_scratch_bytes; // of desc->out
+    // conv_2x2: 3x3, stride 1, padding 1 on maps of 2x2. conv_image: where conv_image_fits. bf16 has neither: NULL.
+    struct conv_small_kernels conv_small, conv_2x2, conv_image;
+    bool (*conv_image_fits)(const struct op_desc *desc);
     // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
     // the rest from those of all. With args->absent `finish` sets the running statistics alone; the other three are not
     // called then.
