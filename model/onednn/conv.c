@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 // Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
-// oneDNN is slower, several times where most taps meet the border. In bf16 oneDNN keeps those of one tap.
-enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, WINOGRAD_LEAST_TILES = 24 };
+// oneDNN is slower, several times where most taps meet the border. In bf16 oneDNN keeps those of one tap. What is
+// done once for a weight (transforms) needs tiles or frames enough to be worth it.
+enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, WINOGRAD_LEAST_TILES = 24, LEAST_FRAMES = 8 };
 
 // How the weight comes to a pass: as it is (all zero), reordered, or as a copy in bf16 that its layout owns.
 struct weight_source {
@@ -257,7 +258,7 @@ static void count_temporary(const struct onednn *o, conv_op *c, const struct op_
 }
 
 static bool is_small(const struct onednn *o, const struct op_desc *d, const param_layout *weight) {
-    bool one_tap = d->kernel == 1 && o->precision == PRECISION_BF16;
+    bool one_tap = d->kernel == 1 && (o->precision == PRECISION_BF16 || d->in.n < LEAST_FRAMES);
     return d->kind == OP_CONV2D && weight->blocked && d->kernel * d->kernel <= KERNEL_SMALL_TAPS && !one_tap &&
            d->out.h * d->out.w <= SMALL_MAP_PIXELS && d->in.h * d->in.w <= SMALL_SOURCE_PIXELS;
 }
@@ -268,7 +269,8 @@ static const struct conv_small_kernels *small_kernels_for(const struct onednn *o
         return &o->kernels->conv_image;
     if (!is_small(o, d, weight))
         return NULL;
-    bool on_2x2 = d->kernel == 3 && d->stride == 1 && d->pad == 1 && d->in.h == 2 && d->in.w == 2;
+    bool on_2x2 =
+        d->kernel == 3 && d->stride == 1 && d->pad == 1 && d->in.h == 2 && d->in.w == 2 && d->in.n >= LEAST_FRAMES;
     return on_2x2 && o->kernels->conv_2x2.forward ? &o->kernels->conv_2x2 : &o->kernels->conv_small;
 }
 

@@ -15,14 +15,13 @@ enum {
     PRODUCTS = 9,
     MATRIX = BLOCK * BLOCK,       // one product's weights between two blocks of channels
     GROUP = BLOCK == 16 ? 14 : 7, // frames whose sums fit the registers
-    SMALL_GROUP = 4,
 };
 
 // Writes blocks `a` of one value from blocks `r` of another.
 struct product {
-    int frames, group, groups; // group: GROUP or SMALL_GROUP
-    int written, read;         // blocks of channels
-    bool transposed;           // the input gradient
+    int frames, groups; // of GROUP frames
+    int written, read;  // blocks of channels
+    bool transposed;    // the input gradient
     const float *weight;
     float *packed; // [groups][read][PRODUCTS][BLOCK][group]
     float *sums;   // [written][groups][PRODUCTS][group][BLOCK]
@@ -30,16 +29,15 @@ struct product {
 
 static struct product product_of(const struct conv_small *conv, bool transposed, const void *weight, void *scratch) {
     int in = planes_of(conv->src).blocks, out = planes_of(conv->dst).blocks, frames = conv->src.n;
-    int group = frames <= SMALL_GROUP ? SMALL_GROUP : GROUP, groups = (frames + group - 1) / group;
+    int groups = (frames + GROUP - 1) / GROUP;
     struct product p = {.frames = frames,
-                        .group = group,
                         .groups = groups,
                         .written = transposed ? in : out,
                         .read = transposed ? out : in,
                         .transposed = transposed,
                         .weight = weight,
                         .packed = scratch};
-    p.sums = p.packed + (size_t)groups * (size_t)p.read * PRODUCTS * BLOCK * (size_t)group;
+    p.sums = p.packed + (size_t)groups * (size_t)p.read * PRODUCTS * BLOCK * GROUP;
     return p;
 }
 
@@ -61,14 +59,14 @@ ALWAYS_INLINE void combine(const vec *x, vec *combined) {
 // Block r of every frame; frames past the last are zero.
 static void pack_block(const struct product *p, const float *value, int r) {
     for (int g = 0; g < p->groups; g++)
-        for (int k = 0; k < p->group; k++) {
-            int n = g * p->group + k;
+        for (int k = 0; k < GROUP; k++) {
+            int n = g * GROUP + k;
             vec combined[PRODUCTS] = {0};
             if (n < p->frames)
                 combine((const vec *)(value + (size_t)(n * p->read + r) * PIXELS * BLOCK), combined);
-            float *to = p->packed + (size_t)(g * p->read + r) * PRODUCTS * BLOCK * (size_t)p->group + k;
+            float *to = p->packed + (size_t)(g * p->read + r) * PRODUCTS * BLOCK * GROUP + (size_t)k;
             for (int i = 0; i < PRODUCTS * BLOCK; i++)
-                to[(size_t)i * (size_t)p->group] = ((const float *)combined)[i];
+                to[(size_t)i * GROUP] = ((const float *)combined)[i];
         }
 }
 
@@ -123,40 +121,37 @@ static void weight_blocks(const struct product *p, int a, int r, float *ready) {
 }
 
 // sums += products of one block of channels read, for one group of frames.
-ALWAYS_INLINE void multiply(const float *weight, const float *packed, float *sums, const int group) {
+static void multiply(const float *weight, const float *packed, float *sums) {
     for (int m = 0; m < PRODUCTS; m++) {
-        vec acc[GROUP], *total = (vec *)sums + (size_t)m * (size_t)group;
+        vec acc[GROUP], *total = (vec *)sums + (size_t)m * GROUP;
         const vec *w = (const vec *)weight + (size_t)m * BLOCK;
-        const float *x = packed + (size_t)m * BLOCK * (size_t)group;
+        const float *x = packed + (size_t)m * BLOCK * GROUP;
 #pragma GCC unroll 16
-        for (int k = 0; k < group; k++)
+        for (int k = 0; k < GROUP; k++)
             acc[k] = total[k];
         for (int i = 0; i < BLOCK; i++) {
 #pragma GCC unroll 16
-            for (int k = 0; k < group; k++)
-                acc[k] += x[i * group + k] * w[i];
+            for (int k = 0; k < GROUP; k++)
+                acc[k] += x[i * GROUP + k] * w[i];
         }
 #pragma GCC unroll 16
-        for (int k = 0; k < group; k++)
+        for (int k = 0; k < GROUP; k++)
             total[k] = acc[k];
     }
 }
 
 static float *sums_of(const struct product *p, int a, int g) {
-    return p->sums + (size_t)(a * p->groups + g) * PRODUCTS * (size_t)p->group * BLOCK;
+    return p->sums + (size_t)(a * p->groups + g) * PRODUCTS * GROUP * BLOCK;
 }
 
 static void product_block(const struct product *p, int a) {
     float ready[PRODUCTS * MATRIX] __attribute__((aligned(64)));
-    memset(sums_of(p, a, 0), 0, (size_t)p->groups * PRODUCTS * (size_t)p->group * BLOCK * sizeof(float));
+    memset(sums_of(p, a, 0), 0, (size_t)p->groups * PRODUCTS * GROUP * BLOCK * sizeof(float));
     for (int r = 0; r < p->read; r++) {
         weight_blocks(p, a, r, ready);
         for (int g = 0; g < p->groups; g++) {
-            const float *packed = p->packed + (size_t)(g * p->read + r) * PRODUCTS * BLOCK * (size_t)p->group;
-            if (p->group == GROUP)
-                multiply(ready, packed, sums_of(p, a, g), GROUP);
-            else
-                multiply(ready, packed, sums_of(p, a, g), SMALL_GROUP);
+            const float *packed = p->packed + (size_t)(g * p->read + r) * PRODUCTS * BLOCK * GROUP;
+            multiply(ready, packed, sums_of(p, a, g));
         }
     }
 }
@@ -167,13 +162,11 @@ static void unpack_block(const struct product *p, int a, const float *bias, bool
     if (bias)
         b = *(const vec *)(bias + (size_t)a * BLOCK);
     for (int n = 0; n < p->frames; n++) {
-        const vec *sums = (const vec *)sums_of(p, a, n / p->group) + n % p->group;
+        const vec *sums = (const vec *)sums_of(p, a, n / GROUP) + n % GROUP;
         vec *to = (vec *)(value + (size_t)(n * p->written + a) * PIXELS * BLOCK);
         for (int q = 0; q < PIXELS; q++) {
             int i = q / 2 ? 0 : 6, j = q % 2 ? 0 : 2; // m2 of an axis goes to its first pixel, m0 to its second
-            size_t group = (size_t)p->group;
-            vec y = (sums[4 * group] + sums[(size_t)(3 + j) * group]) +
-                    (sums[(size_t)(i + 1) * group] + sums[(size_t)(i + j) * group]) + b;
+            vec y = (sums[4 * GROUP] + sums[(3 + j) * GROUP]) + (sums[(i + 1) * GROUP] + sums[(i + j) * GROUP]) + b;
             if (accumulate)
                 y += to[q];
             to[q] = y;
