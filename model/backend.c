@@ -47,6 +47,15 @@ enum status backend_create(const char *name, const struct backend_config *config
                      backend_list());
 }
 
+enum status backend_alloc_params(backend *b, size_t n, float **params, struct error *err) {
+    if (b->ops->alloc_params)
+        return b->ops->alloc_params(b, n, params, err);
+    void *memory;
+    TRY(b->ops->alloc(b, n * sizeof(float), &memory, err));
+    *params = memory;
+    return STATUS_OK;
+}
+
 enum status backend_finish(backend *b, struct error *err) {
     return b->ops->finish ? b->ops->finish(b, err) : STATUS_OK;
 }

@@ -94,6 +94,8 @@ struct backend_ops {
 
     // Memory, 64-byte aligned or better and zeroed.
     enum status (*alloc)(backend *b, size_t bytes, void **memory, struct error *err);
+    // The same for parameters that operations will read, n floats; NULL where `alloc` will do (backend_alloc_params).
+    enum status (*alloc_params)(backend *b, size_t n, float **params, struct error *err);
     void (*release)(backend *b, void *memory);
     void (*zero)(backend *b, void *memory, size_t bytes);
     void (*copy)(backend *b, void *to, const void *from, size_t bytes); // backend memory to backend memory
@@ -162,6 +164,7 @@ struct backend { // a backend's own state begins with this
 NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
                                      struct error *err);
 void backend_destroy(backend *b);
+NODISCARD enum status backend_alloc_params(backend *b, size_t n, float **params, struct error *err);
 NODISCARD enum status backend_finish(backend *b, struct error *err);
 const char *backend_list(void); // "reference, onednn"
 

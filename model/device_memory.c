@@ -83,7 +83,7 @@ static size_t scratch_bytes(const struct op_desc *d, bool bf16) {
         return (chunks(d->in) + 1) * 2 * padded(d->in.c) * sizeof(float);
     if (d->kind != OP_CONV2D && d->kind != OP_CONV_TRANSPOSE2D)
         return 0;
-    if (bf16)
+    if (bf16 && d->passes & PASS_PARAM_GRAD)
         bytes += aligned(padded(d->in.c) * padded(d->out.c) * (size_t)(d->kernel * d->kernel) * 2);
     if (d->bias && d->passes & PASS_PARAM_GRAD && chunks(d->out) > 1)
         bytes += aligned(chunks(d->out) * padded(d->out.c) * sizeof(float));
@@ -130,8 +130,9 @@ enum status device_memory_estimate(const struct lstm_unet_config *config, enum o
     graph *g;
     TRY(lstm_unet_build(config, &g, err));
     size_t arenas = optimizer == OPTIMIZER_ADAMW ? 5 : 4; // parameters, their best, gradients, one or two moments
+    size_t copy = precision == PRECISION_BF16 ? 2 : 0;    // bytes a parameter (model/cuda/params.c)
     *memory = (struct device_memory){
-        .arenas = (arenas * parameter_floats(g) + 2 * buffer_floats(g)) * sizeof(float),
+        .arenas = (arenas * parameter_floats(g) + 2 * buffer_floats(g)) * sizeof(float) + copy * parameter_floats(g),
         .samples = sample_bytes(config, samples) + OWN_BYTES,
         .convolutions = CONVOLUTION_LIMIT,
         .context = CONTEXT,

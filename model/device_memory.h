@@ -8,9 +8,10 @@
 #include "model/lstm_unet.h"
 
 struct device_memory {   // bytes
-    size_t arenas;       // parameters, gradients, moments, the best epoch's parameters; float
+    size_t arenas;       // parameters, gradients, moments, the best epoch's parameters; float; with bf16 a
+                         // copy of the parameters
     size_t activations;  // the training step's arena: values and their gradients where they live at the same time, what
-                         // goes from forward to backward, a bf16 copy of a weight, partial sums
+                         // goes from forward to backward, a weight's gradient in bf16, partial sums
     size_t samples;      // the dataset's tiles and masks, and what stretches of steps read and write
     size_t convolutions; // cuDNN's workspace: the most that a plan may have; 0 where there is no trial
     size_t context;      // CUDA's context, code, allocations rounded up: a constant, not measured

@@ -78,8 +78,12 @@ enum status network_ensure_arena(struct network *net, enum network_arena arena, 
     if (net->arenas[arena])
         return STATUS_OK;
     void *memory;
-    TRY(net->b->ops->alloc(net->b, net->param_floats * sizeof(float), &memory, err));
-    net->arenas[arena] = memory;
+    if (arena == ARENA_PARAM) {
+        TRY(backend_alloc_params(net->b, net->param_floats, &net->arenas[arena], err));
+    } else {
+        TRY(net->b->ops->alloc(net->b, net->param_floats * sizeof(float), &memory, err));
+        net->arenas[arena] = memory;
+    }
     float **addresses = arena == ARENA_PARAM ? net->params : arena == ARENA_GRAD ? net->grads : NULL;
     for (int i = 0; addresses && i < net->g->param_count; i++)
         addresses[i] = net->arenas[arena] + net->param_offsets[i];

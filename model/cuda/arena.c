@@ -74,6 +74,7 @@ double cuda_backend_sum_squares(backend *base, size_t n, const float *x) {
 void cuda_backend_scale(backend *base, size_t n, float factor, float *x) {
     struct cuda_backend *b = cuda_backend_of(base);
     cuda_note(b, cuda_scale(n, factor, x, b->stream), "scale");
+    cuda_params_changed(b, x, n);
 }
 
 // The copy has taken the numbers from the host's stack when it returns: they come from pageable memory.
@@ -88,7 +89,8 @@ void cuda_backend_sgd_step(backend *base, size_t n, float lr, float momentum, fl
     struct cuda_update update = {
         .lr = lr, .momentum = momentum, .weight_decay = weight_decay, .clip = 1, .first = first};
     put_update(b, &update);
-    cuda_note(b, cuda_sgd_step(n, grad, velocity, param, b->workspace, b->stream), "SGD step");
+    cuda_note(b, cuda_sgd_step(n, grad, velocity, param, cuda_params_bf16(b, param), b->workspace, b->stream),
+              "SGD step");
 }
 
 void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config *config, const float *grad,
@@ -107,5 +109,6 @@ void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config 
         .clip = 1,
     };
     put_update(b, &update);
-    cuda_note(b, cuda_adamw_step(n, grad, moment1, moment2, param, b->workspace, b->stream), "AdamW step");
+    cuda_note(b, cuda_adamw_step(n, grad, moment1, moment2, param, cuda_params_bf16(b, param), b->workspace, b->stream),
+              "AdamW step");
 }

@@ -8,6 +8,14 @@
 // cuda_status.c: the failure that cuda_note kept, or STATUS_OK.
 NODISCARD enum status cuda_failed_before(const struct cuda_backend *b, struct error *err);
 
+// params.c
+NODISCARD enum status cuda_params_alloc(backend *b, size_t floats, float **params, struct error *err);
+void cuda_params_forget(struct cuda_backend *b, const void *memory); // that is being released
+// Where the copy of a parameter in bf16 begins; NULL: `param` is no such memory, or the precision is another.
+void *cuda_params_bf16(const struct cuda_backend *b, const float *param);
+// After floats have been written anywhere on the device: brings the copy up to date where there is one.
+void cuda_params_changed(struct cuda_backend *b, const float *param, size_t floats);
+
 // layout.c
 size_t cuda_activation_floats(const backend *b, struct shape shape);
 void cuda_activation_import(backend *b, struct shape shape, const float *host, float *value);

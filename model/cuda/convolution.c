@@ -1,9 +1,10 @@
-// The operation's scratch: [weights or their gradient in bf16][a result that is added afterwards][partial sums of the
+// The operation's scratch: [the weights' gradient in bf16][a result that is added afterwards][partial sums of the
 // bias gradient][cuDNN's workspace].
 #include "model/cuda/convolution.h"
 
 #include <stdlib.h>
 
+#include "model/cuda/backend_parts.h"
 #include "model/cuda/cudnn_engine.h"
 #include "model/cuda/kernels.h"
 
@@ -94,7 +95,7 @@ static enum status plan_passes(struct cuda_backend *b, cuda_convolution *c, stru
 static void count_scratch(const struct cuda_backend *b, cuda_convolution *c) {
     const struct op_desc *d = &c->desc;
     c->weight_elements = (size_t)cuda_padded(d->in.c) * (size_t)cuda_padded(d->out.c) * (size_t)(d->kernel * d->kernel);
-    if (b->precision == PRECISION_BF16)
+    if (b->precision == PRECISION_BF16 && d->passes & PASS_PARAM_GRAD)
         c->weight_bytes = aligned(c->weight_elements * cuda_element_bytes(b));
     if (c->forward.add_apart)
         c->result_bytes = aligned(cuda_value_elements(d->out) * cuda_element_bytes(b));
@@ -174,14 +175,10 @@ static enum status launch(struct cuda_backend *b, const cuda_convolution *c, str
     return cudnn_launch_run(b->cudnn->handle, l, operands, s->workspace, err);
 }
 
-// The weight as cuDNN reads it: the parameter itself, or its copy in bf16 in scratch.
-static enum status weight_for(const struct cuda_backend *b, const cuda_convolution *c, const float *param,
-                              const struct scratch *s, void **weight, struct error *err) {
-    *weight = address(param);
-    if (b->precision != PRECISION_BF16)
-        return STATUS_OK;
-    *weight = s->weight;
-    return cuda_status(cuda_cast_to_bf16(c->weight_elements, param, s->weight, b->stream), "weights to bf16", err);
+// The weight as cuDNN reads it: the parameter itself, or its copy in bf16.
+static enum status weight_for(const struct cuda_backend *b, const float *param, void **weight, struct error *err) {
+    *weight = b->precision == PRECISION_BF16 ? cuda_params_bf16(b, param) : address(param);
+    return *weight ? STATUS_OK : error_set(err, STATUS_INTERNAL, "a weight outside of the memory of parameters");
 }
 
 // Adds what a pass makes to *result, which is o->in or o->out.
@@ -200,7 +197,7 @@ enum status cuda_convolution_forward(struct cuda_backend *b, cuda_convolution *c
                                      struct error *err) {
     const struct scratch s = scratch_of(c, args->scratch);
     struct operands o = {.in = args->input[0], .out = args->output[0], .bias = args->param[1]};
-    TRY(weight_for(b, c, args->param[0], &s, &o.weight, err));
+    TRY(weight_for(b, args->param[0], &o.weight, err));
     if (c->desc.accumulate)
         return add(b, c, &c->forward, &o, &o.out, c->desc.out, &s, err);
     TRY(launch(b, c, &c->forward.write, &o, &s, err));
@@ -214,7 +211,7 @@ enum status cuda_convolution_forward(struct cuda_backend *b, cuda_convolution *c
 static enum status input_gradient(struct cuda_backend *b, cuda_convolution *c, const struct op_args *args,
                                   const struct scratch *s, struct error *err) {
     struct operands o = {.in = args->input_grad[0], .out = args->output_grad[0]};
-    TRY(weight_for(b, c, args->param[0], s, &o.weight, err));
+    TRY(weight_for(b, args->param[0], &o.weight, err));
     if (args->input_grad_accumulate[0])
         return add(b, c, &c->input_grad, &o, &o.in, c->desc.in, s, err);
     return launch(b, c, &c->input_grad.write, &o, s, err);

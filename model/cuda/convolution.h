@@ -24,8 +24,8 @@ NODISCARD enum status cuda_convolution_create(struct cuda_backend *b, const stru
                                               cuda_convolution **convolution, struct error *err);
 void cuda_convolution_destroy(cuda_convolution *convolution);
 
-// The most that one call takes of op_args.scratch: cuDNN's workspace, weights and weight gradients in bf16, partial
-// sums of the bias gradient.
+// The most that one call takes of op_args.scratch: cuDNN's workspace, a weight gradient in bf16, partial sums
+// of the bias gradient.
 size_t cuda_convolution_scratch_bytes(const cuda_convolution *convolution);
 
 // As op_forward and op_backward of backend.h. Backward computes what has a place to go to: args->input_grad[0],

@@ -57,17 +57,21 @@ static enum status cuda_alloc(backend *base, size_t bytes, void **memory, struct
 }
 
 static void cuda_release(backend *base, void *memory) {
-    cuda_note(cuda_backend_of(base), cudaFree(memory), "releasing device memory");
+    struct cuda_backend *b = cuda_backend_of(base);
+    cuda_params_forget(b, memory);
+    cuda_note(b, cudaFree(memory), "releasing device memory");
 }
 
 static void cuda_zero(backend *base, void *memory, size_t bytes) {
     struct cuda_backend *b = cuda_backend_of(base);
     cuda_note(b, cudaMemsetAsync(memory, 0, bytes, b->stream), "clearing device memory");
+    cuda_params_changed(b, memory, bytes / sizeof(float));
 }
 
 static void cuda_copy(backend *base, void *to, const void *from, size_t bytes) {
     struct cuda_backend *b = cuda_backend_of(base);
     cuda_note(b, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, b->stream), "copying device memory");
+    cuda_params_changed(b, to, bytes / sizeof(float));
 }
 
 static enum status cuda_finish(backend *base, struct error *err) {
@@ -81,6 +85,7 @@ static const struct backend_ops cuda_ops = {
     .destroy = cuda_destroy,
     .describe = cuda_describe,
     .alloc = cuda_alloc,
+    .alloc_params = cuda_params_alloc,
     .release = cuda_release,
     .zero = cuda_zero,
     .copy = cuda_copy,

@@ -6,10 +6,10 @@
 // Layouts. A value (N,C,H,W) is NHWC, frames outermost, its channels padded with zeros to a multiple of 8: float, or
 // bf16 where the precision is PRECISION_BF16; gradients of values likewise. The `float *` of backend.h is then an
 // opaque pointer, and activation_floats counts in floats what the elements take. Parameters, their gradients and
-// moments are always float: convolution weights KRSC = [Co][k][k][Ci] with both channel counts padded, weights of
-// transposed convolutions [Ci][2][2][Co] (the same thing seen from cuDNN's data gradient, whose K is our Ci), vectors
-// padded. What begins anywhere begins at a multiple of 16 bytes at least, which is what vector loads and cuDNN's plans
-// count on.
+// moments are always float (convolutions in bf16 read a copy of the parameters: params.c): convolution weights KRSC =
+// [Co][k][k][Ci] with both channel counts padded, weights of transposed convolutions [Ci][2][2][Co] (the same thing
+// seen from cuDNN's data gradient, whose K is our Ci), vectors padded. What begins anywhere begins at a multiple of 16
+// bytes at least, which is what vector loads and cuDNN's plans count on.
 #ifndef GRIDFOLD_MODEL_CUDA_CUDA_BACKEND_H
 #define GRIDFOLD_MODEL_CUDA_CUDA_BACKEND_H
 
@@ -21,6 +21,7 @@ enum { CUDA_CHANNEL_BLOCK = 8 };
 
 typedef struct cudnn_engine cudnn_engine; // convolution.h
 struct cuda_group;                        // group.h
+struct cuda_params;                       // params.c
 
 struct cuda_backend {
     backend base;
@@ -28,7 +29,8 @@ struct cuda_backend {
     cudaStream_t stream;
     enum precision precision;
     cudnn_engine *cudnn;
-    struct cuda_group *group; // NULL: alone
+    struct cuda_group *group;   // NULL: alone
+    struct cuda_params *params; // those that have a copy in bf16
     char device_name[64];
 
     // The first failure of a function that has no way to say so (zero, copy, imports, optimizers); every fallible

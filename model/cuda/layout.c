@@ -136,7 +136,9 @@ size_t cuda_param_floats(const param_layout *layout) {
 }
 
 void cuda_param_import(backend *base, const param_layout *layout, const float *host, float *param) {
-    import(cuda_backend_of(base), &layout->extent, host, param);
+    struct cuda_backend *b = cuda_backend_of(base);
+    import(b, &layout->extent, host, param);
+    cuda_params_changed(b, param, cuda_param_floats(layout));
 }
 
 void cuda_param_export(backend *base, const param_layout *layout, const float *param, float *host) {

@@ -189,12 +189,13 @@ static enum status loss(backend *base, resident *r, const struct resident_batch 
 static enum status update(backend *base, resident *r, const struct resident_update *u, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
     struct cuda_step step = {r->stretch, r->results};
+    void *copy = cuda_params_bf16(b, u->param);
     TRY(cuda_status(cuda_sum_squares(u->n, u->grad, b->workspace, b->stream), "gradient norm", err));
     TRY(cuda_status(cuda_begin_update(u->config, &step, b->workspace, b->stream), "optimizer step", err));
     if (u->config->kind == OPTIMIZER_SGD)
-        return cuda_status(cuda_sgd_step(u->n, u->grad, u->moment1, u->param, b->workspace, b->stream), "SGD step",
-                           err);
-    return cuda_status(cuda_adamw_step(u->n, u->grad, u->moment1, u->moment2, u->param, b->workspace, b->stream),
+        return cuda_status(cuda_sgd_step(u->n, u->grad, u->moment1, u->param, copy, b->workspace, b->stream),
+                           "SGD step", err);
+    return cuda_status(cuda_adamw_step(u->n, u->grad, u->moment1, u->moment2, u->param, copy, b->workspace, b->stream),
                        "AdamW step", err);
 }
 

@@ -1,6 +1,6 @@
 // Arithmetic over flat arenas of n floats: sum of squares, scaling, and the update rules of SGD and AdamW (as PyTorch's
 // torch.optim; Loshchilov and Hutter 2019). One thread four floats, in 16-byte
-// loads and stores.
+// loads and stores; with bf16 the update also writes the parameters' copy (params.c).
 //
 // The update's numbers stand in device memory (struct cuda_update), where the host or `begin_update` puts them: a
 // captured step replays with another learning rate. `begin_update` takes the global norm from the sum of squares, as
@@ -31,6 +31,14 @@ static __device__ inline void store4(size_t n, size_t first, struct quad q, floa
     else
         for (int i = 0; first + (size_t)i < n; i++)
             x[first + (size_t)i] = q.v[i];
+}
+
+static __device__ inline void store4(size_t n, size_t first, struct quad q, bf16 *x) {
+    if (first + 4 <= n)
+        *reinterpret_cast<uint2 *>(x + first) = make_uint2(pack2(q.v[0], q.v[1]), pack2(q.v[2], q.v[3]));
+    else
+        for (int i = 0; first + (size_t)i < n; i++)
+            x[first + (size_t)i] = __float2bfloat16_rn(q.v[i]);
 }
 
 static inline size_t quad_count(size_t n) {
@@ -66,7 +74,8 @@ static __global__ void scale(size_t n, float factor, float *x) {
     store4(n, first, q, x);
 }
 
-static __global__ void sgd(size_t n, const struct cuda_update *u, const float *grad, float *velocity, float *param) {
+static __global__ void sgd(size_t n, const struct cuda_update *u, const float *grad, float *velocity, float *param,
+                           bf16 *copy) {
     const struct cuda_update k = *u;
     size_t first = thread_number() * 4;
     if (k.skip)
@@ -79,10 +88,12 @@ static __global__ void sgd(size_t n, const struct cuda_update *u, const float *g
     }
     store4(n, first, v, velocity);
     store4(n, first, p, param);
+    if (copy)
+        store4(n, first, p, copy);
 }
 
 static __global__ void adamw(size_t n, const struct cuda_update *u, const float *grad, float *moment1, float *moment2,
-                             float *param) {
+                             float *param, bf16 *copy) {
     const struct cuda_update k = *u;
     size_t first = thread_number() * 4;
     if (k.skip)
@@ -98,6 +109,8 @@ static __global__ void adamw(size_t n, const struct cuda_update *u, const float 
     store4(n, first, m, moment1);
     store4(n, first, v, moment2);
     store4(n, first, p, param);
+    if (copy)
+        store4(n, first, p, copy);
 }
 
 // One thread. The numbers are worked out in double, as the host does for the steps that it leads.
@@ -143,13 +156,14 @@ cudaError_t cuda_scale(size_t n, float factor, float *x, cudaStream_t stream) {
     return n == 0 ? cudaSuccess : launch(scale, blocks_for(quad_count(n)), BLOCK_THREADS, stream, n, factor, x);
 }
 
-cudaError_t cuda_sgd_step(size_t n, const float *grad, float *velocity, float *param, struct cuda_workspace *w,
-                          cudaStream_t stream) {
-    return launch(sgd, blocks_for(quad_count(n)), BLOCK_THREADS, stream, n, &w->update, grad, velocity, param);
+cudaError_t cuda_sgd_step(size_t n, const float *grad, float *velocity, float *param, void *copy,
+                          struct cuda_workspace *w, cudaStream_t stream) {
+    return launch(sgd, blocks_for(quad_count(n)), BLOCK_THREADS, stream, n, &w->update, grad, velocity, param,
+                  static_cast<bf16 *>(copy));
 }
 
-cudaError_t cuda_adamw_step(size_t n, const float *grad, float *moment1, float *moment2, float *param,
+cudaError_t cuda_adamw_step(size_t n, const float *grad, float *moment1, float *moment2, float *param, void *copy,
                             struct cuda_workspace *w, cudaStream_t stream) {
-    return launch(adamw, blocks_for(quad_count(n)), BLOCK_THREADS, stream, n, &w->update, grad, moment1, moment2,
-                  param);
+    return launch(adamw, blocks_for(quad_count(n)), BLOCK_THREADS, stream, n, &w->update, grad, moment1, moment2, param,
+                  static_cast<bf16 *>(copy));
 }

@@ -65,6 +65,16 @@ static float *device_alloc(struct run *r, size_t bytes, bool poisoned) {
     return memory;
 }
 
+static float *param_alloc(struct run *r, size_t floats) {
+    struct error err;
+    float *param;
+    assert_true(r->memories < (int)(sizeof r->memory / sizeof *r->memory));
+    check(r, backend_alloc_params(r->b, floats, &param, &err), &err);
+    r->b->ops->scale(r->b, floats, NAN, param);
+    r->memory[r->memories++] = param;
+    return param;
+}
+
 static size_t elements(struct shape s) {
     return (size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w;
 }
@@ -159,14 +169,14 @@ static void create_params(struct run *r) {
     for (int i = 0; i < param_count(&r->desc); i++) {
         struct graph_param p = param_of(&r->desc, i);
         check(r, r->b->ops->param_layout_create(r->b, &p, &first, &r->layout[i], &err), &err);
-        size_t bytes = r->b->ops->param_floats(r->layout[i]) * sizeof(float);
-        float *param = device_alloc(r, bytes, true), *host = host_alloc(p.count);
+        size_t floats = r->b->ops->param_floats(r->layout[i]);
+        float *param = param_alloc(r, floats), *host = host_alloc(p.count);
         op_fill((uint32_t)(TENSOR_PARAM + i), p.count, host);
         r->b->ops->param_import(r->b, r->layout[i], host, param);
         free(host);
         r->args.param[i] = param;
         if (r->desc.passes & PASS_PARAM_GRAD)
-            r->args.param_grad[i] = device_alloc(r, bytes, true);
+            r->args.param_grad[i] = device_alloc(r, floats * sizeof(float), true);
     }
 }
 
