@@ -14,6 +14,7 @@
 
 #include "model/base/clock.h"
 #include "worker/agent_spawn.h"
+#include "worker/trainer_process.h"
 
 enum stop_stage { RUNNING, ASKED, TERMINATED, KILLED };
 
@@ -289,10 +290,11 @@ static bool speaks_of_memory(const char *words) {
 }
 
 static enum loss_cause cause_of_death(const agent *a, int wait_status, const char *words) {
-    bool killed = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+    int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
+    bool killed = (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL) || code == TRAINER_EXIT_MEMBER_KILLED;
     if (a->hung)
         return LOSS_HANG;
-    if ((killed && spawn_oom_kills() > a->oom_kills) || speaks_of_memory(words))
+    if ((killed && spawn_oom_kills() > a->oom_kills) || code == TRAINER_EXIT_MEMORY || speaks_of_memory(words))
         return LOSS_MEMORY;
     return a->has_spoken ? LOSS_CRASH : LOSS_START;
 }
@@ -318,7 +320,8 @@ static bool report_death(agent *a, struct message *report) {
         snprintf(how, sizeof how, "trainer killed by signal %d (%s)", WTERMSIG(wait_status),
                  strsignal(WTERMSIG(wait_status)));
     else
-        snprintf(how, sizeof how, "trainer ended with exit code %d", WEXITSTATUS(wait_status));
+        snprintf(how, sizeof how, "trainer ended with exit code %d%s", WEXITSTATUS(wait_status),
+                 WEXITSTATUS(wait_status) == TRAINER_EXIT_MEMORY ? " (one of its group is out of memory)" : "");
     snprintf(report->reason, sizeof report->reason, "%s%s%s", how, words[0] ? ": " : "", words);
     return true;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "worker/agent_spawn.h"
+#include "worker/trainer_process.h"
 
 enum {
     CHUNK_FLOATS = 1 << 18, // of a sum, at a time
@@ -53,6 +54,13 @@ static size_t put_number(char *out, size_t used, int number) {
     return used;
 }
 
+// What the agent is to learn of it from this process's own end.
+static int exit_code(const siginfo_t *info) {
+    if (info->si_code == CLD_EXITED)
+        return info->si_status == TRAINER_EXIT_MEMORY ? TRAINER_EXIT_MEMORY : 1;
+    return info->si_status == SIGKILL ? TRAINER_EXIT_MEMBER_KILLED : 1;
+}
+
 // The one thing to do where a collective may be waiting for the dead in the kernel or on a device. Nothing here is
 // forbidden to a signal handler.
 static void end_with(int member, const siginfo_t *info) {
@@ -65,7 +73,7 @@ static void end_with(int member, const siginfo_t *info) {
     used = put_number(line, used, info->si_status);
     used = put_text(line, used, "\n");
     (void)!write(STDERR_FILENO, line, used);
-    _exit(1);
+    _exit(exit_code(info));
 }
 
 static void on_child(int number) {
@@ -310,6 +318,11 @@ enum status group_assign(group *g, const struct message *order, struct error *er
         TRY(status);
     }
     return STATUS_OK;
+}
+
+void group_outlast(const group *g, int seconds) {
+    struct pollfd p = {.fd = g->fd[0], .events = POLLRDHUP};
+    (void)poll(&p, 1, 1000 * seconds);
 }
 
 // Byte for byte what the frame says: what follows it is no message.

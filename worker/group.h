@@ -29,6 +29,9 @@ NODISCARD enum status group_assign(group *g, const struct message *order, struct
 // Any other: the next assignment; waits for it. STATUS_LOST when member 0 has gone.
 NODISCARD enum status group_next(group *g, struct message *order, struct error *err);
 
+// Any other: waits until member 0 has closed its end, or so long.
+void group_outlast(const group *g, int seconds);
+
 const struct collectives *group_collectives(const group *g); // in host memory; the group's
 
 #endif

@@ -16,6 +16,7 @@
 #include "worker/trial_run.h"
 
 static const double HEARTBEAT_SECONDS = 1;
+enum { GRACE_SECONDS = 1 };
 
 struct process {
     int fd;
@@ -269,7 +270,9 @@ int trainer_process_run_member(int fd) {
         status = serve_group(g, t, &err);
     if (status != STATUS_OK) { // to take things down could wait for ever for a device, and member 0 for this one
         fprintf(stderr, "trainer: member %d: %s\n", g ? group_collectives(g)->member : 0, err.message);
-        _exit(1);
+        if (g) // a failure that all have agreed on is member 0's to tell, and its end ends this process
+            group_outlast(g, GRACE_SECONDS);
+        _exit(status == STATUS_MEMORY ? TRAINER_EXIT_MEMORY : 1);
     }
     group_destroy(g);
     trainer_destroy(t);

@@ -16,6 +16,7 @@
 #include "model/cuda/nccl_library.h"
 #include "tests/cuda/standin/standin.h"
 #include "tests/worker/small_group.h"
+#include "worker/agent.h"
 #include "worker/trainer_process.h"
 
 static char library[4096]; // the stand-in's file
@@ -33,6 +34,7 @@ static int tear_down_setting(void **state) {
     unsetenv("STANDIN_NCCL_FAILURE");
     unsetenv("STANDIN_NCCL_DEATH");
     unsetenv("STANDIN_NCCL_SECONDS");
+    unsetenv("STANDIN_MEMORY");
     return 0;
 }
 
@@ -140,7 +142,7 @@ static void a_dead_member_ends_the_group(void **state) {
     char words[4096];
     setenv("STANDIN_NCCL_DEATH", "1:300", 1);
     run_processes(1, train_alone, NULL, &status, words, sizeof words);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == TRAINER_EXIT_MEMBER_KILLED);
     assert_non_null(strstr(words, "trainer: member 1 of 2 was ended by signal 9"));
 }
 
@@ -166,6 +168,57 @@ static void an_asynchronous_failure_ends_the_group(void **state) {
     }
     unsetenv("STANDIN_NCCL_FAILURE"); // and the next group does it
     assert_int_equal(small_group_run(small_group_trial("broken", 2), &(struct group_log){0}).status, TRIAL_DONE);
+}
+
+// ---- seen by the agent ----
+
+// The last report of a trial of two members, of which the second has a device with so much memory.
+static struct message report_of(size_t bytes, bool log) {
+    static struct message order, report;
+    struct error err;
+    char memory[32];
+    agent *a;
+    snprintf(memory, sizeof memory, "1:%zu", bytes);
+    setenv("STANDIN_MEMORY", memory, 1);
+    memset(&order, 0, sizeof order);
+    order.kind = MESSAGE_ASSIGN;
+    order.attempt = 1;
+    order.assign.trial = small_group_trial(memory, 2);
+    order.assign.trial.hp.epochs = 1;
+    snprintf(order.trial, sizeof order.trial, "%s", order.assign.trial.id);
+    if (log)
+        snprintf(order.assign.log, sizeof order.assign.log, "%s.%zu", small_group_log(), bytes);
+    assert_int_equal(agent_create(&(struct agent_config){0}, &a, &err), STATUS_OK);
+    assert_int_equal(agent_assign(a, &order, &err), STATUS_OK);
+    do
+        while (!agent_poll(a, &report))
+            usleep(1000);
+    while (report.kind == MESSAGE_EPOCH);
+    agent_destroy(a);
+    return report;
+}
+
+// Wherever it runs out: when the trial is prepared, which the members agree on, or later, when the first one waits for
+// it in a collective. Without a log nobody can read it from the member's last words.
+static void a_member_without_memory_is_no_crash(void **state) {
+    (void)state;
+    int agreed = 0, alone = 0;
+    bool log = false;
+    for (size_t bytes = 1 << 18;; bytes += bytes / 3, log = !log) {
+        struct message report = report_of(bytes, log);
+        if (report.kind == MESSAGE_RESULT && report.result.status == TRIAL_DONE)
+            break;
+        if (report.kind != MESSAGE_LOST || report.cause != LOSS_MEMORY || !strstr(report.reason, "out of memory") ||
+            (log && !strstr(report.reason, "member 1")))
+            fail_msg("%zu bytes: kind %d, cause \"%s\", %s", bytes, (int)report.kind, loss_cause_name(report.cause),
+                     report.reason);
+        if (strncmp(report.reason, "member 1 of 2: ", strlen("member 1 of 2: ")) == 0)
+            agreed++;
+        else
+            alone++;
+    }
+    print_message("%d times when preparing, %d times later\n", agreed, alone);
+    assert_true(agreed >= 2 && alone >= 2);
 }
 
 // ---- the stand-in's traps ----
@@ -253,6 +306,8 @@ static void mistakes_are_caught(void **state) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "trainer") == 0)
+        return trainer_process_run(TRAINER_PROCESS_FD);
     if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
         return trainer_process_run_member(TRAINER_PROCESS_FD);
 #define NCCL_TEST(name) cmocka_unit_test_teardown(name, tear_down_setting)
@@ -262,6 +317,7 @@ int main(int argc, char **argv) {
         NCCL_TEST(an_epoch_neither_allocates_nor_waits),
         NCCL_TEST(a_dead_member_ends_the_group),
         NCCL_TEST(an_asynchronous_failure_ends_the_group),
+        NCCL_TEST(a_member_without_memory_is_no_crash),
         NCCL_TEST(mistakes_are_caught),
     };
     return cmocka_run_group_tests(tests, set_up, small_group_tear_down);

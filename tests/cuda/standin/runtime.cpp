@@ -31,6 +31,15 @@ int device_count() {
     return here.devices >= 0 ? here.devices : told ? atoi(told) : 1;
 }
 
+// Of the device in use: STANDIN_MEMORY=DEVICE:BYTES sets one apart, in this process and those that it starts.
+size_t device_bytes() {
+    const char *told = getenv("STANDIN_MEMORY");
+    int device = -1;
+    size_t bytes = 0;
+    bool apart = told && sscanf(told, "%d:%zu", &device, &bytes) == 2 && device == here.device;
+    return apart ? bytes : here.device_bytes;
+}
+
 bool on_device(const void *at, size_t bytes) {
     const char *p = static_cast<const char *>(at);
     auto next = here.memory.upper_bound(p);
@@ -54,7 +63,7 @@ cudaError_t allocate(void **memory, size_t bytes, bool device) {
     here.counts.allocations++;
     if (here.captures)
         return answer(cudaErrorStreamCaptureUnsupported);
-    if (device && here.device_used + bytes > here.device_bytes)
+    if (device && here.device_used + bytes > device_bytes())
         return answer(cudaErrorMemoryAllocation);
     bool hollow = device && here.hollow;
     char *p = hollow ? reserve(bytes) : static_cast<char *>(aligned_alloc(256, (bytes + 255) / 256 * 256));
@@ -246,15 +255,15 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
     *properties = cudaDeviceProp();
     snprintf(properties->name, sizeof properties->name, "stand-in on the host");
     memset(properties->uuid.bytes, 0x10 + device, sizeof properties->uuid.bytes);
-    properties->totalGlobalMem = here.device_bytes;
+    properties->totalGlobalMem = device_bytes();
     properties->major = 9;
     properties->multiProcessorCount = 1;
     return answer(cudaSuccess);
 }
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
-    *available = here.device_bytes - here.device_used;
-    *total = here.device_bytes;
+    *available = device_bytes() - here.device_used;
+    *total = device_bytes();
     return answer(cudaSuccess);
 }
 
