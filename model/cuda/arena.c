@@ -21,12 +21,6 @@ static enum status ensure_mask(struct cuda_backend *b, size_t bytes, struct erro
     return STATUS_OK;
 }
 
-static enum status read_workspace(struct cuda_backend *b, const void *field, void *host, size_t bytes,
-                                  struct error *err) {
-    TRY(cuda_status(cudaMemcpyAsync(host, field, bytes, cudaMemcpyDeviceToHost, b->stream), "reading a result", err));
-    return cuda_wait(b, "reading a result", err);
-}
-
 enum status cuda_loss(struct cuda_backend *b, const struct cuda_loss_args *args, struct error *err) {
     const struct collectives *c = args->together;
     TRY(cuda_status(cuda_loss_sums(args, b->workspace, b->stream), "focal loss", err));
@@ -55,7 +49,7 @@ enum status cuda_backend_focal_loss(backend *base, struct shape shape, const flo
                                         .config = *config,
                                         .together = together};
     TRY(cuda_loss(b, &args, err));
-    return read_workspace(b, &b->workspace->loss, sums, sizeof *sums, err);
+    return cuda_read(b, &b->workspace->loss, sums, sizeof *sums, "reading the loss", err);
 }
 
 double cuda_backend_sum_squares(backend *base, size_t n, const float *x) {
@@ -63,7 +57,7 @@ double cuda_backend_sum_squares(backend *base, size_t n, const float *x) {
     struct error err;
     double squares = NAN;
     cuda_note(b, cuda_sum_squares(n, x, b->workspace, b->stream), "sum of squares");
-    if (read_workspace(b, &b->workspace->squares, &squares, sizeof squares, &err) != STATUS_OK) {
+    if (cuda_read(b, &b->workspace->squares, &squares, sizeof squares, "reading a norm", &err) != STATUS_OK) {
         if (b->failure.status == STATUS_OK)
             b->failure = err;
         return NAN;

@@ -125,6 +125,14 @@ enum status cuda_wait(struct cuda_backend *b, const char *what, struct error *er
     }
 }
 
+enum status cuda_read(struct cuda_backend *b, const void *device, void *host, size_t bytes, const char *what,
+                      struct error *err) {
+    TRY(cuda_status(cudaMemcpyAsync(b->staging, device, bytes, cudaMemcpyDeviceToHost, b->stream), what, err));
+    TRY(cuda_wait(b, what, err));
+    memcpy(host, b->staging, bytes);
+    return STATUS_OK;
+}
+
 // ---- coming together ----
 
 static enum status open_group(struct cuda_backend *b, struct error *err) {
@@ -176,10 +184,7 @@ static enum status try_out(struct cuda_backend *b, struct error *err) {
     TRY(cuda_status(cudaMemcpyAsync(all + c->member, &mine, sizeof mine, cudaMemcpyHostToDevice, b->stream),
                     "trying the group out", err));
     TRY(c->gather(c->context, all + c->member, sizeof mine, all, err));
-    TRY(cuda_wait(b, "trying the group out", err));
-    TRY(cuda_status(cudaMemcpyAsync(numbers, all, sizeof mine * (size_t)c->members, cudaMemcpyDeviceToHost, b->stream),
-                    "trying the group out", err));
-    TRY(cuda_wait(b, "trying the group out", err));
+    TRY(cuda_read(b, all, numbers, sizeof mine * (size_t)c->members, "trying the group out", err));
     for (int m = 0; m < c->members; m++)
         if (numbers[m] != m)
             return error_set(err, STATUS_INTERNAL, "NCCL: member %d of %d says %g where it should give its number", m,

@@ -21,4 +21,9 @@ void cuda_group_destroy(struct cuda_backend *b); // nothing without a group
 // endless: STATUS_LOST or STATUS_INTERNAL, and the communicator is given up.
 NODISCARD enum status cuda_wait(struct cuda_backend *b, const char *what, struct error *err);
 
+// Reads device memory, of at most b->staging_bytes, and waits for it by cuda_wait. Through page-locked memory: a copy
+// to any other waits by itself, and would wait for ever where a communicator has failed.
+NODISCARD enum status cuda_read(struct cuda_backend *b, const void *device, void *host, size_t bytes, const char *what,
+                                struct error *err);
+
 #endif

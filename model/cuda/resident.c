@@ -215,10 +215,7 @@ static enum status begin(backend *base, resident *r, const struct sample_cut *cu
 
 static enum status finish(backend *base, resident *r, int steps, struct step_result *results, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
-    TRY(cuda_status(
-        cudaMemcpyAsync(results, r->results, (size_t)steps * sizeof *results, cudaMemcpyDeviceToHost, b->stream),
-        "an epoch's results", err));
-    TRY(cuda_wait(b, "an epoch's results", err));
+    TRY(cuda_read(b, r->results, results, (size_t)steps * sizeof *results, "an epoch's results", err));
     return cuda_failed_before(b, err);
 }
 

@@ -298,8 +298,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         return standin_enqueue(stream, [=]() { memmove(to, copy.data(), bytes); });
     }
     cudaError_t code = standin_enqueue(stream, [=]() { memmove(to, from, bytes); });
-    if (kind == cudaMemcpyDeviceToHost && !standin_is_pinned(to) && !here.captures)
-        standin_finish_all(); // has been written when the call returns
+    if (kind == cudaMemcpyDeviceToHost && !standin_is_pinned(to) && !here.captures && stream)
+        return cudaStreamSynchronize(stream); // has been written when the call returns
     return code;
 }
 
