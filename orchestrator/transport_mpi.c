@@ -413,8 +413,10 @@ struct serving {
 };
 
 // Epochs and results must not be dropped: where the master takes nothing they stay with the trainer, until it does or
-// is given up.
+// is given up. What has left meanwhile is noticed here: nothing is posted while there is no room.
 static bool has_room(const struct serving *s) {
+    if (s->mpi->peers[0].unsent >= MAX_UNSENT)
+        collect(s->mpi);
     return s->mpi->peers[0].unsent < MAX_UNSENT;
 }
 

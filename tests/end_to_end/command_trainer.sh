@@ -97,6 +97,24 @@ CRASH=0.2 run crash || fail "a failing program: $(tail -n 3 crash.log)"
 grep -q 'lr=\|rate=0.2,0,.*,failed,.*the program ended with exit code 3: cannot go on: no gradient' runs/crash/trials.csv || fail "the failure: $(grep failed runs/crash/trials.csv)"
 [ "$(grep -c ',failed,' runs/crash/trials.csv)" -eq 2 ] || fail "more has failed than was meant to"
 
+# A flood of epochs while the master takes nothing: workers wait for it, and go on when it does.
+{
+    sweep flood "awk 'BEGIN { print \"value\"; for (e = 0; e < 4000; e++) print e }'" value max no
+    printf 'worker-timeout-seconds = 10\n[folds]\ncount = 2\n[grid all]\na = 1, 2\n'
+} >flood.ini
+mpi -np 3 "$gridfold" run flood.ini >flood.log 2>&1 &
+for _ in $(seq 100); do
+    master=$(sed -n 's/^process = //p' runs/flood/status 2>/dev/null || true)
+    [ -z "$master" ] || [ "$(wc -l <runs/flood/epochs.csv)" -lt 2 ] || break
+    sleep 0.05
+done
+kill -STOP "$master"
+sleep 1
+kill -CONT "$master"
+wait $! || fail "a flood: $(tail -n 3 flood.log)"
+[ "$(grep -c ',done,.*,4000,$' runs/flood/trials.csv)" -eq 4 ] || fail "a flood: $(cat runs/flood/trials.csv)"
+if grep ',lost,' runs/flood/events.csv; then fail "a worker was lost in a flood of epochs"; fi
+
 # Goes on where it was, after Ctrl-C and after kills, and tells nothing twice.
 {
     sweep resumable ./resumable.sh value max yes
