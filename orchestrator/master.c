@@ -98,7 +98,7 @@ static double work_left(struct master *m, int trial) {
     const struct plan_trial *t = &m->config.plan->trials[trial];
     if (t->withheld || run_folder_result(m->config.folder, m->config.plan, trial))
         return 0;
-    if (t->hp.epochs <= 0 || m->config.sweep->program.kind != TRAINER_EMBEDDED)
+    if (t->hp.epochs <= 0 || !program_knows_epochs(&m->config.sweep->program))
         return t->work; // how many epochs there will be is not known
     int done = run_folder_epochs(m->config.folder, m->config.plan, trial);
     return t->work * fmax(until(m, trial) - done, 0) / t->hp.epochs;
@@ -144,7 +144,13 @@ static enum halving_state look_at_record(void *context, int trial, int epochs, d
         *score = program_score(&m->config.sweep->program, run_folder_best(m->config.folder, plan, trial, epochs));
         return HALVING_THERE;
     }
-    return run_folder_result(m->config.folder, plan, trial) ? HALVING_OUT : HALVING_PENDING;
+    // A program may end by itself before: it is compared by what it has.
+    const struct trial_result *r = run_folder_result(m->config.folder, plan, trial);
+    if (r && r->status == TRIAL_DONE) {
+        *score = program_score(&m->config.sweep->program, r->best_iou);
+        return HALVING_THERE;
+    }
+    return r ? HALVING_OUT : HALVING_PENDING;
 }
 
 static enum status update_rungs(struct master *m, struct error *err) {
@@ -262,7 +268,7 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
                               .fold = p->fold,
                               .seed = sweep->seed,
                               .threads = m->threads,
-                              .until = m->rungs ? until(m, trial) : 0,
+                              .until = m->rungs ? until(m, trial) : sweep->program.max_epochs,
                               .members = sweep->members,
                               .sync_batchnorm = sweep->sync_batchnorm,
                               .checkpoint_seconds = sweep->checkpoint_seconds};
@@ -279,7 +285,8 @@ static void fill_assign(struct master *m, int worker, int trial, int attempt) {
     a->hang_seconds = sweep->hang_seconds;
     workers_visible_gpus(m->workers, worker, sweep->members, a->gpus);
     a->crowded = workers_are_crowded(m->workers, worker, m->config.sweep->members, m->threads);
-    struct program_place place = {a->trial.id, a->trial.folder, p->fold, sweep->folds, m->threads, sweep->seed};
+    struct program_place place = {a->trial.id, a->trial.folder, p->fold,       sweep->folds,
+                                  m->threads,  sweep->seed,     a->trial.until};
     check(m, program_fill(&sweep->program, &p->hp, &place, &a->trial.program, &err), &err);
 }
 
@@ -307,8 +314,8 @@ static void assign(struct master *m, const struct scheduler_action *a) {
     int epochs = run_folder_epochs(m->config.folder, m->config.plan, a->trial);
     workers_begin_trial(m->workers, a->worker);
     log_event(m, resumed ? "resumed" : "assigned", a->worker, a->trial, -1, a->attempt, 0, p->config);
-    bool embedded = m->config.sweep->program.kind == TRAINER_EMBEDDED;
-    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, embedded ? until(m, a->trial) : 0,
+    bool known = program_knows_epochs(&m->config.sweep->program);
+    progress_trial_begins(m->config.progress, a->worker, p->config, p->fold, known ? until(m, a->trial) : 0,
                           resumed ? epochs : 0, a->attempt);
 }
 

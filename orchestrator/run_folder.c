@@ -265,7 +265,7 @@ static enum status note_epoch(struct record *r, int epoch, const struct epoch_sc
         r->epoch_capacity = capacity;
     }
     *fresh = !r->epoch_there[epoch];
-    if (score)
+    if (score && *fresh)
         r->score[epoch] = *score;
     r->epoch_there[epoch] = true;
     r->epochs += *fresh;
@@ -346,15 +346,23 @@ static bool keeps_scores(const run_folder *f) {
     return f->sweep->method == METHOD_ASHA;
 }
 
+static struct epoch_score score_of_row(const run_folder *f, const struct metric_columns *own,
+                                       const struct epoch_row *row) {
+    if (f->sweep->program.kind == TRAINER_EMBEDDED)
+        return (struct epoch_score){row->val_iou, row->val_f1, row->train_iou - row->val_iou};
+    return (struct epoch_score){epoch_row_number(row, own, f->sweep->program.metric), NAN, NAN};
+}
+
 static enum status load_epochs(run_folder *f, const char *path, struct error *err) {
+    struct metric_columns own;
     struct epoch_row *rows;
     size_t count;
-    TRY(epochs_read(path, NULL, &rows, &count, err));
+    TRY(epochs_read(path, &own, &rows, &count, err));
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         bool fresh;
         struct record *r = need_record(f, rows[i].trial, err);
-        struct epoch_score score = {rows[i].val_iou, rows[i].val_f1, rows[i].train_iou - rows[i].val_iou};
+        struct epoch_score score = score_of_row(f, &own, &rows[i]);
         status = r ? note_epoch(r, rows[i].epoch, keeps_scores(f) ? &score : NULL, &fresh, err) : STATUS_MEMORY;
     }
     free(rows);
@@ -563,38 +571,40 @@ int run_folder_epochs(const run_folder *f, const struct plan *plan, int trial) {
 double run_folder_best(const run_folder *f, const struct plan *plan, int trial, int epochs) {
     const struct record *r = find_record(f, plan->trials[trial].id);
     double best = NAN;
-    if (!r || !r->score || r->epoch_capacity < epochs)
-        return NAN;
-    for (int i = 0; i < epochs; i++) {
-        if (!r->epoch_there[i])
-            return NAN;
-        if (i == 0 || r->score[i].iou > best)
+    int seen = 0;
+    for (int i = 0; r && r->score && i < r->epoch_capacity && seen < epochs; i++) {
+        seen += r->epoch_there[i];
+        if (r->epoch_there[i] && program_is_better(&f->sweep->program, r->score[i].iou, best))
             best = r->score[i].iou;
     }
-    return best;
+    return seen == epochs ? best : NAN;
 }
 
 void run_folder_stopped_result(const run_folder *f, const struct plan *plan, int trial, struct trial_result *result) {
     const struct plan_trial *t = &plan->trials[trial];
     const struct record *r = find_record(f, t->id);
     *result = empty_result(t, TRIAL_STOPPED);
-    for (int i = 0; r && r->score && i < r->epoch_capacity && r->epoch_there[i]; i++) {
+    for (int i = 0; r && r->score && i < r->epoch_capacity; i++) { // a program may count from 1
         const struct epoch_score *e = &r->score[i];
-        if (i == 0 || e->iou > result->best_iou) {
+        if (!r->epoch_there[i])
+            continue;
+        if (program_is_better(&f->sweep->program, e->iou, result->best_iou)) {
             result->best_iou = e->iou;
             result->best_f1 = e->f1;
             result->best_epoch = i;
         }
         result->final_iou = e->iou;
         result->train_val_gap = e->gap;
-        result->epochs_run = i + 1;
+        result->epochs_run++;
     }
 }
 
 bool run_folder_is_at_rest(const run_folder *f, const struct plan *plan, int trial) {
     char path[PATH_SIZE];
     int length = snprintf(path, sizeof path, "%s/trials/%s/owner", f->path, plan->trials[trial].id);
-    return run_folder_has_checkpoint(f, plan, trial) && length < (int)sizeof path && !file_exists(path);
+    // Of a command that begins anew nothing is needed.
+    bool there = f->sweep->program.kind == TRAINER_COMMAND || run_folder_has_checkpoint(f, plan, trial);
+    return there && length < (int)sizeof path && !file_exists(path);
 }
 
 bool run_folder_has_checkpoint(const run_folder *f, const struct plan *plan, int trial) {
@@ -638,8 +648,9 @@ enum status run_folder_add_epoch(run_folder *f, const struct plan *plan, int tri
     TRY(note_epoch(r, m->epoch, keeps_scores(f) ? &score : NULL, &is_fresh, err));
     if (fresh)
         *fresh = is_fresh;
-    // Another program that was started anew tells its epochs anew; they take the place of the old ones.
-    if (!is_fresh && m->value_count == 0)
+    // Another program that was started anew tells its epochs anew; they take the place of the old ones, unless these
+    // have decided a rung.
+    if (!is_fresh && (m->value_count == 0 || keeps_scores(f)))
         return STATUS_OK;
     struct epoch_row row = {
         .fold = t->fold,

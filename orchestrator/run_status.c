@@ -85,12 +85,6 @@ static enum status read_trials(struct run_status *r, struct error *err) {
     return status;
 }
 
-// NaN is never better, and everything is better than it.
-static bool is_better(const struct run_status *r, double a, double b) {
-    const struct sweep_program *p = &r->sweep->program;
-    return !isnan(a) && (isnan(b) || program_score(p, a) > program_score(p, b));
-}
-
 static enum status read_epochs(struct run_status *r, struct error *err) {
     char path[PATH_SIZE];
     bool there;
@@ -113,7 +107,7 @@ static enum status read_epochs(struct run_status *r, struct error *err) {
         t->state = STANDING_PAUSED;
         t->epochs = rows[i].epoch + 1;
         t->last_iou = epoch_row_number(&rows[i], &own, r->sweep->program.metric);
-        if (is_better(r, t->last_iou, t->best_iou))
+        if (program_is_better(&r->sweep->program, t->last_iou, t->best_iou))
             t->best_iou = t->last_iou;
     }
     free(rows);
@@ -219,7 +213,7 @@ static enum status take_plan(struct run_status *r, const dataset *ds, struct err
             status = err->status;
             break;
         }
-        t->of = ds ? p->hp.epochs : 0; // how many another program has is not known
+        t->of = program_knows_epochs(&r->sweep->program) ? p->hp.epochs : 0;
         t->fold = p->fold;
         t->planned = true;
         if (p->withheld && t->state < STANDING_DONE)
@@ -300,7 +294,7 @@ const struct trial_standing *run_status_best(const struct run_status *r) {
     const struct trial_standing *best = NULL;
     for (int i = 0; i < r->count; i++) {
         const struct trial_standing *t = &r->trials[i];
-        if (is_better(r, t->best_iou, best ? best->best_iou : NAN))
+        if (program_is_better(&r->sweep->program, t->best_iou, best ? best->best_iou : NAN))
             best = t;
     }
     return best;

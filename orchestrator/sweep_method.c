@@ -88,9 +88,12 @@ enum status sweep_check_method(struct sweep_reader *r) {
     const struct sweep *s = r->sweep;
     if (s->method != METHOD_ASHA)
         return refuse_rung_keys(r);
-    if (s->program.kind != TRAINER_EMBEDDED)
+    if (s->program.kind == TRAINER_NONE)
         return sweep_ini_error(r->ini, line_of(r, "method"), r->err,
-                               "method = asha needs trainer = embedded: no other can be halted at an epoch");
+                               "method = asha has nothing to compare with trainer = none, which trains no epochs");
+    if (!program_knows_epochs(&s->program))
+        return sweep_ini_error(r->ini, line_of(r, "method"), r->err,
+                               "method = asha needs max-epochs = EPOCHS of a whole training by the command");
     if (s->grid_count == 0)
         return sweep_ini_error(r->ini, line_of(r, "method"), r->err,
                                "method = asha has nothing to choose among; add a [random NAME] or a [grid NAME]");

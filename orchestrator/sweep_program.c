@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,8 +44,16 @@ int program_hyper_first(const struct sweep_program *p) {
     return p->kind == TRAINER_EMBEDDED ? 0 : HYPER_COUNT;
 }
 
+bool program_knows_epochs(const struct sweep_program *p) {
+    return p->kind == TRAINER_EMBEDDED || p->max_epochs > 0;
+}
+
 double program_score(const struct sweep_program *p, double metric) {
     return p->minimize ? -metric : metric;
+}
+
+bool program_is_better(const struct sweep_program *p, double a, double b) {
+    return isfinite(a) && (!isfinite(b) || program_score(p, a) > program_score(p, b));
 }
 
 static bool is_iou(const struct sweep_program *p) {
@@ -85,8 +94,8 @@ struct trial_values {
     const struct program_place *place;
 };
 
-static const char *const reserved[] = {"trial", "folder", "fold", "folds", "seed", "threads"};
-enum { RESERVED = sizeof reserved / sizeof *reserved };
+static const char *const reserved[] = {"trial", "folder", "fold", "folds", "seed", "threads", "until"};
+enum { RESERVED = sizeof reserved / sizeof *reserved, UNTIL = RESERVED - 1 };
 
 bool program_name_is_reserved(const char *key) {
     for (int i = 0; i < RESERVED; i++)
@@ -112,8 +121,11 @@ static void place_value(const struct program_place *place, int which, char *valu
     case 4:
         snprintf(value, size, "%" PRIu64, place->seed);
         break;
-    default:
+    case 5:
         snprintf(value, size, "%d", place->threads);
+        break;
+    default:
+        snprintf(value, size, "%d", place->until);
     }
 }
 
@@ -122,6 +134,8 @@ static bool look_up(const void *context, const char *name, char *value, size_t s
     for (int i = 0; i < RESERVED; i++) {
         if (strcmp(name, reserved[i]) != 0)
             continue;
+        if (i == UNTIL && v->place->until == 0)
+            return false;
         place_value(v->place, i, value, size);
         return true;
     }
@@ -147,6 +161,8 @@ static enum status fill_variables(const struct trial_values *v, char *out, size_
     *out = '\0';
     for (int i = 0; i < RESERVED; i++) {
         char value[2048];
+        if (i == UNTIL && v->place->until == 0)
+            continue;
         place_value(v->place, i, value, sizeof value);
         TRY(add_variable(reserved[i], value, out, size, &used, err));
     }
@@ -161,6 +177,8 @@ static enum status fill_variables(const struct trial_values *v, char *out, size_
 static enum status unknown_place(const struct sweep_program *p, const char *name, struct error *err) {
     const char *names[OWN_MAX + RESERVED];
     size_t count = 0;
+    if (strcmp(name, reserved[UNTIL]) == 0)
+        return error_set(err, STATUS_INVALID, "command: {until} needs max-epochs = N in [sweep]");
     for (int i = 0; i < p->own.count; i++)
         names[count++] = p->own.key[i];
     for (int i = 0; i < RESERVED; i++)
@@ -181,6 +199,7 @@ enum status program_fill(const struct sweep_program *p, const struct hyperparame
     size_t used = 0;
     out->minimize = p->minimize;
     out->resume = p->resume;
+    out->epochs = p->max_epochs;
     for (int i = 0; i < p->metric_count; i++) {
         used +=
             (size_t)snprintf(out->metrics + used, sizeof out->metrics - used, "%s%s", i > 0 ? "," : "", p->metrics[i]);

@@ -26,6 +26,7 @@ enum status sweep_read_metric(struct sweep_reader *r, const struct sweep_ini_ent
 enum status sweep_read_metrics(struct sweep_reader *r, const struct sweep_ini_entry *e);
 enum status sweep_read_direction(struct sweep_reader *r, const struct sweep_ini_entry *e);
 enum status sweep_read_resume(struct sweep_reader *r, const struct sweep_ini_entry *e);
+enum status sweep_read_max_epochs(struct sweep_reader *r, const struct sweep_ini_entry *e);
 enum status sweep_check_trainer(struct sweep_reader *r);
 
 // How the configurations are searched, and whether that goes together once all sections are read.

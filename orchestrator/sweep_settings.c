@@ -205,6 +205,7 @@ static const struct {
                   {"metric", sweep_read_metric},
                   {"direction", sweep_read_direction},
                   {"resume", sweep_read_resume},
+                  {"max-epochs", sweep_read_max_epochs},
                   {"method", sweep_read_method},
                   {"first-rung", sweep_read_first_rung},
                   {"reduction-factor", sweep_read_reduction_factor},

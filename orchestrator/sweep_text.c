@@ -40,6 +40,8 @@ static void write_command(FILE *f, const struct sweep_program *p) {
         fprintf(f, "%s%s", i > 0 ? ", " : "", p->metrics[i]);
     fprintf(f, "\nmetric = %s\ndirection = %s\nresume = %s\n", p->metric, p->minimize ? "min" : "max",
             p->resume ? "yes" : "no");
+    if (p->max_epochs > 0)
+        fprintf(f, "max-epochs = %d\n", p->max_epochs);
 }
 
 static void write_method(FILE *f, const struct sweep *s) {

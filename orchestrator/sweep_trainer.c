@@ -1,4 +1,4 @@
-// The keys of [sweep] that say what trains: trainer, command, metrics, metric, direction, resume.
+// The keys of [sweep] that say what trains: trainer, command, metrics, metric, direction, resume, max-epochs.
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +89,13 @@ enum status sweep_read_resume(struct sweep_reader *r, const struct sweep_ini_ent
     return read_choice(r, e, "no", "yes", &r->sweep->program.resume);
 }
 
+enum status sweep_read_max_epochs(struct sweep_reader *r, const struct sweep_ini_entry *e) {
+    unsigned long long count = 0;
+    TRY(sweep_read_whole(r, e, 1, 1000000, &count));
+    r->sweep->program.max_epochs = r->sweep->base.epochs = (int)count;
+    return STATUS_OK;
+}
+
 // ---- what belongs together ----
 
 static int line_of(const struct sweep_reader *r, const char *key) {
@@ -107,7 +114,7 @@ static enum status refuse_keys(struct sweep_reader *r, const char *const *keys, 
 }
 
 static enum status check_embedded(struct sweep_reader *r) {
-    static const char *const others[] = {"command", "metrics", "direction", "resume"};
+    static const char *const others[] = {"command", "metrics", "direction", "resume", "max-epochs"};
     struct sweep_program *p = &r->sweep->program;
     TRY(refuse_keys(r, others, sizeof others / sizeof *others));
     if (*p->metric && strcmp(p->metric, "val_iou") != 0 && strcmp(p->metric, "val-iou") != 0)
@@ -118,9 +125,9 @@ static enum status check_embedded(struct sweep_reader *r) {
 }
 
 static enum status check_none(struct sweep_reader *r) {
-    static const char *const others[] = {"command",        "metrics",          "metric",           "direction",
-                                         "resume",         "dataset",          "backend",          "gpus-per-trial",
-                                         "sync-batchnorm", "trainers-per-gpu", "device-memory-gib"};
+    static const char *const others[] = {
+        "command",        "metrics",        "metric",           "direction",         "resume",    "dataset", "backend",
+        "gpus-per-trial", "sync-batchnorm", "trainers-per-gpu", "device-memory-gib", "max-epochs"};
     struct sweep_program *p = &r->sweep->program;
     TRY(refuse_keys(r, others, sizeof others / sizeof *others));
     snprintf(p->metric, sizeof p->metric, "value");
@@ -235,7 +242,7 @@ enum status sweep_check_own(struct sweep_reader *r) {
         TRY(check_value(r, i));
     if (s->program.kind != TRAINER_COMMAND)
         return STATUS_OK;
-    struct program_place place = {.trial = "", .folder = s->output};
+    struct program_place place = {.trial = "", .folder = s->output, .until = s->program.max_epochs};
     struct trial_program program;
     if (program_fill(&s->program, &s->base, &place, &program, r->err) != STATUS_OK)
         return sweep_ini_error_prefix(r->ini, line_of(r, "command"), r->err);

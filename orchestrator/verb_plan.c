@@ -197,7 +197,8 @@ static enum status print_command(const struct plan *p, struct error *err) {
     const struct plan_trial *t = &p->trials[0];
     char folder[PATH_SIZE + 64];
     snprintf(folder, sizeof folder, "%s/trials/%s", s->output, t->id);
-    struct program_place place = {t->id, folder, t->fold, s->folds, s->threads > 0 ? s->threads : 1, s->seed};
+    struct program_place place = {
+        t->id, folder, t->fold, s->folds, s->threads > 0 ? s->threads : 1, s->seed, plan_rungs_first(p)};
     struct trial_program program;
     TRY(program_fill(&s->program, &t->hp, &place, &program, err));
     printf("\nthe first trial's command, an argument a line:\n");

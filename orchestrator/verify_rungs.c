@@ -29,12 +29,16 @@ static enum halving_state look(void *context, int trial, int epochs, double *sco
     const struct subject *s = context;
     size_t count;
     const struct epoch_row *const *epoch = verify_epochs_of(s->v, s->plan->trials[trial].id, &count);
-    if (count < (size_t)epochs)
-        return row_of(s, trial) ? HALVING_OUT : HALVING_PENDING;
-    double best = epoch[0]->val_iou;
-    for (int i = 1; i < epochs; i++)
-        best = epoch[i]->val_iou > best ? epoch[i]->val_iou : best;
-    *score = program_score(&s->v->sweep->program, best);
+    const struct sweep_program *p = &s->v->sweep->program;
+    const struct trial_row *row = row_of(s, trial);
+    if (count < (size_t)epochs && !has_status(row, "done")) // a program may end by itself before
+        return row ? HALVING_OUT : HALVING_PENDING;
+    double best = NAN;
+    for (size_t i = 0; i < count && i < (size_t)epochs; i++) {
+        double value = epoch_row_number(epoch[i], &s->v->own, p->metric);
+        best = program_is_better(p, value, best) ? value : best;
+    }
+    *score = program_score(p, best);
     return HALVING_THERE;
 }
 
@@ -75,7 +79,7 @@ static void check_trial(struct verification *v, const struct subject *s, int tri
         verify_finding(v,
                        "%s/trials.csv: trial %s is stopped after %d epochs, but by the epochs of its section after %d",
                        v->folder, id, row->epochs_run, until);
-    else if (has_status(row, "done") && stops)
+    else if (has_status(row, "done") && stops && row->epochs_run >= until)
         verify_finding(v, "%s/trials.csv: trial %s is done, but by the epochs of its section it is stopped after %d",
                        v->folder, id, until);
 }
@@ -83,7 +87,9 @@ static void check_trial(struct verification *v, const struct subject *s, int tri
 void verify_rungs(struct verification *v) {
     struct subject s = {.v = v};
     struct error why;
-    if (!v->sweep || v->sweep->method != METHOD_ASHA || !v->ds || !v->trials_read || !v->epochs_read)
+    if (!v->sweep || v->sweep->method != METHOD_ASHA || !v->trials_read || !v->epochs_read)
+        return;
+    if (v->sweep->program.kind == TRAINER_EMBEDDED && !v->ds)
         return;
     if (v->sweep->retry_failed) // what a failure had decided may have been decided anew
         verify_note(v, "retry-failed: whether the rungs follow from the epochs is not looked at");

@@ -78,12 +78,14 @@ static enum halving_state look_at_trial(const struct run_data *run, const struct
                                         double *best) {
     size_t count;
     const struct epoch_row *epoch = run_data_epochs(run, t->id, &count);
-    if (count < (size_t)epochs)
+    bool done = t->row && strcmp(t->row->status, "done") == 0;
+    if (count < (size_t)epochs && !done) // a program may end by itself before
         return t->row ? HALVING_OUT : HALVING_PENDING;
-    *best = run_data_metric(run, &epoch[0]);
-    for (int i = 1; i < epochs; i++) {
+    *best = NAN;
+    for (size_t i = 0; i < count && i < (size_t)epochs; i++) {
         double value = run_data_metric(run, &epoch[i]);
-        *best = metric_better(&run->metric, value, *best) ? value : *best;
+        bool better = isfinite(value) && (isnan(*best) || metric_better(&run->metric, value, *best));
+        *best = better ? value : *best;
     }
     return HALVING_THERE;
 }
@@ -179,7 +181,8 @@ static bool contradicts(const struct run_data *run, const struct rung_record *r,
         return false;
     if (strcmp(t->row->status, "stopped") == 0)
         return !p->stopped || t->row->epochs_run != r->rung[p->rungs - 1].epochs;
-    return strcmp(t->row->status, "done") == 0 && p->stopped && !stands_elsewhere(run, r, t);
+    bool whole = p->stopped && t->row->epochs_run >= r->rung[p->rungs - 1].epochs; // else it has ended by itself
+    return strcmp(t->row->status, "done") == 0 && whole && !stands_elsewhere(run, r, t);
 }
 
 static void count_contradictions(const struct run_data *run, struct rung_record *r) {
@@ -261,7 +264,9 @@ enum status rung_record_read(const struct run_data *run, const char *name, struc
     const struct run_section *section = section_of(run, name);
     struct halving h = {.first = setting(&run->settings, "first-rung"),
                         .factor = setting(&run->settings, "reduction-factor"),
-                        .epochs = setting(&run->base, "epochs")};
+                        .epochs = setting(&run->settings, "max-epochs")};
+    if (h.epochs == 0)
+        h.epochs = setting(&run->base, "epochs");
     *r = (struct rung_record){.name = name, .folds = section->folds > 0 ? section->folds : run->run_folds};
     enum status status = gather(run, r, err);
     if (status == STATUS_OK)

@@ -280,21 +280,12 @@ static void report_end(agent *a, enum message_kind kind, struct message *report)
     a->trial[0] = 0;
 }
 
-// What libraries say before they end a process that has no memory left.
-static bool speaks_of_memory(const char *words) {
-    static const char *const phrases[] = {"out of memory", "cannot allocate memory", "bad_alloc"};
-    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-        if (strcasestr(words, phrases[i]))
-            return true;
-    return false;
-}
-
 static enum loss_cause cause_of_death(const agent *a, int wait_status, const char *words) {
     int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
     bool killed = (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL) || code == TRAINER_EXIT_MEMBER_KILLED;
     if (a->hung)
         return LOSS_HANG;
-    if ((killed && spawn_oom_kills() > a->oom_kills) || code == TRAINER_EXIT_MEMORY || speaks_of_memory(words))
+    if ((killed && spawn_oom_kills() > a->oom_kills) || code == TRAINER_EXIT_MEMORY || spawn_speaks_of_memory(words))
         return LOSS_MEMORY;
     return a->has_spoken ? LOSS_CRASH : LOSS_START;
 }

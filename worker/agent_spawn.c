@@ -165,6 +165,16 @@ long spawn_oom_kills(void) {
     return kills;
 }
 
+bool spawn_speaks_of_memory(const char *words) {
+    static const char *const phrases[] = {"out of memory",      "out_of_memory",      "outofmemory",
+                                          "bad_alloc",          "MemoryError",        "cannot allocate memory",
+                                          "RESOURCE_EXHAUSTED", "OOM when allocating"};
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (strcasestr(words, phrases[i]))
+            return true;
+    return false;
+}
+
 // Keeps the last `LINES` lines of text; control characters become spaces, ends of lines " | ".
 static void condense(const char *text, size_t bytes, char *words, size_t size) {
     enum { LINES = 3 };

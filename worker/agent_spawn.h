@@ -28,6 +28,8 @@ NODISCARD enum status spawn_trainer(const struct spawn_config *config, pid_t *pi
 off_t spawn_log_size(const char *log); // 0 when there is none
 // How many processes the kernel's out-of-memory killer has ended on this host since it was started; 0: cannot be told.
 long spawn_oom_kills(void);
+// What runtimes and libraries say before they end a process that has no memory left, on the host or on a device.
+bool spawn_speaks_of_memory(const char *words);
 // The last lines of what was written to the log from `start` on, on one line.
 void spawn_last_words(const char *log, off_t start, char *words, size_t size);
 

@@ -51,7 +51,8 @@ const char *loss_cause_name(enum loss_cause cause) {
     X(TEXT, dataset) X(TEXT, folder) X(TEXT, backend) X(INT, threads) X(INT, until) X(REAL, checkpoint_seconds)
 #define ASSIGN_MEMBERS(X) X(TEXT, gpus) X(TEXT, log) X(FLAG, crowded) X(REAL, hang_seconds)
 #define PROGRAM_MEMBERS(X)                                                                                             \
-    X(TEXT, arguments) X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume)
+    X(TEXT, arguments)                                                                                                 \
+    X(TEXT, variables) X(TEXT, metrics) X(INT, metric) X(FLAG, minimize) X(FLAG, resume) X(INT, epochs)
 #define HEARTBEAT_MEMBERS(X) X(INT, epoch) X(INT, step) X(REAL, pause)
 #define METRIC_MEMBERS(X)                                                                                              \
     X(INT, epoch)                                                                                                      \

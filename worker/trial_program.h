@@ -31,6 +31,7 @@ struct trial_program {
     int metric;                        // which of them decides
     bool minimize;                     // the smallest is the best
     bool resume;                       // it goes on from what it left in the trial's folder
+    int epochs;                        // of a whole training; 0: not known
 };
 
 #endif

@@ -114,7 +114,7 @@ static void test_trials(void **state) {
     assert_int_equal(plan_create(s, NULL, &p, &err), STATUS_OK);
     assert_int_equal(p->trial_count, 6); // 0.1 and 1e-1 are texts, and two
     assert_string_equal(p->rows[4].label, "lr=x y");
-    struct program_place place = {"id", "/f", 1, 2, 3, 42};
+    struct program_place place = {"id", "/f", 1, 2, 3, 42, 0};
     struct trial_program program = {0};
     assert_int_equal(program_fill(&s->program, &p->trials[4].hp, &place, &program, &err), STATUS_OK);
     assert_string_equal(program.arguments, "prog\n--lr\nx y\n");
