@@ -266,7 +266,7 @@ static const struct {
     {HEAD "run-cap = 0\n[grid a]\nlr = 1\n", "s.ini:3: run-cap = 0: must be a whole number in 1 .. 1000000"},
     {HEAD "retry-failed = maybe\n[grid a]\nlr = 1\n", "s.ini:3: retry-failed = maybe: must be yes or no"},
     {"[sweep]\ntrainer = none\nmethod = asha\nfirst-rung = 1\n[grid a]\nx = 1, 2\n",
-     "s.ini:3: method = asha needs trainer = embedded: no other can be halted at an epoch"},
+     "s.ini:3: method = asha has nothing to compare with trainer = none, which trains no epochs"},
     // configs and compare
     {HEAD "[config a]\nlr = 0.1, 0.2\n", "s.ini:4: lr = 0.1, 0.2: is not a number; write one like 0.001"},
     {HEAD "[config a]\nfrom = @this\n", "s.ini:4: from = @this: the file has no grids to take winners of; add a [grid "

@@ -100,6 +100,12 @@ static void test_mistakes(void **state) {
     expect_error(HEAD "[grid g]\nlr = 1\n[grid h]\ndepth = 1\n",
                  "s.ini:9: [grid h] has no lr; give it a value in [base]");
     expect_error(HEAD "[base]\nlr =\n[grid g]\nx = 1\n", "s.ini:8: lr is empty; give it a value");
+    expect_error(HEAD "method = asha\nfirst-rung = 1\n[grid g]\nlr = 1\n",
+                 "s.ini:7: method = asha needs max-epochs = EPOCHS of a whole training by the command");
+    expect_error(HEAD "method = asha\nfirst-rung = 5\nmax-epochs = 5\n[grid g]\nlr = 1\n",
+                 "s.ini:8: first-rung = 5: must be less than the 5 epochs of a training");
+    expect_error("[sweep]\ntrainer = command\nmetric = a\ncommand = p {until}\n[grid g]\nx = 1\n",
+                 "s.ini:4: command: {until} needs max-epochs = N in [sweep]");
     expect_error("[sweep]\ndataset = /dev/null\ncommand = x\n[grid g]\nlr = 1\n",
                  "s.ini:3: command has no meaning with trainer = embedded; remove it");
 }
@@ -127,6 +133,26 @@ static void test_trials(void **state) {
     struct sweep *again = parse(s->text);
     assert_string_equal(again->text, s->text);
     plan_destroy(p);
+    sweep_destroy(s);
+    sweep_destroy(again);
+}
+
+// How far a trial is to go is told, and is no part of what it is.
+static void test_until(void **state) {
+    (void)state;
+    struct sweep *s = parse("[sweep]\ntrainer = command\ncommand = p {until} {lr}\nmetric = a\nmethod = asha\n"
+                            "first-rung = 2\nmax-epochs = 9\n[grid g]\nlr = 1, 2\n");
+    struct sweep *again = parse(s->text);
+    struct error err;
+    struct program_place place = {.trial = "id", .folder = "/f", .until = 2};
+    struct trial_program program = {0};
+    assert_int_equal(s->base.epochs, 9);
+    assert_string_equal(again->text, s->text);
+    assert_int_equal(own_value_set(s->base.own, 0, "1", &err), STATUS_OK);
+    assert_int_equal(program_fill(&s->program, &s->base, &place, &program, &err), STATUS_OK);
+    assert_string_equal(program.arguments, "p\n2\n1\n");
+    assert_non_null(strstr(program.variables, "GRIDFOLD_UNTIL=2\n"));
+    assert_int_equal(program.epochs, 9);
     sweep_destroy(s);
     sweep_destroy(again);
 }
@@ -192,7 +218,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_template), cmocka_unit_test(test_template_mistakes),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_trials),
-        cmocka_unit_test(test_ids),      cmocka_unit_test(test_index),
+        cmocka_unit_test(test_until),    cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
