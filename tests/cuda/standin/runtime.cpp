@@ -14,6 +14,8 @@ machine here;
 cudaError_t standin_answer(cudaError_t code) {
     if (here.sticky != cudaSuccess)
         code = here.sticky;
+    else if (code == cudaSuccess && here.failing_call > 0 && --here.failing_call == 0)
+        code = cudaErrorIllegalAddress;
     if (code != cudaSuccess)
         here.last = code;
     return code;
@@ -65,6 +67,8 @@ cudaError_t allocate(void **memory, size_t bytes, bool device) {
         return answer(cudaErrorStreamCaptureUnsupported);
     if (device && here.device_used + bytes > device_bytes())
         return answer(cudaErrorMemoryAllocation);
+    if (cudaError_t code = answer(cudaSuccess))
+        return code;
     bool hollow = device && here.hollow;
     char *p = hollow ? reserve(bytes) : static_cast<char *>(aligned_alloc(256, (bytes + 255) / 256 * 256));
     if (!p)
@@ -75,7 +79,7 @@ cudaError_t allocate(void **memory, size_t bytes, bool device) {
     here.device_used += device ? bytes : 0;
     here.device_peak = here.device_used > here.device_peak ? here.device_used : here.device_peak;
     *memory = p;
-    return answer(cudaSuccess);
+    return cudaSuccess;
 }
 
 cudaError_t release(void *memory, bool device) {
@@ -177,6 +181,16 @@ void standin_fail_launch(int nth) {
     here.sticky = here.last = cudaSuccess;
 }
 
+void standin_fail_call(int nth, bool captured) {
+    here.fail_captured = captured;
+    here.failing_call = nth;
+    here.last = cudaSuccess;
+}
+
+bool standin_call_has_failed(void) {
+    return here.failing_call == 0;
+}
+
 void standin_set_reverse(bool reverse) {
     here.reverse = reverse;
 }
@@ -229,7 +243,7 @@ cudaError_t cudaGetLastError(void) {
 
 cudaError_t cudaRuntimeGetVersion(int *version) {
     *version = CUDART_VERSION;
-    return answer(cudaSuccess);
+    return here.sticky;
 }
 
 cudaError_t cudaGetDeviceCount(int *count) {
@@ -298,7 +312,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         return standin_enqueue(stream, [=]() { memmove(to, copy.data(), bytes); });
     }
     cudaError_t code = standin_enqueue(stream, [=]() { memmove(to, from, bytes); });
-    if (kind == cudaMemcpyDeviceToHost && !standin_is_pinned(to) && !here.captures && stream)
+    if (code == cudaSuccess && kind == cudaMemcpyDeviceToHost && !standin_is_pinned(to) && !here.captures && stream)
         return cudaStreamSynchronize(stream); // has been written when the call returns
     return code;
 }

@@ -37,10 +37,15 @@ struct standin_counts standin_counts_now(void);
 
 size_t standin_peak_memory(void); // the most of the device's memory that was taken since the last call
 
-void standin_set_devices(int count);    // STANDIN_DEVICES or 1 at first; 0: as if there were no driver
-void standin_set_memory(size_t bytes);  // of the device; 1 GiB at first
-void standin_set_hollow(bool hollow);   // device memory is counted but not there, and nothing is run
-void standin_fail_launch(int nth);      // the nth kernel launch from now fails with cudaErrorIllegalAddress; 0: none
+void standin_set_devices(int count);   // STANDIN_DEVICES or 1 at first; 0: as if there were no driver
+void standin_set_memory(size_t bytes); // of the device; 1 GiB at first
+void standin_set_hollow(bool hollow);  // device memory is counted but not there, and nothing is run
+void standin_fail_launch(int nth);     // the nth kernel launch from now fails with cudaErrorIllegalAddress; 0: none
+// The nth call from now that would succeed, whatever it is, answers cudaErrorIllegalAddress once, though it does what
+// was asked; 0: none. Not `captured`: work that goes into a graph is not counted. Nor are those that only take things
+// down, whose answers nobody needs.
+void standin_fail_call(int nth, bool captured);
+bool standin_call_has_failed(void);     // since then
 void standin_set_reverse(bool reverse); // run threads and blocks from the last to the first
 void standin_set_side_first(bool on);   // which streams go first: see streams.cpp; also by STANDIN_SIDE_FIRST
 

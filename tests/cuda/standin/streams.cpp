@@ -202,6 +202,8 @@ cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work) {
     here.counts.side += stream && is_side(stream);
     if (stream && stream->capture) {
         capture(stream, std::move(work));
+        if (!here.fail_captured)
+            return here.sticky;
     } else if (here.captures && !stream) {
         return standin_answer(cudaErrorStreamCaptureUnsupported); // the legacy stream waits for all others
     } else if (stream) {
@@ -248,9 +250,11 @@ void standin_hang(void) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     (void)flags;
+    if (cudaError_t code = standin_answer(cudaSuccess))
+        return code;
     *stream = new CUstream_st;
     here.streams.push_back(*stream);
-    return standin_answer(cudaSuccess);
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -264,7 +268,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
         if (t.second.at.stream == stream)
             t.second = tail();
     delete stream;
-    return standin_answer(cudaSuccess);
+    return here.sticky;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
@@ -291,13 +295,15 @@ cudaError_t cudaDeviceSynchronize(void) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags) {
     (void)flags;
+    if (cudaError_t code = standin_answer(cudaSuccess))
+        return code;
     *event = new CUevent_st;
-    return standin_answer(cudaSuccess);
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
     delete event;
-    return standin_answer(cudaSuccess);
+    return here.sticky;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
@@ -342,11 +348,13 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     (void)mode; // the strictest, whatever was asked for
     if (!stream || stream->capture)
         return standin_answer(cudaErrorStreamCaptureUnsupported);
+    if (cudaError_t code = standin_answer(cudaSuccess))
+        return code;
     stream->capture = new CUgraph_st{{}, stream, {stream}, ++capture_count};
     captures[capture_count] = stream->capture;
     stream->captured_after.clear();
     here.captures++;
-    return standin_answer(cudaSuccess);
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
@@ -368,8 +376,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
     (void)flags;
+    if (cudaError_t code = standin_answer(cudaSuccess))
+        return code;
     *exec = new CUgraphExec_st{graph->nodes};
-    return standin_answer(cudaSuccess);
+    return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
@@ -379,7 +389,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     delete graph;
-    return standin_answer(cudaSuccess);
+    return here.sticky;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
