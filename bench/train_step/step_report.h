@@ -1,4 +1,5 @@
-// Where the time of training steps went, from a network's profile: by part of the model, by kind of operation, by layer.
+// Where the time of training steps went, from a network's profile: by part of the model, by kind of operation, by
+// layer.
 #ifndef GRIDFOLD_BENCH_STEP_REPORT_H
 #define GRIDFOLD_BENCH_STEP_REPORT_H
 
