@@ -12,7 +12,8 @@
 // Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
 // oneDNN is slower, several times where most taps meet the border. oneDNN keeps those of one tap in bf16 or with a
 // stride. What is done once for a weight (transforms) needs tiles or frames enough to be worth it.
-enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, WINOGRAD_LEAST_TILES = 24, LEAST_FRAMES = 8 };
+enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, LEAST_FRAMES = 8 };
+enum { WINOGRAD_LEAST_TILES = 24, WINOGRAD_LEAST_CHANNELS = 64 };
 
 // How the weight comes to a pass: as it is (all zero), reordered, or as a copy in bf16 that its layout owns.
 struct weight_source {
@@ -62,10 +63,12 @@ void conv_mds_destroy(struct conv_mds *mds) {
 }
 
 // Winograd's F(4x4, 3x3) transforms the weight once and then every tile of 4 x 4 pixels: it pays where there are enough
-// tiles for one weight.
+// tiles for one weight. It rounds more coarsely than the direct algorithm; networks a few channels wide, whose batch
+// norms may magnify rounding without bound, are left alone.
 static bool winograd_pays(const struct conv_geometry *g) {
     int tiles = g->dst.n * ((g->dst.h + 3) / 4) * ((g->dst.w + 3) / 4);
-    return g->kernel == 3 && g->stride == 1 && tiles >= WINOGRAD_LEAST_TILES;
+    bool wide = g->src.c >= WINOGRAD_LEAST_CHANNELS && g->dst.c >= WINOGRAD_LEAST_CHANNELS;
+    return g->kernel == 3 && g->stride == 1 && wide && tiles >= WINOGRAD_LEAST_TILES;
 }
 
 struct compat_conv conv_desc(const struct conv_geometry *g, const struct conv_mds *mds) {
