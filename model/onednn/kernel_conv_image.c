@@ -15,8 +15,8 @@ struct image {
     struct planes in, out;
     int bands, kernel, stride, width; // of a packed row in numbers
     int out_height, out_width;
-    size_t frame;           // numbers of a packed frame
-    size_t matrix, weights; // weights of a block of channels written, and of a row of the kernel in it
+    size_t frame;                      // numbers of a packed frame
+    size_t block_weights, row_weights; // of a block of channels written, and of one row of the kernel in it
     float *packed;
 };
 
@@ -31,13 +31,17 @@ static struct image image_of(const struct conv_small *conv, void *scratch) {
                       .out_width = conv->dst.w,
                       .packed = scratch};
     m.frame = (size_t)(conv->src.h + 2 * conv->pad) * (size_t)m.width;
-    m.weights = (size_t)conv->kernel * BLOCK * BLOCK;
-    m.matrix = (size_t)conv->kernel * m.weights;
+    m.row_weights = (size_t)conv->kernel * BLOCK * BLOCK;
+    m.block_weights = (size_t)conv->kernel * m.row_weights;
     return m;
 }
 
 bool KERNEL(conv_image_fits)(const struct op_desc *d) {
     return 4 * d->in.c <= 3 * BLOCK && d->out.w >= TILE && !d->bias && !d->accumulate && !(d->passes & PASS_INPUT_GRAD);
+}
+
+static size_t whole_blocks(size_t floats) {
+    return (floats + BLOCK - 1) / BLOCK * BLOCK;
 }
 
 static size_t partial_floats(const struct op_desc *d) {
@@ -46,8 +50,7 @@ static size_t partial_floats(const struct op_desc *d) {
 
 size_t KERNEL(conv_image_scratch_bytes)(const struct op_desc *d) {
     size_t frame = (size_t)(d->in.h + 2 * d->pad) * (size_t)(d->in.w + 2 * d->pad) * (size_t)d->in.c;
-    size_t packed = ((size_t)d->in.n * frame + BLOCK) / BLOCK * BLOCK + TILE;
-    return (packed + BLOCK + PARTS * partial_floats(d)) * sizeof(float);
+    return (whole_blocks((size_t)d->in.n * frame) + PARTS * partial_floats(d)) * sizeof(float);
 }
 
 static void pack_frame(const struct image *m, const struct conv_small *conv, const float *src, int n) {
@@ -75,11 +78,11 @@ ALWAYS_INLINE void forward_tile(const struct image *m, const float *x, const flo
     for (int ky = 0; ky < m->kernel; ky++)
         for (int kx = 0; kx < m->kernel; kx++) {
             const float *row = x + (size_t)ky * (size_t)m->width + (size_t)(kx * m->bands);
-            const float *w = weight + (size_t)ky * m->weights + (size_t)kx * BLOCK * BLOCK;
+            const float *w = weight + (size_t)ky * m->row_weights + (size_t)kx * BLOCK * BLOCK;
             for (int c = 0; c < m->bands; c++)
 #pragma GCC unroll 2
                 for (int b = 0; b < blocks; b++) {
-                    vec v = *(const vec *)(w + (size_t)b * m->matrix + (size_t)c * BLOCK);
+                    vec v = *(const vec *)(w + (size_t)b * m->block_weights + (size_t)c * BLOCK);
 #pragma GCC unroll 8
                     for (int p = 0; p < TILE; p++)
                         acc[b][p] += row[(size_t)p * step + (size_t)c] * v;
@@ -98,7 +101,7 @@ static void forward_row(const struct image *m, const float *weight, float *dst, 
     for (int block = 0; block < m->out.blocks; block += TOGETHER)
         for (int first = 0; first < m->out_width; first += TILE) {
             int ox = first + TILE <= m->out_width ? first : m->out_width - TILE;
-            const float *from = x + (size_t)(ox * m->stride * m->bands), *w = weight + (size_t)block * m->matrix;
+            const float *from = x + (size_t)(ox * m->stride * m->bands), *w = weight + (size_t)block * m->block_weights;
             float *to = dst + (size_t)(n * m->out.blocks + block) * plane_elements(m->out) +
                         (size_t)(oy * m->out_width + ox) * BLOCK;
             if (block + TOGETHER <= m->out.blocks)
@@ -134,7 +137,7 @@ ALWAYS_INLINE void gradient_tile(const struct image *m, const float *x, const fl
     for (int b = 0; b < blocks; b++)
 #pragma GCC unroll 8
         for (int k = 0; k < count; k++)
-            acc[b][k] = *(vec *)(at[k] + (size_t)b * m->matrix);
+            acc[b][k] = *(vec *)(at[k] + (size_t)b * m->block_weights);
     for (int ox = 0; ox < m->out_width; ox++)
 #pragma GCC unroll 2
         for (int b = 0; b < blocks; b++) {
@@ -147,7 +150,7 @@ ALWAYS_INLINE void gradient_tile(const struct image *m, const float *x, const fl
     for (int b = 0; b < blocks; b++)
 #pragma GCC unroll 8
         for (int k = 0; k < count; k++)
-            *(vec *)(at[k] + (size_t)b * m->matrix) = acc[b][k];
+            *(vec *)(at[k] + (size_t)b * m->block_weights) = acc[b][k];
 }
 
 ALWAYS_INLINE void gradient_blocks(const struct image *m, const float *x, const float *dy, float *const *at,
@@ -182,15 +185,16 @@ static void gradient_frame(const struct image *m, const float *ddst, float *dwei
                 const float *dy = ddst + (size_t)(n * m->out.blocks + block) * plane_elements(m->out) +
                                   (size_t)(oy * m->out_width) * BLOCK;
                 int blocks = block + TOGETHER <= m->out.blocks ? TOGETHER : 1;
-                gradient_row(m, x, dy, dweight + (size_t)block * m->matrix + (size_t)ky * m->weights, blocks);
+                gradient_row(m, x, dy, dweight + (size_t)block * m->block_weights + (size_t)ky * m->row_weights,
+                             blocks);
             }
 }
 
 void KERNEL(conv_image_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads) {
     struct image m = image_of(conv, scratch);
-    size_t floats = (size_t)m.out.blocks * m.matrix, packed = (size_t)m.in.frames * m.frame;
-    float *partial = m.packed + (packed + BLOCK - 1) / BLOCK * BLOCK;
+    size_t floats = (size_t)m.out.blocks * m.block_weights;
+    float *partial = m.packed + whole_blocks((size_t)m.in.frames * m.frame); // [PARTS][floats]
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)

@@ -26,7 +26,8 @@ enum {
     KERNEL_SMALL_TAPS = 25, // most taps of a conv_small
 };
 
-// A convolution on a map so small that its border outweighs its middle.
+// A convolution by our own kernels: on a map so small that its border outweighs its middle, or of an image of few
+// bands.
 struct conv_small {
     struct shape src, dst;
     int kernel, stride, pad;
@@ -53,7 +54,8 @@ struct kernel_table {
     void (*bias_add)(struct shape shape, const float *bias, float *y, int threads);
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
     kernel_bytes *bias_grad_scratch_bytes; // of desc->out
-    // conv_2x2: 3x3, stride 1, padding 1 on maps of 2x2. conv_image: where conv_image_fits. bf16 has neither: NULL.
+    // conv_2x2: 3x3, stride 1, padding 1 on maps of 2x2. conv_image: where conv_image_fits; it has no data_grad. bf16
+    // has neither: NULL.
     struct conv_small_kernels conv_small, conv_2x2, conv_image;
     bool (*conv_image_fits)(const struct op_desc *desc);
     // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
