@@ -55,14 +55,19 @@ static enum status hold_samples(network *net, struct error *err) {
     return network_hold_samples(net, &config, err);
 }
 
+// All samples as they are; cuts and results: [SAMPLES], the caller's.
+static struct network_stretch whole_epoch(struct sample_cut *cuts, struct step_result *results) {
+    memset(cuts, 0, SAMPLES * sizeof *cuts);
+    for (int i = 0; i < SAMPLES; i++)
+        cuts[i].sample = i;
+    return (struct network_stretch){cuts, SAMPLES, BATCH, results, NULL, NULL};
+}
+
 static enum status train_epoch(network *net, struct error *err) {
     struct sample_cut cuts[SAMPLES];
     struct step_result results[SAMPLES];
+    const struct network_stretch stretch = whole_epoch(cuts, results);
     int done;
-    memset(cuts, 0, sizeof cuts);
-    for (int i = 0; i < SAMPLES; i++)
-        cuts[i].sample = i;
-    const struct network_stretch stretch = {cuts, SAMPLES, BATCH, results, NULL, NULL};
     return network_train_stretch(net, &stretch, &adamw, 0.001, &done, err);
 }
 
@@ -70,11 +75,8 @@ static enum status train_epoch(network *net, struct error *err) {
 static enum status train(struct life *l, struct error *err) {
     struct sample_cut cuts[SAMPLES];
     struct step_result results[SAMPLES];
+    const struct network_stretch stretch = whole_epoch(cuts, results);
     int done;
-    memset(cuts, 0, sizeof cuts);
-    for (int i = 0; i < SAMPLES; i++)
-        cuts[i].sample = i;
-    const struct network_stretch stretch = {cuts, SAMPLES, BATCH, results, NULL, NULL};
     TRY(hold_samples(l->net, err));
     TRY(network_train_stretch(l->net, &stretch, &adamw, 0.01, &done, err));
     TRY(network_evaluate_stretch(l->net, &stretch, &adamw.focal, err));
