@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "model/base/clock.h"
 #include "worker/agent_spawn.h"
+#include "worker/silence.h"
 #include "worker/trainer_process.h"
 
 enum stop_stage { RUNNING, ASKED, TERMINATED, KILLED };
@@ -33,16 +33,13 @@ struct agent {
     bool crowded;
     char gpus[PROTOCOL_GPUS_SIZE];
     char log[PATH_SIZE];
-    off_t log_start; // size of the log when the trial began
-    double heard;    // when the trainer last spoke, or was last spoken to
-    bool has_spoken; // since it was started
-    long oom_kills;  // of the kernel, when the trial began
+    off_t log_start;        // size of the log when the trial began
+    double heard;           // when the trainer last spoke, or was last spoken to
+    bool has_spoken;        // since it was started
+    long oom_kills;         // of the kernel, when the trial began
+    struct silence silence; // of the running trial
     struct {
-        double limit;   // seconds, given; 0: found out
-        double last;    // when the trial last gave a sign of itself; 0: not yet
-        double longest; // seconds between two of these
-        double pause;   // as in its heartbeats
-        bool epoch;     // one has been trained to its end
+        double pause; // as in its heartbeats
         int epochs, steps;
     } progress; // of the running trial
     enum stop_stage stage;
@@ -171,7 +168,7 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
     a->hung = false;
     a->trouble[0] = 0;
     memset(&a->progress, 0, sizeof a->progress);
-    a->progress.limit = a->config.hang_seconds > 0 ? a->config.hang_seconds : assign->hang_seconds;
+    silence_begin(&a->silence, a->config.hang_seconds > 0 ? a->config.hang_seconds : assign->hang_seconds);
     set_stage(a, RUNNING);
     // Threads are counted, and GPUs found, once in the life of a process.
     reap(a);
@@ -214,22 +211,11 @@ void agent_kill(agent *a) {
     set_stage(a, KILLED);
 }
 
-static double hang_limit(const agent *a) {
-    static const double FIRST_EPOCH = 1800, FLOOR = 300, FACTOR = 20;
-    if (a->progress.limit > 0)
-        return a->progress.limit;
-    if (!a->progress.epoch)
-        return FIRST_EPOCH;
-    return fmax(FLOOR, FACTOR * a->progress.longest);
-}
-
 // A message of the running trial has come.
 static void note_progress(agent *a, const struct message *m) {
-    double t = clock_seconds();
-    if (a->progress.last > 0)
-        a->progress.longest = fmax(a->progress.longest, t - a->progress.last);
+    bool trained = false;
     if (m->kind == MESSAGE_EPOCH) {
-        a->progress.epoch = a->progress.epoch || !m->epoch.replayed;
+        trained = !m->epoch.replayed;
         a->progress.epochs = m->epoch.metrics.epoch + 1;
         a->progress.steps = 0;
     } else {
@@ -237,8 +223,7 @@ static void note_progress(agent *a, const struct message *m) {
         a->progress.steps = m->heartbeat.step;
         a->progress.pause = m->heartbeat.pause;
     }
-    if (a->progress.steps > 0 || a->progress.epoch) // before the first step time goes into other things
-        a->progress.last = t;
+    silence_sign(&a->silence, clock_seconds(), trained, a->progress.steps);
 }
 
 static void escalate(agent *a) {
@@ -251,7 +236,7 @@ static void escalate(agent *a) {
     } else if (a->stage == TERMINATED && t - a->stage_began > a->config.kill_seconds) {
         kill(a->pid, SIGKILL);
         set_stage(a, KILLED);
-    } else if (!a->hung && t - a->heard > hang_limit(a)) {
+    } else if (!a->hung && t - a->heard > silence_limit(&a->silence)) {
         kill(a->pid, SIGKILL);
         a->hung = true;
     }
@@ -306,7 +291,7 @@ static bool report_death(agent *a, struct message *report) {
     if (a->hung)
         snprintf(how, sizeof how,
                  "trainer silent for %.0f s in epoch %d after step %d (until then %.1f s at most): killed",
-                 hang_limit(a), a->progress.epochs, a->progress.steps, a->progress.longest);
+                 silence_limit(&a->silence), a->progress.epochs, a->progress.steps, a->silence.longest);
     else if (WIFSIGNALED(wait_status))
         snprintf(how, sizeof how, "trainer killed by signal %d (%s)", WTERMSIG(wait_status),
                  strsignal(WTERMSIG(wait_status)));

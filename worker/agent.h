@@ -6,9 +6,7 @@
 // calls agent_assign must live as long as the agent (the child gets SIGKILL when it ends).
 //
 // A trainer speaks from between its steps, at least once a second where steps are short; one that is silent for too
-// long (stopped, waiting for a device that has gone, deaf in the kernel) is killed. How long that is comes from the
-// sweep's hang-seconds, or else from the trial itself: 20 times its longest silence so far, at least 5 minutes; and
-// half an hour until its first epoch is over, since a first step reads, compiles and tries out.
+// long (stopped, waiting for a device that has gone, deaf in the kernel) is killed (worker/silence.h).
 #ifndef GRIDFOLD_WORKER_AGENT_H
 #define GRIDFOLD_WORKER_AGENT_H
 
