@@ -89,6 +89,7 @@ is_over() { [ -z "$(squeue --noheader --jobs "$1" 2>/dev/null)" ]; }
 nothing_runs() { ! pgrep -f "output=$1( |\$)" >/dev/null && ! pgrep -f "$work/$1/" >/dev/null; }
 go_on() { # JOB: Slurm lets a requeued job wait for two minutes
     wait_for 40 "pending again" is_pending "$1"
+    sleep 2 # slurmd tells a new credential from the one that the requeue has revoked by the second of its making
     scontrol update JobId="$1" StartTime=now TimeLimit=10
 }
 expect_same() { # JOB OUTPUT

@@ -19,7 +19,6 @@
 #include "tests/worker/same_file.h"
 #include "tests/worker/small_dataset.h"
 #include "worker/evaluate.h"
-#include "worker/free_memory.h"
 #include "worker/pretrained.h"
 #include "worker/trainer.h"
 #include "worker/trial_folder.h"
@@ -272,12 +271,6 @@ static void checkpoints_beside_the_training_are_the_same(void **state) {
     trainer_destroy(t);
 }
 
-static void free_memory_is_a_part_of_the_hosts(void **state) {
-    (void)state;
-    size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE), left = free_memory_bytes();
-    assert_true(left > 0 && left < all);
-}
-
 // Files may not grow from now on: as on a full disk, but for the words.
 static void limit_files(void *context) {
     struct log *log = context;
@@ -527,7 +520,6 @@ int main(void) {
         cmocka_unit_test(damage_loses_one_checkpoint_at_most),
         cmocka_unit_test(checkpoints_beside_the_training_are_the_same),
         cmocka_unit_test(a_checkpoint_that_cannot_be_written_is_told),
-        cmocka_unit_test(free_memory_is_a_part_of_the_hosts),
         cmocka_unit_test(a_trial_that_has_been_handed_on_is_left_alone),
         cmocka_unit_test(failures_are_results),
         cmocka_unit_test(a_checkpoint_evaluates_to_its_own_numbers),
