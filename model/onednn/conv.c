@@ -1,5 +1,5 @@
 // OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution; those on the smallest maps and the one of the image
-// by our own kernels.
+// by our own kernels, and all of OP_CONV2D in bf16 where there are tile registers.
 //
 // Each pass is created with the weight layout that oneDNN likes best there; where that is not the parameter's own, a
 // reorder through scratch stands before (or, for the gradient, after) it. With bf16 the products read copies of the
@@ -268,6 +268,8 @@ static bool is_small(const struct onednn *o, const struct op_desc *d, const para
 
 static const struct conv_small_kernels *small_kernels_for(const struct onednn *o, const struct op_desc *d,
                                                           const param_layout *weight) {
+    if (o->tiles && d->kind == OP_CONV2D && weight->blocked && d->kernel <= KERNEL_TILES_SIDE)
+        return o->tiles;
     if (d->kind == OP_CONV2D && weight->blocked && o->kernels->conv_image_fits && o->kernels->conv_image_fits(d))
         return &o->kernels->conv_image;
     if (!is_small(o, d, weight))

@@ -24,10 +24,11 @@ enum {
     KERNEL_KINDS = OP_LSTM_CELL + 1,
     KERNEL_PARTIAL_SUMS = 256,
     KERNEL_SMALL_TAPS = 25, // most taps of a conv_small
+    KERNEL_TILES_SIDE = 7,  // most taps of a kernel_conv_tiles along one axis
 };
 
-// A convolution by our own kernels: on a map so small that its border outweighs its middle, or of an image of few
-// bands.
+// A convolution by our own kernels: on a map so small that its border outweighs its middle, of an image of few bands,
+// or any in bf16 by tile registers.
 struct conv_small {
     struct shape src, dst;
     int kernel, stride, pad;
@@ -82,5 +83,8 @@ struct kernel_table {
 };
 
 extern const struct kernel_table kernel_table_avx512_bf16, kernel_table_avx512, kernel_table_avx2, kernel_table_scalar;
+
+// bf16 on processors with tile registers (AMX), which the process has been allowed to use.
+extern const struct conv_small_kernels kernel_conv_tiles_amx;
 
 #endif

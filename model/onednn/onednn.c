@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "model/base/bf16.h"
 
@@ -56,8 +58,31 @@ static const struct kernel_table *choose_kernels(enum precision precision) {
     return &kernel_table_scalar;
 }
 
-static const char *isa_name(void) {
+// Tile registers are 8 KiB that the kernel saves for a process only once it has asked for them
+// (Documentation/arch/x86/xstate.rst).
+static bool has_tiles(void) {
+#ifdef GRIDFOLD_KERNELS_X86
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return isa_has((unsigned)dnnl_get_effective_cpu_isa(), dnnl_cpu_isa_avx512_core_amx) &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+static const struct conv_small_kernels *choose_tiles(enum precision precision) {
+#ifdef GRIDFOLD_KERNELS_X86
+    if (precision == PRECISION_BF16 && has_tiles())
+        return &kernel_conv_tiles_amx;
+#endif
+    (void)precision;
+    return NULL;
+}
+
+static const char *isa_name(const struct onednn *o) {
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    if (o && o->tiles)
+        return "avx512_core_amx";
     if (isa_has(isa, dnnl_cpu_isa_avx512_core))
         return "avx512_core";
     if (isa_has(isa, dnnl_cpu_isa_avx2))
@@ -81,7 +106,7 @@ static void onednn_describe(const backend *b, char *text, size_t size) {
     int threads = self_const(b)->threads;
     const char *precision = self_const(b)->precision == PRECISION_BF16 ? ", bf16" : "";
     snprintf(text, size, "oneDNN %d.%d.%d, %s%s, %d thread%s", version->major, version->minor, version->patch,
-             isa_name(), precision, threads, threads == 1 ? "" : "s");
+             isa_name(self_const(b)), precision, threads, threads == 1 ? "" : "s");
 }
 
 // Arenas lie in huge pages where the system has them: they are there in a tenth of the time. Each thread makes its own
@@ -369,7 +394,7 @@ enum status backend_onednn_create(const struct backend_config *config, backend *
     if (config->precision == PRECISION_BF16 && !has_bf16())
         return error_set(err, STATUS_UNSUPPORTED,
                          "precision = bf16: this CPU (%s) has no AVX512_BF16; take fp32, or a CPU or GPU that has bf16",
-                         isa_name());
+                         isa_name(NULL));
     struct onednn *o = calloc(1, sizeof *o);
     if (!o)
         return error_memory(err, "the oneDNN backend");
@@ -377,7 +402,8 @@ enum status backend_onednn_create(const struct backend_config *config, backend *
                          .threads = config->threads,
                          .precision = config->precision,
                          .value_type = config->precision == PRECISION_BF16 ? dnnl_bf16 : dnnl_f32,
-                         .kernels = choose_kernels(config->precision)};
+                         .kernels = choose_kernels(config->precision),
+                         .tiles = choose_tiles(config->precision)};
     use_threads(o);
     dnnl_status_t status = dnnl_engine_create(&o->engine, dnnl_cpu, 0);
     if (status == dnnl_success)

@@ -5,7 +5,7 @@
 //
 // With PRECISION_BF16 values and their gradients are bf16, in nChw16c, and backend.h's `float *` is then an opaque
 // pointer to them; parameters, their gradients and all sums stay float. The products of convolutions read weights from
-// copies in bf16 (weight_cast.c).
+// copies in bf16 (weight_cast.c). Where the CPU has tile registers (AMX) our own kernels run OP_CONV2D there.
 #ifndef GRIDFOLD_MODEL_ONEDNN_ONEDNN_H
 #define GRIDFOLD_MODEL_ONEDNN_ONEDNN_H
 
@@ -22,7 +22,8 @@ struct onednn {
     dnnl_stream_t stream;
     dnnl_primitive_attr_t attr; // scratchpads are the caller's
     const struct kernel_table *kernels;
-    double partial[KERNEL_PARTIAL_SUMS]; // sum_squares
+    const struct conv_small_kernels *tiles; // OP_CONV2D by tile registers; NULL: the processor has none
+    double partial[KERNEL_PARTIAL_SUMS];    // sum_squares
 };
 
 enum { CALL_MAX_MEMORIES = 6, SCRATCH_ALIGNMENT = 64 };

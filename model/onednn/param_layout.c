@@ -3,6 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+// [Co / b][Ci / b][k][k][b][b]
+static enum status blocked_weights(const struct onednn *o, const dnnl_dim_t dims[4], compat_md *md, struct error *err) {
+    dnnl_format_tag_t tag = o->kernels->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
+    return onednn_status(compat_md_create(md, 4, dims, dnnl_f32, tag), "weight descriptor", err);
+}
+
 // The layout that the forward primitive would choose, or, with bf16, the one in which the gradient would be written.
 static enum status preferred_weights(const struct onednn *o, const struct op_desc *op_desc, compat_md *md,
                                      struct error *err) {
@@ -32,8 +38,7 @@ static enum status detect_blocked(const struct onednn *o, const dnnl_dim_t dims[
     if (o->kernels->block == 1)
         return STATUS_OK;
     compat_md blocked = NULL;
-    dnnl_format_tag_t tag = o->kernels->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
-    enum status status = onednn_status(compat_md_create(&blocked, 4, dims, dnnl_f32, tag), "weight descriptor", err);
+    enum status status = blocked_weights(o, dims, &blocked, err);
     if (status == STATUS_OK)
         layout->blocked = dnnl_memory_desc_equal(layout->md, blocked);
     compat_md_destroy(blocked);
@@ -49,7 +54,10 @@ static float *allocate(size_t bytes) {
 static enum status create_weight(const struct onednn *o, const struct op_desc *op_desc, param_layout *layout,
                                  struct error *err) {
     const dnnl_dim_t dims[4] = {layout->padded[0], layout->padded[1], layout->shape[2], layout->shape[3]};
-    TRY(preferred_weights(o, op_desc, &layout->md, err));
+    if (o->tiles && op_desc->kind == OP_CONV2D)
+        TRY(blocked_weights(o, dims, &layout->md, err));
+    else
+        TRY(preferred_weights(o, op_desc, &layout->md, err));
     TRY(onednn_status(compat_md_create(&layout->host_md, 4, dims, dnnl_f32, dnnl_oihw), "weight descriptor", err));
     TRY(detect_blocked(o, dims, layout, err));
     layout->floats = dnnl_memory_desc_get_size(layout->md) / sizeof(float);
