@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 // GFLOP/s (2 a multiply-add) of independent multiply-adds in registers, the widest that the processor has, on so many
-// threads: the fastest of several bursts of some 20 ms. bf16: products of bf16 pairs added in fp32 (AVX512_BF16). 0: no
-// such instruction here.
+// threads: the fastest of several bursts of some 20 ms. bf16: products in bf16 added in fp32, by tile registers (AMX)
+// or of pairs (AVX512_BF16). 0: no such instruction here.
 double peak_rate(int threads, bool bf16);
 
 #endif
