@@ -21,6 +21,16 @@ ALWAYS_INLINE int floor_divide(int a, int b) {
     return a / b - (a % b < 0);
 }
 
+ALWAYS_INLINE int modulo(int a, int b) {
+    return a - floor_divide(a, b) * b;
+}
+
+// Whether any tap of the forward pass reads this row, or this column, of the map (or all of the column's phase): with a
+// stride beyond the kernel not all are.
+ALWAYS_INLINE bool tap_reads(int at, int kernel, int stride, int pad) {
+    return modulo(at + pad, stride) < kernel;
+}
+
 // A product of channels alone: the map may be taken as one row.
 ALWAYS_INLINE bool is_pointwise(const struct conv_small *conv) {
     return conv->kernel == 1 && conv->stride == 1 && conv->pad == 0;

@@ -8,7 +8,13 @@
 // of whole tiles where they are, without packing.
 #include "model/onednn/kernel_tiles.h"
 
-enum { DEPTH = BLOCK, TILE = TILE_ROWS * BLOCK, MAX_TAPS = KERNEL_TILES_SIDE * KERNEL_TILES_SIDE };
+enum {
+    DEPTH = BLOCK,
+    TILE = TILE_ROWS * BLOCK,
+    MAX_TAPS = KERNEL_TILES_SIDE * KERNEL_TILES_SIDE,
+    TOGETHER = 8,       // pairs of tiles that one task writes, so that a part of the weights is read once for them
+    PART_WEIGHTS = 128, // matrices of two blocks' weights in such a part: 128 KiB of a core's second cache
+};
 
 // A map of the convolution that is read or written.
 struct side {
@@ -29,10 +35,6 @@ struct product {
     bool accumulate;
     element *to;
 };
-
-ALWAYS_INLINE int modulo(int a, int b) {
-    return a - floor_divide(a, b) * b;
-}
 
 ALWAYS_INLINE int phase_columns(int width, int step, int phase) {
     return (width - phase + step - 1) / step;
@@ -86,24 +88,32 @@ static size_t product_bytes(const struct product *p) {
     return p->in_place ? 0 : ((size_t)p->read.blocks * p->block + TILE) * sizeof(element);
 }
 
+static bool is_read(const struct product *p, int at) {
+    return p->transposed || tap_reads(at, p->kernel, p->stride, p->pad);
+}
+
+// One phase of one row of a block of channels.
+static void pack_columns(const struct product *p, const element *row, size_t frame, int phase, element *to) {
+    for (int column = -p->margin; column < p->columns - p->margin; column++) {
+        int x = column * p->read.step + phase;
+        for (int n = 0; n < p->frames; n++, to += BLOCK)
+            if (x < 0 || x >= p->read.width)
+                memset(to, 0, BLOCK * sizeof *to);
+            else
+                memcpy(to, row + (size_t)n * frame + (size_t)x * BLOCK, BLOCK * sizeof *to);
+    }
+}
+
 // One block of channels of every frame.
 static void pack_block(const struct product *p, const element *value, int block, element *packed) {
     const struct side *s = &p->read;
+    size_t plane = (size_t)s->height * (size_t)s->width * BLOCK, frame = (size_t)s->blocks * plane;
+    size_t columns = (size_t)p->columns * (size_t)p->frames * BLOCK;
     element *to = packed + (size_t)block * p->block;
     for (int y = 0; y < s->height; y++)
-        for (int phase = 0; phase < s->step; phase++)
-            for (int column = -p->margin; column < p->columns - p->margin; column++) {
-                int x = column * s->step + phase;
-                for (int n = 0; n < p->frames; n++, to += BLOCK)
-                    if (x < 0 || x >= s->width)
-                        memset(to, 0, BLOCK * sizeof *to);
-                    else
-                        memcpy(to,
-                               value + ((size_t)(n * s->blocks + block) * (size_t)(s->height * s->width) +
-                                        (size_t)(y * s->width + x)) *
-                                           BLOCK,
-                               BLOCK * sizeof *to);
-            }
+        for (int phase = 0; phase < s->step; phase++, to += columns)
+            if (is_read(p, y) && is_read(p, phase))
+                pack_columns(p, value + (size_t)block * plane + (size_t)(y * s->width) * BLOCK, frame, phase, to);
 }
 
 // What one run reads: an offset in a block for each tap that meets the map.
@@ -153,29 +163,43 @@ ALWAYS_INLINE const element *weight_at(const struct product *p, int a, int r) {
     return p->weight + pair * (size_t)(p->kernel * p->kernel) * BLOCK * BLOCK;
 }
 
-// Sums of tiles t and, with `tall`, t + 1 of a run, for blocks a and, with `wide`, a + 1: [2 blocks][2 tiles][16][16].
-ALWAYS_INLINE void multiply(const struct product *p, const struct run *run, int a, int t, const bool wide,
-                            const bool tall, float *sums) {
+// Two tiles of a run, or its last, for two blocks of channels, or the last.
+struct quad {
+    int a, t;
+    bool wide, tall;
+};
+
+// Sums over blocks of channels first .. end - 1 read, added to what is there unless they are the first:
+// [2 blocks][2 tiles][16][16].
+ALWAYS_INLINE void multiply(const struct product *p, const struct run *run, struct quad q, int first, int end,
+                            const bool wide, const bool tall, float *sums) {
     enum { ROW = BLOCK * sizeof(element), PAIR = 2 * BLOCK * sizeof(element), SUMS = BLOCK * sizeof(float) };
-    tile_zero(0);
-    tile_zero(1);
-    tile_zero(2);
-    tile_zero(3);
-    for (int r = 0; r < p->read.blocks; r++) {
-        const element *from = p->from + (size_t)r * p->block, *first = weight_at(p, a, r),
-                      *second = wide ? weight_at(p, a + 1, r) : NULL;
+    if (first == 0) {
+        tile_zero(0);
+        tile_zero(1);
+        tile_zero(2);
+        tile_zero(3);
+    } else {
+        tile_load(0, sums, SUMS);
+        tile_load(1, sums + TILE, SUMS);
+        tile_load(2, sums + 2 * TILE, SUMS);
+        tile_load(3, sums + 3 * TILE, SUMS);
+    }
+    for (int r = first; r < end; r++) {
+        const element *from = p->from + (size_t)r * p->block, *low = weight_at(p, q.a, r),
+                      *high = wide ? weight_at(p, q.a + 1, r) : NULL;
         for (int i = 0; i < run->taps; i++) {
             const element *at = from + run->tap[i].first;
             size_t w = (size_t)run->tap[i].index * BLOCK * BLOCK;
-            tile_load(4, at + tile_at(p, t), ROW);
-            tile_load(6, first + w, PAIR);
+            tile_load(4, at + tile_at(p, q.t), ROW);
+            tile_load(6, low + w, PAIR);
             tile_multiply(0, 4, 6);
             if (tall) {
-                tile_load(5, at + tile_at(p, t + 1), ROW);
+                tile_load(5, at + tile_at(p, q.t + 1), ROW);
                 tile_multiply(1, 5, 6);
             }
             if (wide) {
-                tile_load(7, second + w, PAIR);
+                tile_load(7, high + w, PAIR);
                 tile_multiply(2, 4, 7);
             }
             if (wide && tall)
@@ -183,12 +207,21 @@ ALWAYS_INLINE void multiply(const struct product *p, const struct run *run, int 
         }
     }
     tile_store(0, sums, SUMS);
-    if (tall)
-        tile_store(1, sums + TILE, SUMS);
-    if (wide)
-        tile_store(2, sums + 2 * TILE, SUMS);
-    if (wide && tall)
-        tile_store(3, sums + 3 * TILE, SUMS);
+    tile_store(1, sums + TILE, SUMS);
+    tile_store(2, sums + 2 * TILE, SUMS);
+    tile_store(3, sums + 3 * TILE, SUMS);
+}
+
+static void multiply_quad(const struct product *p, const struct run *run, struct quad q, int first, int end,
+                          float *sums) {
+    if (q.wide && q.tall)
+        multiply(p, run, q, first, end, true, true, sums);
+    else if (q.wide)
+        multiply(p, run, q, first, end, true, false, sums);
+    else if (q.tall)
+        multiply(p, run, q, first, end, false, true, sums);
+    else
+        multiply(p, run, q, first, end, false, false, sums);
 }
 
 // Tile t of a run, to block a of the value.
@@ -209,27 +242,35 @@ static void unpack(const struct product *p, const struct run *run, int a, int t,
     }
 }
 
-static void write_run(const struct product *p, const struct run *run, int a) {
-    float sums[4 * TILE] __attribute__((aligned(64)));
-    int tiles = (run->rows + TILE_ROWS - 1) / TILE_ROWS;
-    bool wide = a + 1 < p->written.blocks;
-    for (int t = 0; t < tiles; t += 2) {
-        bool tall = t + 1 < tiles;
-        if (wide && tall)
-            multiply(p, run, a, t, true, true, sums);
-        else if (wide)
-            multiply(p, run, a, t, true, false, sums);
-        else if (tall)
-            multiply(p, run, a, t, false, true, sums);
-        else
-            multiply(p, run, a, t, false, false, sums);
-        for (int b = 0; b <= wide; b++)
-            for (int k = 0; k <= tall; k++)
-                unpack(p, run, a + b, t + k, sums + (2 * b + k) * TILE);
+static int pairs_of(const struct run *run) {
+    return (run->rows + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS);
+}
+
+// Up to TOGETHER pairs of tiles of a run, from pair `pair` on, for blocks a and a + 1.
+static void write_pairs(const struct product *p, const struct run *run, int a, int pair) {
+    float sums[TOGETHER][4 * TILE] __attribute__((aligned(64)));
+    int tiles = (run->rows + TILE_ROWS - 1) / TILE_ROWS, part = PART_WEIGHTS / (run->taps ? run->taps : 1);
+    int count = pairs_of(run) - pair < TOGETHER ? pairs_of(run) - pair : TOGETHER;
+    struct quad quad[TOGETHER];
+    for (int i = 0; i < count; i++) {
+        int t = 2 * (pair + i);
+        quad[i] = (struct quad){a, t, a + 1 < p->written.blocks, t + 1 < tiles};
     }
+    for (int first = 0, end; first < p->read.blocks; first = end) {
+        end = first + part < p->read.blocks ? first + part : p->read.blocks;
+        for (int i = 0; i < count; i++)
+            multiply_quad(p, run, quad[i], first, end, sums[i]);
+    }
+    for (int i = 0; i < count; i++)
+        for (int b = 0; b <= quad[i].wide; b++)
+            for (int k = 0; k <= quad[i].tall; k++)
+                unpack(p, run, a + b, quad[i].t + k, sums[i] + (2 * b + k) * TILE);
 }
 
 static void run_product(struct product *p, const element *value, element *packed, int threads) {
+    struct run longest;
+    find_run(p, 0, 0, &longest);
+    int most_pairs = pairs_of(&longest);
     p->from = p->in_place ? value : packed;
 #pragma omp parallel num_threads(threads)
     {
@@ -239,13 +280,15 @@ static void run_product(struct product *p, const element *value, element *packed
             for (int block = 0; block < p->read.blocks; block++)
                 pack_block(p, value, block, packed);
         }
-#pragma omp for schedule(static) collapse(2)
+#pragma omp for schedule(static) collapse(3)
         for (int a = 0; a < p->written.blocks; a += 2)
-            for (int i = 0; i < p->written.height * p->written.step; i++) {
-                struct run run;
-                find_run(p, i / p->written.step, i % p->written.step, &run);
-                write_run(p, &run, a);
-            }
+            for (int i = 0; i < p->written.height * p->written.step; i++)
+                for (int pair = 0; pair < most_pairs; pair += TOGETHER) {
+                    struct run run;
+                    find_run(p, i / p->written.step, i % p->written.step, &run);
+                    if (pair < pairs_of(&run))
+                        write_pairs(p, &run, a, pair);
+                }
         tiles_end();
     }
 }
