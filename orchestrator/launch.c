@@ -16,6 +16,7 @@
 
 #include "model/base/clock.h"
 #include "orchestrator/launch_command.h"
+#include "orchestrator/launch_probe.h"
 #include "orchestrator/launch_process.h"
 #include "orchestrator/launch_try.h"
 #include "orchestrator/run.h"
@@ -167,10 +168,13 @@ static bool find_hosts(struct launch *l) {
     struct launch_hosts *hosts = l->config->hosts;
     if (hosts->count == 0)
         return true;
-    launch_hosts_probe(hosts, l->config->probe, PROBE_SECONDS);
-    for (int i = 0; i < hosts->count; i++)
-        if (!hosts->at[i].answers)
-            say("%s does not answer: going on without it", hosts->at[i].name);
+    launch_hosts_probe(hosts, l->config->probe, PROBE_SECONDS, l->temporary);
+    for (int i = 0; i < hosts->count; i++) {
+        const struct launch_host *h = &hosts->at[i];
+        const char *open = h->why[0] ? " (" : "", *close = h->why[0] ? ")" : "";
+        if (!h->answers)
+            say("%s does not answer%s%s%s: going on without it", h->name, open, h->why, close);
+    }
     return launch_hosts_slots(hosts) > 0;
 }
 

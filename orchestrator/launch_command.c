@@ -55,6 +55,8 @@ static void add_survival(struct launch_command *c) {
 enum status launch_command_prepare_environment(const char *temporary, struct error *err) {
     static const char *const settings[][2] = {
         {"HOME", "/tmp"},
+        // No dialog asks for a password either; there is no terminal to ask on.
+        {"SSH_ASKPASS_REQUIRE", "never"},
         {"OMPI_MCA_mpi_yield_when_idle", "1"},
         // TCP survives a peer's death and leaves no shared memory behind; messages are few and small.
         {"OMPI_MCA_pml", "ob1"},

@@ -1,17 +1,12 @@
 #include "orchestrator/launch_hosts.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "model/base/clock.h"
 #include "model/base/file.h"
-#include "orchestrator/launch_process.h"
 
-enum { MAX_SLOTS = 4096, MAX_WORDS = 16 };
+enum { MAX_SLOTS = 4096 };
 
 static enum status add(struct launch_hosts *hosts, const char *name, size_t length, int slots, struct error *err) {
     if (length == 0 || length >= LAUNCH_HOST_SIZE || name[0] == '-')
@@ -117,62 +112,6 @@ enum status launch_hosts_from_slurm(const char *names, const char *tasks_per_nod
 void launch_hosts_free(struct launch_hosts *hosts) {
     free(hosts->at);
     *hosts = (struct launch_hosts){0};
-}
-
-// ---- probing ----
-
-static bool is_here(const char *name) {
-    char own[LAUNCH_HOST_SIZE] = "";
-    gethostname(own, sizeof own - 1);
-    size_t shorter = strcspn(own, ".");
-    return strcmp(name, "localhost") == 0 || strcmp(name, "127.0.0.1") == 0 || strcmp(name, own) == 0 ||
-           (strncmp(name, own, shorter) == 0 && (name[shorter] == 0 || name[shorter] == '.'));
-}
-
-static pid_t start_probe(const struct launch_host *h, const char *remote_shell) {
-    char words[1024], *argv[MAX_WORDS + 3], *save;
-    int count = 0;
-    pid_t pid = 0;
-    struct error err;
-    snprintf(words, sizeof words, "%s", remote_shell);
-    for (char *w = strtok_r(words, " ", &save); w && count < MAX_WORDS; w = strtok_r(NULL, " ", &save))
-        argv[count++] = w;
-    argv[count++] = (char *)h->name;
-    argv[count++] = (char *)"true";
-    argv[count] = NULL;
-    if (launch_spawn(argv, true, &pid, &err) != STATUS_OK) {
-        fprintf(stderr, "gridfold launch: %s\n", err.message);
-        return 0;
-    }
-    return pid;
-}
-
-// True while one is out.
-static bool take_answers(struct launch_hosts *hosts, pid_t *probes) {
-    bool out = false;
-    for (int i = 0; i < hosts->count; i++) {
-        int status;
-        if (probes[i] > 0 && waitpid(probes[i], &status, WNOHANG) == probes[i]) {
-            hosts->at[i].answers = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-            probes[i] = 0;
-        }
-        out = out || probes[i] > 0;
-    }
-    return out;
-}
-
-void launch_hosts_probe(struct launch_hosts *hosts, const char *remote_shell, double seconds) {
-    pid_t *probes = calloc((size_t)hosts->count + 1, sizeof *probes);
-    for (int i = 0; probes && i < hosts->count; i++) {
-        hosts->at[i].answers = is_here(hosts->at[i].name);
-        if (!hosts->at[i].answers)
-            probes[i] = start_probe(&hosts->at[i], remote_shell);
-    }
-    double end = clock_seconds() + seconds;
-    while (probes && take_answers(hosts, probes) && clock_seconds() < end && launch_wait(0.05).asked == 0) {
-    }
-    free(probes);
-    launch_end_children(1);
 }
 
 int launch_hosts_slots(const struct launch_hosts *hosts) {

@@ -1,5 +1,5 @@
-// The hosts of a launch: from --host, a hostfile or Slurm's allocation, and which of them answer. Internal to the
-// launcher.
+// The hosts of a launch: from --host, a hostfile or Slurm's allocation; orchestrator/launch_probe.h says which of them
+// answer. Internal to the launcher.
 #ifndef GRIDFOLD_ORCHESTRATOR_LAUNCH_HOSTS_H
 #define GRIDFOLD_ORCHESTRATOR_LAUNCH_HOSTS_H
 
@@ -11,8 +11,9 @@ enum { LAUNCH_HOST_SIZE = 256 };
 
 struct launch_host {
     char name[LAUNCH_HOST_SIZE];
-    int slots;    // workers
-    bool answers; // at the last probe
+    int slots;     // workers
+    bool answers;  // at the last probe
+    char why[160]; // it does not: the last line that the remote shell printed then, one line; empty: it was silent
 };
 
 struct launch_hosts {
@@ -28,10 +29,6 @@ NODISCARD enum status launch_hosts_read(const char *path, struct launch_hosts *h
 NODISCARD enum status launch_hosts_from_slurm(const char *names, const char *tasks_per_node, struct launch_hosts *hosts,
                                               struct error *err);
 void launch_hosts_free(struct launch_hosts *hosts);
-
-// Runs `true` on every other host, all at once, through the remote shell (words separated by blanks, the host's name
-// comes after them): one that has not said so within `seconds` does not answer. Cut short by a stop signal.
-void launch_hosts_probe(struct launch_hosts *hosts, const char *remote_shell, double seconds);
 
 int launch_hosts_slots(const struct launch_hosts *hosts); // of the hosts that answer
 // mpirun's --host of the hosts that answer, "a:5,b:4", with one slot more on the first for the master. malloc'ed, the

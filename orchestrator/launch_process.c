@@ -37,29 +37,29 @@ struct launch_stops launch_wait(double seconds) {
     return stops;
 }
 
-static void become(char *const *argv, bool silent, pid_t launcher) {
-    setpgid(0, 0);
+static void become(char *const *argv, int words, pid_t launcher) {
+    setsid();
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != launcher)
         _exit(1);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, STDIN_FILENO);
-    if (silent) {
+    if (words >= 0) {
         dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
+        dup2(words, STDERR_FILENO);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
     execvp(argv[0], argv);
 }
 
-enum status launch_spawn(char *const *argv, bool silent, pid_t *pid, struct error *err) {
+enum status launch_spawn(char *const *argv, int words, pid_t *pid, struct error *err) {
     int told[2]; // a failure to start comes back through it
     if (pipe2(told, O_CLOEXEC) != 0)
         return error_set(err, STATUS_IO, "cannot start %s: pipe: %s", argv[0], strerror(errno));
     pid_t launcher = getpid();
     *pid = fork();
     if (*pid == 0) {
-        become(argv, silent, launcher);
+        become(argv, words, launcher);
         int e = errno;
         (void)!write(told[1], &e, sizeof e);
         _exit(127);

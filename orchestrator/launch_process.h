@@ -21,9 +21,10 @@ struct launch_stops {
 // Waits until a child ends, a signal comes or `seconds` have passed.
 struct launch_stops launch_wait(double seconds);
 
-// argv[0] is looked for in PATH unless it has a slash. The child is a process group of its own, reads /dev/null, and
-// gets SIGTERM when the launcher dies. `silent`: its output is dropped.
-NODISCARD enum status launch_spawn(char *const *argv, bool silent, pid_t *pid, struct error *err);
+// argv[0] is looked for in PATH unless it has a slash. The child is a session of its own, so that nothing in it finds a
+// terminal to ask for a password; it reads /dev/null, and gets SIGTERM when the launcher dies. `words`: an open file
+// for its stderr, its other output is dropped then; -1: both go where the launcher's go.
+NODISCARD enum status launch_spawn(char *const *argv, int words, pid_t *pid, struct error *err);
 
 // Reaps whatever has ended. True when `pid` is among it, once: *wait_status says how it ended.
 bool launch_has_ended(pid_t pid, int *wait_status);

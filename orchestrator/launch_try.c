@@ -119,7 +119,7 @@ enum status launch_try_run(char *const *argv, const char *status_path, const str
     struct watch w = {.t = t, .patience = patience, .status_path = status_path, .heard = clock_seconds()};
     if (unlink(status_path) != 0 && errno != ENOENT)
         return error_set(err, STATUS_IO, "cannot remove %s: %s", status_path, strerror(errno));
-    TRY(launch_spawn(argv, false, &w.mpirun, err));
+    TRY(launch_spawn(argv, -1, &w.mpirun, err));
     while (!launch_has_ended(w.mpirun, &t->wait_status)) {
         struct launch_stops stops = launch_wait(0.1);
         take_verdict(&w);

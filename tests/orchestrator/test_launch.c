@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "model/base/file.h"
 #include "orchestrator/launch_command.h"
+#include "orchestrator/launch_probe.h"
 #include "orchestrator/launch_process.h"
 #include "orchestrator/launch_try.h"
 #include "orchestrator/verdict.h"
@@ -74,6 +76,50 @@ static void test_slurm(void **state) {
         expect_hosts(&hosts, cases[i].wanted, cases[i].slots);
         launch_hosts_free(&hosts);
     }
+}
+
+// What a remote shell says last stands behind its host; one that says nothing in time, or nothing at all, gets nothing.
+static void test_probe(void **state) {
+    (void)state;
+    char folder[] = "/tmp/gridfold-probe-XXXXXX", shell[PATH_SIZE], path[PATH_SIZE];
+    struct launch_hosts hosts = {0};
+    struct error err;
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(path_join(shell, folder, "shell", &err), STATUS_OK);
+    FILE *f = fopen(shell, "w");
+    assert_non_null(f);
+    fputs("#!/bin/sh\n"
+          "[ \"$2\" = true ] || exit 3\n"
+          "case $1 in\n"
+          "good) echo a banner >&2 ;;\n"
+          "refused) echo not this; printf 'a page\\nof text\\nrefused\\033[2J: (key).\\r\\n\\n' >&2; exit 255 ;;\n"
+          "slow) echo waiting >&2; exec sleep 30 ;;\n"
+          "tty) (: </dev/tty) 2>/dev/null && exit 0; echo no terminal >&2; exit 1 ;;\n"
+          "*) exit 1 ;;\n"
+          "esac\n",
+          f);
+    fclose(f);
+    assert_int_equal(chmod(shell, 0700), 0);
+    assert_int_equal(launch_hosts_parse("localhost,good,refused,slow,silent,tty", &hosts, &err), STATUS_OK);
+    static const char *const why[] = {"", "", "refused [2J: (key)", "", "", "no terminal"};
+    static const bool answers[] = {true, true, false, false, false, false};
+    launch_begin();
+    for (int round = 0; round < 2; round++) { // a second one over the first one's files
+        launch_hosts_probe(&hosts, shell, 3, folder);
+        for (int i = 0; i < hosts.count; i++) {
+            assert_int_equal(hosts.at[i].answers, answers[i]);
+            assert_string_equal(hosts.at[i].why, why[i]);
+        }
+    }
+    for (int i = 1; i < hosts.count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "probe-%d", i);
+        assert_int_equal(path_join(path, folder, name, &err), STATUS_OK);
+        assert_int_equal(unlink(path), 0);
+    }
+    unlink(shell);
+    assert_int_equal(rmdir(folder), 0);
+    launch_hosts_free(&hosts);
 }
 
 static bool holds(const struct launch_command *c, const char *word) {
@@ -158,9 +204,13 @@ static void test_a_stopped_master_is_no_busy_one(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_host_list), cmocka_unit_test(test_hostfile),
-        cmocka_unit_test(test_slurm),     cmocka_unit_test(test_command),
-        cmocka_unit_test(test_verdict),   cmocka_unit_test(test_a_stopped_master_is_no_busy_one),
+        cmocka_unit_test(test_host_list),
+        cmocka_unit_test(test_hostfile),
+        cmocka_unit_test(test_slurm),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_a_stopped_master_is_no_busy_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
