@@ -1,9 +1,12 @@
 #include "orchestrator/launch_command.h"
 
+#include <ifaddrs.h>
 #include <mpi.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "orchestrator/time_limit.h"
@@ -52,6 +55,19 @@ static void add_survival(struct launch_command *c) {
     ADD_EACH(c, words);
 }
 
+// Whether this host has an address that others could reach.
+static bool has_network(void) {
+    struct ifaddrs *all;
+    bool found = false;
+    if (getifaddrs(&all) != 0)
+        return true;
+    for (const struct ifaddrs *i = all; i && !found; i = i->ifa_next)
+        found = i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+                !(i->ifa_flags & IFF_LOOPBACK);
+    freeifaddrs(all);
+    return found;
+}
+
 enum status launch_command_prepare_environment(const char *temporary, struct error *err) {
     static const char *const settings[][2] = {
         {"HOME", "/tmp"},
@@ -71,6 +87,10 @@ enum status launch_command_prepare_environment(const char *temporary, struct err
     bool set = setenv("TMPDIR", temporary, 1) == 0;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         set = set && setenv(settings[i][0], settings[i][1], 0) == 0;
+    // Open MPI leaves the loopback interface out unless it is named. It is named only where there is no other, since
+    // this setting and the one of interfaces to leave out, which a site may have made in its files, exclude each other.
+    if (!has_network())
+        set = set && setenv("OMPI_MCA_btl_tcp_if_include", "127.0.0.1/8", 0) == 0;
     return set ? STATUS_OK : error_memory(err, "environment");
 }
 

@@ -92,6 +92,17 @@ launch calm || fail "undisturbed: $(tail -3 calm.log)"
 expect_same calm
 expect_nothing_left calm 5
 
+# Without any network but the host's own, as in a container or on a laptop that is offline.
+alone=(unshare --net)
+[ "$(id -u)" -eq 0 ] || alone=(unshare --map-root-user --net)
+if command -v ip >/dev/null && "${alone[@]}" true 2>/dev/null; then
+    # shellcheck disable=SC2016
+    "${alone[@]}" bash -c 'ip link set lo up && exec "$@"' bash "$gridfold" launch -np 3 --max-restarts 0 "${sweep[@]}" output=offline >offline.log 2>&1 ||
+        fail "without a network: $(tail -3 offline.log)"
+    expect_same offline
+    expect_nothing_left offline 5
+fi
+
 hit master rank0 KILL
 [ $code -eq 0 ] || fail "master killed: exit code $code: $(tail -3 master.log)"
 grep -q "rank 0 died; starting again" master.log || fail "master killed: $(grep launch: master.log)"
