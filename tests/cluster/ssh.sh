@@ -97,6 +97,16 @@ expect_nobody_asked() { # OUTPUT: each ssh that asks for something names the hos
     ! grep -E "password:|passphrase|continue connecting" "$1.log" || fail "$1: somebody was asked"
     [ ! -e asked ] || fail "$1: somebody was asked by a dialog"
 }
+expect_only_sshd() { # SECONDS
+    local left wanted
+    wanted=$(printf '%s\n' "${sshd_pid[@]}" | sort | xargs)
+    for _ in $(seq $((10 * $1))); do
+        left=$(running | sort | xargs)
+        [ "$left" = "$wanted" ] && return
+        sleep 0.1
+    done
+    fail "not sshd alone: $(ps -o pid,args -p "${left// /,}")"
+}
 logins() { grep -c 'Accepted publickey' "sshd-$1.log" || true; } # N
 
 launch 5 all || fail "over all hosts: $(tail -3 all.log)"
@@ -107,6 +117,34 @@ for host in 1 2 3 4; do
     [ "$(logins $host)" -ge 2 ] || fail "h$host was not reached by ssh: $(cat sshd-$host.log)" # the probe and mpirun
 done
 echo "launched from elsewhere: four hosts, each reached by ssh, the same bytes"
+
+# Stopped, then killed, in the middle: what runs on the other hosts hears of it by ssh's connections and Open MPI's alone.
+epochs() { { wc -l <cut/epochs.csv; } 2>/dev/null || echo 1; }
+hit() { # SIGNAL: a launch on h5 after its first new epoch; its exit code as `code`
+    local before launcher process
+    before=$(epochs)
+    launch 5 cut &
+    launcher=$!
+    until [ "$(epochs)" -gt "$before" ]; do
+        kill -0 $launcher 2>/dev/null || fail "ended before it could be hit: $(tail -3 cut.log)"
+        sleep 0.05
+    done
+    for process in $(ip netns pids $id-5); do
+        [ "$(readlink "/proc/$process/exe")" != "$(realpath "$gridfold")" ] || kill "-$1" "$process"
+    done
+    code=0 began=$SECONDS
+    wait $launcher || code=$?
+}
+hit TERM
+[ $code -eq 75 ] || fail "stopped: exit code $code: $(tail -3 cut.log)"
+expect_only_sshd 30
+stopped=$((SECONDS - began))
+hit KILL
+expect_only_sshd 60
+killed=$((SECONDS - began))
+launch 5 cut || fail "after a stop and a kill: $(tail -3 cut.log)"
+expect_same cut
+echo "launched from elsewhere, stopped and killed: nothing left on four hosts after $stopped and $killed s; gone on with, the same bytes"
 
 stop_sshd 3
 kill -STOP "${sshd_pid[4]}"
@@ -160,12 +198,7 @@ fi
 grep -q 'error: no host answers; giving up' nobody.log || fail "no host: $(cat nobody.log)"
 echo "launched on h1 for h2 and h3 alone: exit code 1, a line for each host and one for the end"
 
-for _ in $(seq 300); do
-    left=$(running | sort | xargs)
-    [ "$left" = "$(printf '%s\n' "${sshd_pid[@]}" | sort | xargs)" ] && break
-    sleep 0.1
-done
-[ "$left" = "$(printf '%s\n' "${sshd_pid[@]}" | sort | xargs)" ] || fail "left beside sshd: $(ps -o pid,args -p "${left// /,}")"
+expect_only_sshd 30
 kill -CONT "${sshd_pid[4]}"
 for host in 1 2 3 4; do stop_sshd $host; done
 expect_nothing_runs 5
