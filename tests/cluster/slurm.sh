@@ -16,6 +16,10 @@ fail() {
 }
 stop_daemons() {
     scancel --user=root 2>/dev/null || true
+    for _ in $(seq 50); do # without slurmctld what runs a job would stay
+        [ -n "$(squeue --noheader 2>/dev/null)" ] || break
+        sleep 0.2
+    done
     for daemon in slurmd slurmctld munged; do
         if [ -f "$work/$daemon.pid" ]; then kill "$(cat "$work/$daemon.pid")" 2>/dev/null || true; fi
     done

@@ -76,6 +76,7 @@ printf '#!/bin/sh\ntouch %s/asked\n' "$work" >bin/askpass
 chmod +x bin/ssh bin/askpass
 export PATH=$work/bin:$PATH DISPLAY=:0 SSH_ASKPASS=$work/bin/askpass
 unset SSH_AUTH_SOCK
+export TMPDIR=$work # a launcher that is killed leaves its folder
 for host in 1 2 3 4; do start_sshd $host; done
 printf 'h1 slots=1\nh2 slots=1\nh3 slots=1\nh4 slots=1\n' >hosts.txt
 
