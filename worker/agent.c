@@ -265,6 +265,12 @@ static void report_end(agent *a, enum message_kind kind, struct message *report)
     a->trial[0] = 0;
 }
 
+static const char *what_a_member_says(int code) {
+    return code == TRAINER_EXIT_MEMORY ? " (one of its group is out of memory)"
+           : code == TRAINER_EXIT_IO   ? " (one of its group cannot read or write)"
+                                       : "";
+}
+
 static enum loss_cause cause_of_death(const agent *a, int wait_status, const char *words) {
     int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
     bool killed = (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL) || code == TRAINER_EXIT_MEMBER_KILLED;
@@ -272,6 +278,8 @@ static enum loss_cause cause_of_death(const agent *a, int wait_status, const cha
         return LOSS_HANG;
     if ((killed && spawn_oom_kills() > a->oom_kills) || code == TRAINER_EXIT_MEMORY || spawn_speaks_of_memory(words))
         return LOSS_MEMORY;
+    if (code == TRAINER_EXIT_IO)
+        return LOSS_WRITE;
     return a->has_spoken ? LOSS_CRASH : LOSS_START;
 }
 
@@ -297,7 +305,7 @@ static bool report_death(agent *a, struct message *report) {
                  strsignal(WTERMSIG(wait_status)));
     else
         snprintf(how, sizeof how, "trainer ended with exit code %d%s", WEXITSTATUS(wait_status),
-                 WEXITSTATUS(wait_status) == TRAINER_EXIT_MEMORY ? " (one of its group is out of memory)" : "");
+                 what_a_member_says(WEXITSTATUS(wait_status)));
     snprintf(report->reason, sizeof report->reason, "%s%s%s", how, words[0] ? ": " : "", words);
     return true;
 }

@@ -57,7 +57,7 @@ static size_t put_number(char *out, size_t used, int number) {
 // What the agent is to learn of it from this process's own end.
 static int exit_code(const siginfo_t *info) {
     if (info->si_code == CLD_EXITED)
-        return info->si_status == TRAINER_EXIT_MEMORY ? TRAINER_EXIT_MEMORY : 1;
+        return info->si_status == TRAINER_EXIT_MEMORY || info->si_status == TRAINER_EXIT_IO ? info->si_status : 1;
     return info->si_status == SIGKILL ? TRAINER_EXIT_MEMBER_KILLED : 1;
 }
 

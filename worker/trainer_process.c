@@ -272,7 +272,7 @@ int trainer_process_run_member(int fd) {
         fprintf(stderr, "trainer: member %d: %s\n", g ? group_collectives(g)->member : 0, err.message);
         if (g) // a failure that all have agreed on is member 0's to tell, and its end ends this process
             group_outlast(g, GRACE_SECONDS);
-        _exit(status == STATUS_MEMORY ? TRAINER_EXIT_MEMORY : 1);
+        _exit(status == STATUS_MEMORY ? TRAINER_EXIT_MEMORY : status == STATUS_IO ? TRAINER_EXIT_IO : 1);
     }
     group_destroy(g);
     trainer_destroy(t);

@@ -10,7 +10,8 @@ enum { TRAINER_PROCESS_FD = 3 };
 
 // Exit codes that say to the agent why, where nobody can send a message any more.
 enum {
-    TRAINER_EXIT_MEMORY = 12,       // a member of the group is out of memory; as ENOMEM
+    TRAINER_EXIT_IO = 5,            // a member of the group cannot read or write; as EIO
+    TRAINER_EXIT_MEMORY = 12,       // it is out of memory; as ENOMEM
     TRAINER_EXIT_MEMBER_KILLED = 13 // it got SIGKILL, perhaps from the kernel for want of memory
 };
 
@@ -19,7 +20,7 @@ enum {
 int trainer_process_run(int fd);
 
 // The same for a member of a group other than the first (worker/group.h), which has started it: `gridfold trainer
-// member`. Serves until member 0 closes its end: exit code 0; TRAINER_EXIT_MEMORY; else 1.
+// member`. Serves until member 0 closes its end: exit code 0; TRAINER_EXIT_IO; TRAINER_EXIT_MEMORY; else 1.
 int trainer_process_run_member(int fd);
 
 #endif

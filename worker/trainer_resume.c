@@ -27,6 +27,15 @@ static bool try_checkpoint(struct session *s, const char *path) {
     return status == STATUS_OK;
 }
 
+// What another member cannot read, after member 0 has found it good, says something of the disk and nothing of the
+// trial.
+static enum status read_as_well(struct session *s, const char *path, struct error *err) {
+    enum status status = checkpoint_resume(path, s->trial, s->t->net, &s->state, err);
+    if (status == STATUS_NOT_FOUND || status == STATUS_FORMAT || status == STATUS_MISMATCH)
+        err->status = status = STATUS_IO;
+    return status;
+}
+
 enum status session_resume(struct session *s, bool *resumed, struct error *err) {
     const char *const files[] = {s->folder.last, s->folder.previous};
     enum { FILES = sizeof files / sizeof *files };
@@ -36,9 +45,9 @@ enum status session_resume(struct session *s, bool *resumed, struct error *err) 
             found++;
     TRY(collectives_tell(s->t->together, &found, err));
     *resumed = found < FILES;
-    if (!session_leads(s))
-        return *resumed ? checkpoint_resume(files[found], s->trial, s->t->net, &s->state, err) : STATUS_OK;
-    for (int i = 0; *resumed && i < s->state.history_count; i++)
+    enum status status = *resumed && !session_leads(s) ? read_as_well(s, files[found], err) : STATUS_OK;
+    TRY(collectives_agree(s->t->together, status, err));
+    for (int i = 0; session_leads(s) && *resumed && i < s->state.history_count; i++)
         s->hooks->epoch(s->hooks->context, s->trial, &s->state.history[i], true, 0);
     return STATUS_OK;
 }

@@ -16,7 +16,6 @@
 #include "model/cuda/nccl_library.h"
 #include "tests/cuda/standin/standin.h"
 #include "tests/worker/small_group.h"
-#include "worker/agent.h"
 #include "worker/trainer_process.h"
 
 static char library[4096]; // the stand-in's file
@@ -174,26 +173,17 @@ static void an_asynchronous_failure_ends_the_group(void **state) {
 
 // The last report of a trial of two members, of which the second has a device with so much memory.
 static struct message report_of(size_t bytes, bool log) {
-    static struct message order, report;
+    char memory[32], log_file[PATH_SIZE] = "";
     struct error err;
-    char memory[32];
     agent *a;
     snprintf(memory, sizeof memory, "1:%zu", bytes);
     setenv("STANDIN_MEMORY", memory, 1);
-    memset(&order, 0, sizeof order);
-    order.kind = MESSAGE_ASSIGN;
-    order.attempt = 1;
-    order.assign.trial = small_group_trial(memory, 2);
-    order.assign.trial.hp.epochs = 1;
-    snprintf(order.trial, sizeof order.trial, "%s", order.assign.trial.id);
+    struct trial trial = small_group_trial(memory, 2);
+    trial.hp.epochs = 1;
     if (log)
-        snprintf(order.assign.log, sizeof order.assign.log, "%s.%zu", small_group_log(), bytes);
+        snprintf(log_file, sizeof log_file, "%s.%zu", small_group_log(), bytes);
     assert_int_equal(agent_create(&(struct agent_config){0}, &a, &err), STATUS_OK);
-    assert_int_equal(agent_assign(a, &order, &err), STATUS_OK);
-    do
-        while (!agent_poll(a, &report))
-            usleep(1000);
-    while (report.kind == MESSAGE_EPOCH);
+    struct message report = small_group_report(a, &trial, log_file);
     agent_destroy(a);
     return report;
 }

@@ -109,6 +109,23 @@ enum status small_group_try(struct trial trial, struct group_log *log, struct tr
     return status;
 }
 
+struct message small_group_report(agent *a, const struct trial *trial, const char *log) {
+    static struct message order, report;
+    struct error err;
+    memset(&order, 0, sizeof order);
+    order.kind = MESSAGE_ASSIGN;
+    order.attempt = 1;
+    order.assign.trial = *trial;
+    snprintf(order.trial, sizeof order.trial, "%s", trial->id);
+    snprintf(order.assign.log, sizeof order.assign.log, "%s", log);
+    assert_int_equal(agent_assign(a, &order, &err), STATUS_OK);
+    do
+        while (!agent_poll(a, &report))
+            usleep(1000);
+    while (report.kind == MESSAGE_EPOCH);
+    return report;
+}
+
 struct trial_result small_group_run(struct trial trial, struct group_log *log) {
     struct trial_result result;
     struct error err = {0};

@@ -2,6 +2,7 @@
 #ifndef GRIDFOLD_TESTS_WORKER_SMALL_GROUP_H
 #define GRIDFOLD_TESTS_WORKER_SMALL_GROUP_H
 
+#include "worker/agent.h"
 #include "worker/trainer.h"
 
 int small_group_set_up(void **state); // a folder with a dataset; the backend of GRIDFOLD_TEST_BACKENDS, or auto
@@ -20,5 +21,9 @@ struct group_log {
 
 enum status small_group_try(struct trial trial, struct group_log *log, struct trial_result *result, struct error *err);
 struct trial_result small_group_run(struct trial trial, struct group_log *log); // fails the test where that fails
+
+// The last report of a trial that an agent's trainer runs; it may be the next one of many. `log`: "" for none.
+// The caller's main answers what the agent's trainer is started with.
+struct message small_group_report(agent *a, const struct trial *trial, const char *log);
 
 #endif

@@ -10,12 +10,15 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "model/backend.h"
 #include "model/base/file.h"
 #include "model/base/safetensors.h"
 #include "tests/worker/same_file.h"
 #include "tests/worker/small_group.h"
+#include "worker/group.h"
 #include "worker/trainer_process.h"
 
 // The reference backend sums in double, so that the order shows in the last digit alone; elsewhere a pixel may come to
@@ -207,14 +210,102 @@ static void failures_are_everyones(void **state) {
     assert_int_equal(small_group_run(t, &(struct group_log){0}).status, TRIAL_DIVERGED);
 }
 
+// ---- a member that cannot read what member 0 can ----
+
+enum { SLOW_SECONDS = 20 };
+
+// The trainer of an agent, and member 0: what all have agreed on it is slow to tell.
+static int be_slow(void) {
+    static struct message order;
+    struct inbox inbox = {0};
+    struct trial_result result;
+    struct error err;
+    bool got = false;
+    group *g;
+    trainer *t;
+    while (!got) {
+        char bytes[4096];
+        ssize_t n = recv(TRAINER_PROCESS_FD, bytes, sizeof bytes, 0);
+        if (n <= 0 || inbox_add(&inbox, bytes, (size_t)n, &err) != STATUS_OK ||
+            inbox_take(&inbox, &order, &got, &err) != STATUS_OK)
+            return 2;
+    }
+    if (group_start(&order.assign, &g, &err) != STATUS_OK || group_assign(g, &order, &err) != STATUS_OK ||
+        trainer_create(&t, &err) != STATUS_OK)
+        return 2;
+    order.assign.trial.together = group_collectives(g);
+    struct trainer_hooks hooks = {.epoch = NULL};
+    if (trainer_run(t, &order.assign.trial, &hooks, &result, &err) != STATUS_IO)
+        return 2;
+    sleep(SLOW_SECONDS); // the member's end ends it
+    return 2;
+}
+
+static const char blind_variable[] = "TEST_MEMBER_FOLDER";
+
+// The others look at the trial's folder, which has no absolute path, from another place.
+static int be_member(void) {
+    const char *place = getenv(blind_variable);
+    if (place && chdir(place) != 0)
+        return 2;
+    return trainer_process_run_member(TRAINER_PROCESS_FD);
+}
+
+// Of a trial in ./blind, when the other members look for it below `place`.
+static struct message report_of_blind(const char *place, const char *const *arguments) {
+    struct trial t = small_group_trial("blind", 2);
+    char log[PATH_SIZE];
+    struct error err;
+    agent *a;
+    snprintf(t.folder, sizeof t.folder, "blind");
+    snprintf(log, sizeof log, "%.900s.%s.%d", small_group_log(), place, arguments != NULL);
+    setenv(blind_variable, place, 1);
+    assert_int_equal(agent_create(&(struct agent_config){.arguments = arguments}, &a, &err), STATUS_OK);
+    struct message report = small_group_report(a, &t, log);
+    agent_destroy(a);
+    unsetenv(blind_variable);
+    return report;
+}
+
+// Member 0 tells it; where that is slow, the member's end tells the same.
+static void a_member_that_cannot_read_is_no_crash(void **state) {
+    (void)state;
+    static const char *const slow[] = {"slow", NULL}, *const *const arguments[] = {NULL, slow};
+    static const struct {
+        const char *place, *folder, *why;
+    } views[] = {
+        {"with-a-folder", "with-a-folder/blind/last.safetensors", "last.safetensors: not a regular file"},
+        {"without", "without", "last.safetensors: No such file or directory"},
+    };
+    struct trial t = small_group_trial("blind", 2);
+    struct error err;
+    char before[PATH_SIZE];
+    assert_int_equal(small_group_run(t, &(struct group_log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
+    assert_non_null(getcwd(before, sizeof before));
+    *strrchr(t.folder, '/') = 0;
+    assert_int_equal(chdir(t.folder), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(file_make_directories(views[i / 2].folder, &err), STATUS_OK);
+        struct message report = report_of_blind(views[i / 2].place, arguments[i % 2]);
+        if (report.kind != MESSAGE_LOST || report.cause != LOSS_WRITE || !strstr(report.reason, views[i / 2].why) ||
+            !strstr(report.reason, "member 1"))
+            fail_msg("kind %d, cause \"%s\", %s", (int)report.kind, loss_cause_name(report.cause), report.reason);
+    }
+    assert_int_equal(chdir(before), 0);
+}
+
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "trainer") == 0)
+        return trainer_process_run(TRAINER_PROCESS_FD);
+    if (argc == 2 && strcmp(argv[1], "slow") == 0)
+        return be_slow();
     if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
-        return trainer_process_run_member(TRAINER_PROCESS_FD);
+        return be_member();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_are_even_and_complete), cmocka_unit_test(steps_are_those_of_one),
         cmocka_unit_test(training_is_that_of_one),      cmocka_unit_test(the_same_bits_again_and_over_a_resume),
         cmocka_unit_test(another_number_goes_on),       cmocka_unit_test(statistics_of_each_share),
-        cmocka_unit_test(failures_are_everyones),
+        cmocka_unit_test(failures_are_everyones),       cmocka_unit_test(a_member_that_cannot_read_is_no_crash),
     };
     return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);
 }
