@@ -98,13 +98,20 @@ static struct resident_batch share(const struct network *net, int all) {
     return (struct resident_batch){all, first, collectives_first(all, t->member + 1, t->members) - first};
 }
 
-// Compiles before it records: a program that needs a larger arena moves the others.
-static enum status prepare(struct network *net, const int batches[2], bool training,
-                           const struct optimizer_config *config, struct error *err) {
+static enum status compile(struct network *net, const int batches[2], bool training, struct error *err) {
     struct compiled *c;
     for (int i = 0; i < 2; i++)
         if (batches[i] > 0)
             TRY(network_find_program(net, share(net, batches[i]), training, &c, err));
+    return STATUS_OK;
+}
+
+// Compiles before it records: a program that needs a larger arena moves the others. Where one member cannot, none goes
+// on: their shares differ, and with them what a library refuses or memory has room for.
+static enum status prepare(struct network *net, const int batches[2], bool training,
+                           const struct optimizer_config *config, struct error *err) {
+    struct compiled *c;
+    TRY(collectives_agree(net->host, compile(net, batches, training, err), err));
     for (int i = 0; i < 2; i++)
         if (batches[i] > 0) {
             TRY(network_find_program(net, share(net, batches[i]), training, &c, err));

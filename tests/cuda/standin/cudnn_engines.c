@@ -175,13 +175,19 @@ static const struct engine tensor_cores = {7, CUDNN_NUMERICAL_NOTE_TENSOR_CORE, 
 static const struct engine converting = {8, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, false, false, 0};
 static const struct engine plain = {0, -1, false, false, 0};
 
+static bool refuses_here(void) {
+    const char *told = getenv("STANDIN_CUDNN_REFUSE");
+    int device = -1;
+    return told && cudaGetDevice(&device) == cudaSuccess && device == (int)strtol(told, NULL, 10);
+}
+
 int engines_offered(const struct convolution_graph *g, cudnnBackendHeurMode_t mode, const struct engine **offered,
                     int room) {
     static const struct engine *const best[] = {&nondeterministic, &winograd, &coarse,      &compiled,
                                                 &refusing,         &large,    &tensor_cores};
     static const struct engine *const fallback[] = {&nondeterministic, &compiled, &plain};
     static const struct engine *const fallback_float[] = {&nondeterministic, &converting, &compiled, &plain};
-    if (none || (no_sums && g->beta != 0) || (no_bias && g->bias))
+    if (none || refuses_here() || (no_sums && g->beta != 0) || (no_bias && g->bias))
         return 0;
     if (g->bias && (g->bf16 || g->pass == 1)) { // as cuDNN 9.19 for sm_90
         offered[0] = &compiled;
