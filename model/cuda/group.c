@@ -162,6 +162,8 @@ static enum status are_together(const struct cuda_group *g, const struct collect
     return STATUS_OK;
 }
 
+// A member that does not come in has nothing to agree on with those that may wait for it inside NCCL: its process ends,
+// and the group with it.
 static enum status connect_members(struct cuda_group *g, const struct collectives *host, struct error *err) {
     enum status status = STATUS_OK;
     g->communicator = NULL;
@@ -174,10 +176,11 @@ static enum status connect_members(struct cuda_group *g, const struct collective
         nccl_status(g, g->nccl->ncclCommInitRank(&g->communicator, host->members, g->id, host->member), "joining", err);
     if (status != STATUS_OK)
         g->communicator = NULL;
-    return collectives_agree(host, status, err);
+    return status;
 }
 
-// Everyone's number, gathered on the device, as everyone reads it.
+// Everyone's number, gathered on the device, as everyone reads it. Without an agreement afterwards, for the same
+// reason.
 static enum status try_out(struct cuda_backend *b, struct error *err) {
     const struct collectives *c = &b->group->collectives;
     double *all = &b->workspace->loss_parts[0][0], numbers[COLLECTIVES_MAX_MEMBERS] = {0}, mine = c->member;
@@ -214,7 +217,7 @@ enum status cuda_join(backend *base, const struct collectives *host, const struc
                                                  .sum_end = sum_end};
     if (!together) {
         TRY(connect_members(b->group, host, err));
-        TRY(collectives_agree(host, try_out(b, err), err));
+        TRY(try_out(b, err));
     }
     *device = &b->group->collectives;
     return STATUS_OK;

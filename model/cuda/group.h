@@ -11,8 +11,9 @@
 
 #include "model/cuda/cuda_backend.h"
 
-// backend_ops.join. All members call it at once; it fails for all or for none. Tries the new communicator out.
-// STATUS_UNSUPPORTED: no NCCL, or one that is too old.
+// backend_ops.join. All members call it at once. Tries the new communicator out. STATUS_UNSUPPORTED, for all: no NCCL,
+// or one that is too old, on any of them. STATUS_INTERNAL and STATUS_LOST may be this member's alone, while others wait
+// for it on their devices: its process has to end.
 NODISCARD enum status cuda_join(backend *b, const struct collectives *host, const struct collectives **device,
                                 struct error *err);
 void cuda_group_destroy(struct cuda_backend *b); // nothing without a group

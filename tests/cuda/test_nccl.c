@@ -26,14 +26,16 @@ static int set_up(void **state) {
 }
 
 static int tear_down_setting(void **state) {
+    static const char *const told[] = {"NCCL_VERSION", "NCCL_FAILURE", "NCCL_DEATH",   "NCCL_SECONDS", "NCCL_HANG",
+                                       "NCCL_GARBLE",  "NCCL_REFUSE",  "CUDNN_REFUSE", "MEMORY"};
+    char name[64];
     (void)state;
     setenv("GRIDFOLD_NCCL", library, 1);
     setenv("STANDIN_DEVICES", "3", 1);
-    unsetenv("STANDIN_NCCL_VERSION");
-    unsetenv("STANDIN_NCCL_FAILURE");
-    unsetenv("STANDIN_NCCL_DEATH");
-    unsetenv("STANDIN_NCCL_SECONDS");
-    unsetenv("STANDIN_MEMORY");
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        snprintf(name, sizeof name, "STANDIN_%s", told[i]);
+        unsetenv(name);
+    }
     return 0;
 }
 
@@ -48,17 +50,31 @@ static void assert_fails(const char *name, const char *why) {
         fail_msg("\"%s\" does not say \"%s\"", result.error, why);
 }
 
-// First of all tests, for a process loads the library once.
+// First of all tests, for a process loads the library once. Sums inside an NVSwitch are off unless the user wants them.
 static void without_nccl(void **state) {
     (void)state;
+    setenv("NCCL_NVLS_ENABLE", "1", 1);
     setenv("GRIDFOLD_NCCL", "/nowhere/libnccl.so.2", 1);
     assert_fails("missing", "NCCL: /nowhere/libnccl.so.2: cannot open shared object file: No such file or directory; "
                             "install NCCL 2, or name its libnccl.so.2 in GRIDFOLD_NCCL");
+    assert_string_equal(getenv("NCCL_NVLS_ENABLE"), "1");
+    unsetenv("NCCL_NVLS_ENABLE");
     setenv("GRIDFOLD_NCCL", "libm.so.6", 1);
     assert_fails("another", "NCCL: libm.so.6 has no ncclGetVersion; version 2.14 or later is needed");
     setenv("GRIDFOLD_NCCL", library, 1);
+    assert_string_equal(getenv("NCCL_NVLS_ENABLE"), "0");
     setenv("STANDIN_NCCL_VERSION", "21304", 1);
     assert_fails("old", " is of version 2.13.4; version 2.14 or later is needed");
+}
+
+// What one member alone lacks is everyone's row: nobody waits for it.
+static void a_member_that_cannot_take_part(void **state) {
+    (void)state;
+    setenv("STANDIN_NCCL_VERSION", "1:21304", 1);
+    assert_fails("old member", "member 1 of 2: NCCL: ");
+    unsetenv("STANDIN_NCCL_VERSION");
+    setenv("STANDIN_CUDNN_REFUSE", "1", 1);
+    assert_fails("refused", "member 1 of 2: encoder.conv1 (conv2d): convolution of x ");
 }
 
 static void with_too_few_devices(void **state) {
@@ -170,6 +186,57 @@ static void an_asynchronous_failure_ends_the_group(void **state) {
 }
 
 // ---- seen by the agent ----
+
+// Of a trial of two members, under a setting of the stand-in's that begins with the member's number.
+static void assert_lost(const char *variable, const char *value, const char *why) {
+    struct trial trial = small_group_trial(value, 2);
+    char log[PATH_SIZE];
+    struct error err;
+    agent *a;
+    snprintf(log, sizeof log, "%.900s.%s", small_group_log(), value);
+    setenv(variable, value, 1);
+    assert_int_equal(agent_create(&(struct agent_config){0}, &a, &err), STATUS_OK);
+    struct message report = small_group_report(a, &trial, log);
+    agent_destroy(a);
+    unsetenv(variable);
+    if (report.kind != MESSAGE_LOST || report.cause != LOSS_CRASH || !strstr(report.reason, why) ||
+        (value[0] == '1' && !strstr(report.reason, "member 1")))
+        fail_msg("%s=%s: kind %d, cause \"%s\", %s", variable, value, (int)report.kind, loss_cause_name(report.cause),
+                 report.reason);
+}
+
+// Whichever call of NCCL's fails, of whichever member, the trial is lost in its words, though others may wait for that
+// member in their own call.
+static void all_calls_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        const char *call, *words;
+    } calls[] = {
+        {"0:ncclGetVersion:1", "NCCL: asking for its version: internal error"},
+        {"1:ncclGetVersion:1", "member 1 of 2: NCCL: asking for its version: internal error"},
+        {"0:ncclGetUniqueId:1", "NCCL: a unique id: internal error"},
+        {"0:ncclCommInitRank:1", "NCCL: joining: internal error"},
+        {"1:ncclCommInitRank:1", "NCCL: joining: internal error"},
+        {"0:ncclAllGather:1", "NCCL: all-gather: internal error"}, // trying the group out
+        {"1:ncclAllGather:1", "NCCL: all-gather: internal error"},
+        {"0:ncclAllGather:2", "NCCL: all-gather: internal error"},
+        {"1:ncclAllGather:7", "NCCL: all-gather: internal error"},
+        {"0:ncclAllReduce:1", "NCCL: all-reduce: internal error"},
+        {"1:ncclAllReduce:2", "NCCL: all-reduce: internal error"},
+        {"0:ncclBroadcast:1", "NCCL: broadcast: internal error"},
+        {"1:ncclBroadcast:1", "NCCL: broadcast: internal error"},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        assert_lost("STANDIN_NCCL_REFUSE", calls[i].call, calls[i].words);
+    // To be in progress is no failure; that the communicator cannot be asked is one.
+    setenv("STANDIN_NCCL_HANG", "1:1", 1);
+    assert_lost("STANDIN_NCCL_REFUSE", "1:ncclCommGetAsyncError:3", "NCCL: trying the group out: internal error");
+}
+
+static void a_group_with_wrong_numbers_is_not_used(void **state) {
+    (void)state;
+    assert_lost("STANDIN_NCCL_GARBLE", "1:1", "NCCL: member 1 of 2 says 0 where it should give its number");
+}
 
 // The last report of a trial of two members, of which the second has a device with so much memory.
 static struct message report_of(size_t bytes, bool log) {
@@ -303,10 +370,13 @@ int main(int argc, char **argv) {
 #define NCCL_TEST(name) cmocka_unit_test_teardown(name, tear_down_setting)
     const struct CMUnitTest tests[] = {
         NCCL_TEST(without_nccl),
+        NCCL_TEST(a_member_that_cannot_take_part),
         NCCL_TEST(with_too_few_devices),
         NCCL_TEST(an_epoch_neither_allocates_nor_waits),
         NCCL_TEST(a_dead_member_ends_the_group),
         NCCL_TEST(an_asynchronous_failure_ends_the_group),
+        NCCL_TEST(all_calls_are_checked),
+        NCCL_TEST(a_group_with_wrong_numbers_is_not_used),
         NCCL_TEST(a_member_without_memory_is_no_crash),
         NCCL_TEST(mistakes_are_caught),
     };

@@ -42,6 +42,7 @@ struct ncclComm {
     struct meeting *shared;
     int member, members, device;
     uint64_t meetings, calls, captured;
+    bool hangs;
     struct ncclComm *next;
 };
 
@@ -66,6 +67,29 @@ static long setting(const char *name, long otherwise) {
     const char *value = getenv(name);
     return value && *value ? strtol(value, NULL, 10) : otherwise;
 }
+
+static int device_in_use(void) {
+    int device = -1;
+    return cudaGetDevice(&device) == cudaSuccess ? device : -1;
+}
+
+// Whether this is the call that is to fail. `*calls`: of that function so far.
+static bool is_refused(const char *function, long *calls) {
+    const char *told = getenv("STANDIN_NCCL_REFUSE");
+    int device = -1;
+    long nth = 0;
+    char name[64];
+    return ++*calls && told && sscanf(told, "%d:%63[^:]:%ld", &device, name, &nth) == 3 && nth == *calls &&
+           strcmp(name, function) == 0 && device == device_in_use();
+}
+
+// At the beginning of a function.
+#define REFUSE_IF_TOLD()                                                                                               \
+    do {                                                                                                               \
+        static long calls;                                                                                             \
+        if (is_refused(__func__, &calls))                                                                              \
+            return refuse(ncclInternalError, "told to refuse");                                                        \
+    } while (0)
 
 // ---- meeting ----
 
@@ -189,6 +213,11 @@ static void run(const void *context) {
         fail(c);
     if (is_told("STANDIN_NCCL_DEATH", c))
         raise(SIGKILL);
+    if (is_told("STANDIN_NCCL_HANG", c)) {
+        c->hangs = true;
+        standin_hang();
+        return;
+    }
     c->shared->call[c->member] = w.call;
     bool met = meet(c, name);
     if (met)
@@ -201,13 +230,14 @@ static void run(const void *context) {
             take(&w, at, bytes, all);
         met = met && meet(c, name);
     }
+    if (met && is_told("STANDIN_NCCL_GARBLE", c))
+        memset(w.to, 0, all * (size_t)(w.call.kind == ALL_GATHER ? c->members : 1));
     if (!met)
         standin_hang();
 }
 
 static void check(const struct work *w, size_t from_bytes, size_t to_bytes, cudaStream_t stream) {
     const char *name = kind_names[w->call.kind];
-    int device = -1;
     if (!w->c)
         trap("%s without a communicator", name);
     if (!stream)
@@ -219,8 +249,8 @@ static void check(const struct work *w, size_t from_bytes, size_t to_bytes, cuda
     const char *in_place = w->call.kind == ALL_GATHER ? w->to + (size_t)w->c->member * from_bytes : w->to;
     if (w->from != in_place && w->from < w->to + to_bytes && w->to < w->from + from_bytes)
         trap("%s: buffers overlap and are not in place", name);
-    if (cudaGetDevice(&device) != cudaSuccess || device != w->c->device)
-        trap("%s on device %d with a communicator of device %d", name, device, w->c->device);
+    if (device_in_use() != w->c->device)
+        trap("%s on device %d with a communicator of device %d", name, device_in_use(), w->c->device);
 }
 
 static ncclResult_t enqueue(struct work w, size_t from_bytes, size_t to_bytes, cudaStream_t stream) {
@@ -236,6 +266,7 @@ static ncclResult_t enqueue(struct work w, size_t from_bytes, size_t to_bytes, c
 
 ncclResult_t ncclAllGather(const void *from, void *to, size_t count, ncclDataType_t type, ncclComm_t comm,
                            cudaStream_t stream) {
+    REFUSE_IF_TOLD();
     if (type != ncclUint8)
         trap("ncclAllGather of type %d", (int)type);
     struct work w = {comm, {ALL_GATHER, (int)type, 0, 0, count, 0}, from, to};
@@ -244,6 +275,7 @@ ncclResult_t ncclAllGather(const void *from, void *to, size_t count, ncclDataTyp
 
 ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataType_t type, ncclRedOp_t operation,
                            ncclComm_t comm, cudaStream_t stream) {
+    REFUSE_IF_TOLD();
     if (type != ncclFloat32 || operation != ncclSum)
         trap("ncclAllReduce of type %d by operation %d", (int)type, (int)operation);
     struct work w = {comm, {ALL_REDUCE, (int)type, 0, 0, count, 0}, from, to};
@@ -252,6 +284,7 @@ ncclResult_t ncclAllReduce(const void *from, void *to, size_t count, ncclDataTyp
 
 ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
                            cudaStream_t stream) {
+    REFUSE_IF_TOLD();
     if (type != ncclUint8 || root < 0 || (comm && root >= comm->members))
         trap("ncclBroadcast of type %d from root %d", (int)type, root);
     struct work w = {comm, {BROADCAST, (int)type, root, 0, count, 0}, from, to};
@@ -261,7 +294,11 @@ ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataTyp
 // ---- life ----
 
 ncclResult_t ncclGetVersion(int *version) {
-    *version = (int)setting("STANDIN_NCCL_VERSION", VERSION);
+    REFUSE_IF_TOLD();
+    const char *told = getenv("STANDIN_NCCL_VERSION"), *colon = told ? strchr(told, ':') : NULL;
+    *version = VERSION;
+    if (told && (!colon || strtol(told, NULL, 10) == device_in_use()))
+        *version = (int)strtol(colon ? colon + 1 : told, NULL, 10);
     return ncclSuccess;
 }
 
@@ -283,6 +320,7 @@ const char *ncclGetLastError(ncclComm_t comm) {
 }
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id) {
+    REFUSE_IF_TOLD();
     memset(id, 0, sizeof *id);
     snprintf(id->internal, sizeof id->internal, "/tmp/gridfold-nccl-XXXXXX");
     int file = mkstemp(id->internal);
@@ -305,6 +343,7 @@ static ncclResult_t check_devices(const struct ncclComm *c) {
 }
 
 ncclResult_t ncclCommInitRank(ncclComm_t *comm, int members, ncclUniqueId id, int member) {
+    REFUSE_IF_TOLD();
     int file = open(id.internal, O_RDWR | O_CLOEXEC);
     if (members < 1 || members > MEMBERS || member < 0 || member >= members || file < 0)
         return refuse(ncclInvalidArgument, "no such group, or no such member of it");
@@ -313,8 +352,7 @@ ncclResult_t ncclCommInitRank(ncclComm_t *comm, int members, ncclUniqueId id, in
     if (!c || !s)
         trap("out of memory");
     *c = (struct ncclComm){.shared = s, .member = member, .members = members};
-    if (cudaGetDevice(&c->device) != cudaSuccess)
-        return refuse(ncclUnhandledCudaError, "no device");
+    c->device = device_in_use();
     s->device[member] = c->device;
     (void)meet(c, "ncclCommInitRank");
     if (member == 0)
@@ -326,9 +364,10 @@ ncclResult_t ncclCommInitRank(ncclComm_t *comm, int members, ncclUniqueId id, in
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state) {
+    REFUSE_IF_TOLD();
     if (!comm)
         trap("ncclCommGetAsyncError without a communicator");
-    *state = ncclSuccess;
+    *state = comm->hangs ? ncclInProgress : ncclSuccess;
     if (has_failed(comm))
         *state = refuse(ncclRemoteError, "told to fail");
     return ncclSuccess;

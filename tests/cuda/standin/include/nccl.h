@@ -7,9 +7,12 @@
 // collectives, other sizes, types or roots, or none, or replay graphs that were not captured together; buffers that are
 // not device memory, or that overlap without being in place; the legacy stream; another device than the communicator's.
 //
-// Environment: STANDIN_NCCL_VERSION (a code to claim), STANDIN_NCCL_SECONDS (how long a member waits for the others,
-// 60), STANDIN_NCCL_FAILURE (M:N, member M's Nth collective, counted from 1, fails asynchronously on every member:
-// nothing that comes after it on a stream is ever done), STANDIN_NCCL_DEATH (M:N, there member M is killed).
+// Environment: STANDIN_NCCL_VERSION (a code to claim, or D:CODE, on device D alone), STANDIN_NCCL_SECONDS (how long a
+// member waits for the others, 60). Of member M's Nth collective, counted from 1, as M:N: STANDIN_NCCL_FAILURE (it
+// fails asynchronously on every member: nothing that comes after it on a stream is ever done), STANDIN_NCCL_DEATH
+// (member M is killed there), STANDIN_NCCL_HANG (it is never done, and the communicator says that it is in progress),
+// STANDIN_NCCL_GARBLE (it leaves zeros). STANDIN_NCCL_REFUSE: D:FUNCTION:N, the Nth call of that function by the
+// process on device D does nothing and answers ncclInternalError.
 #ifndef GRIDFOLD_TESTS_CUDA_STANDIN_NCCL_H
 #define GRIDFOLD_TESTS_CUDA_STANDIN_NCCL_H
 
