@@ -35,7 +35,8 @@ struct fixture {
     dataset *ds;
     loader *l;
     backend *b;
-    network *led, *held; // the same parameters
+    network *led, *held;             // the same parameters
+    int batch, place[SMALL_SAMPLES]; // of each sample among those that are held
     struct sample_cut cuts[SMALL_SAMPLES];
     struct step_result results[SMALL_SAMPLES];
     float image[BATCH * FLOATS];
@@ -83,11 +84,12 @@ static struct resident_config resident_of(const struct resident_sample *samples)
 }
 
 static enum status hold(struct fixture *f, struct error *err) {
-    struct resident_sample *samples = samples_of(f->l);
+    struct resident_sample *all = samples_of(f->l), samples[SMALL_SAMPLES];
+    for (int i = 0; i < SMALL_SAMPLES; i++)
+        samples[f->place[i]] = all[i];
+    free(all);
     struct resident_config config = resident_of(samples);
-    enum status status = network_hold_samples(f->held, &config, err);
-    free(samples);
-    return status;
+    return network_hold_samples(f->held, &config, err);
 }
 
 static int set_up(void **state) {
@@ -107,6 +109,9 @@ static int set_up(void **state) {
     check(backend_create("cuda", &(struct backend_config){.threads = 1}, &f->b, &err), &err);
     f->led = new_network(f->b);
     f->held = new_network(f->b);
+    f->batch = BATCH;
+    for (int i = 0; i < SMALL_SAMPLES; i++)
+        f->place[i] = i;
     check(hold(f, &err), &err);
     *state = f;
     return 0;
@@ -127,21 +132,25 @@ static int tear_down(void **state) {
     return 0;
 }
 
+static void assert_same_arena(network *a, network *b, enum network_arena arena) {
+    for (int i = 0; i < network_tensor_count(a); i++) {
+        const struct network_tensor *t = network_tensor_at(a, i);
+        float *x = calloc(t->count, sizeof *x), *y = calloc(t->count, sizeof *y);
+        assert_true(x && y);
+        if (!t->buffer || arena == ARENA_PARAM) {
+            network_read(a, arena, i, x);
+            network_read(b, arena, i, y);
+        }
+        if (memcmp(x, y, t->count * sizeof *x) != 0)
+            fail_msg("%s differs in arena %d", t->key, (int)arena);
+        free(x);
+        free(y);
+    }
+}
+
 static void assert_same_state(network *a, network *b) {
     for (int arena = ARENA_PARAM; arena <= ARENA_MOMENT2; arena++)
-        for (int i = 0; i < network_tensor_count(a); i++) {
-            const struct network_tensor *t = network_tensor_at(a, i);
-            float *x = calloc(t->count, sizeof *x), *y = calloc(t->count, sizeof *y);
-            assert_true(x && y);
-            if (!t->buffer || arena == ARENA_PARAM) {
-                network_read(a, (enum network_arena)arena, i, x);
-                network_read(b, (enum network_arena)arena, i, y);
-            }
-            if (memcmp(x, y, t->count * sizeof *x) != 0)
-                fail_msg("%s differs in arena %d", t->key, arena);
-            free(x);
-            free(y);
-        }
+        assert_same_arena(a, b, (enum network_arena)arena);
 }
 
 static void assert_same_result(const struct step_result *a, const struct step_result *b) {
@@ -150,13 +159,13 @@ static void assert_same_result(const struct step_result *a, const struct step_re
     assert_true(a->sums.fn == b->sums.fn && a->sums.tn == b->sums.tn);
 }
 
-// One epoch led by the host; the results of its steps.
+// One epoch led by the host, in batches of f->batch; the results of its steps.
 static int lead_epoch(struct fixture *f, int epoch, const struct optimizer_config *config, double lr,
                       struct step_result *results, enum status *status, struct error *err) {
     int count = loader_count(f->l, SPLIT_TRAIN), step = 0;
     *status = STATUS_OK;
-    for (int first = 0; first < count && *status == STATUS_OK; first += BATCH) {
-        int n = count - first < BATCH ? count - first : BATCH;
+    for (int first = 0; first < count && *status == STATUS_OK; first += f->batch) {
+        int n = count - first < f->batch ? count - first : f->batch;
         loader_train_batch(f->l, epoch, first, n, f->image, f->mask);
         *status = network_train_step(f->led, n, f->image, f->mask, config, lr, &results[step], err);
         step += *status == STATUS_OK;
@@ -168,26 +177,30 @@ static int hold_epoch(struct fixture *f, int epoch, const struct optimizer_confi
                       enum status *status, struct error *err) {
     int count = loader_count(f->l, SPLIT_TRAIN), done;
     loader_train_cuts(f->l, epoch, 0, count, f->cuts);
-    struct network_stretch stretch = {f->cuts, count, BATCH, f->results, NULL, NULL};
+    for (int i = 0; i < count; i++)
+        f->cuts[i].sample = f->place[f->cuts[i].sample];
+    struct network_stretch stretch = {f->cuts, count, f->batch, f->results, NULL, NULL};
     *status = network_train_stretch(f->held, &stretch, config, lr, &done, err);
     return done;
 }
 
-static void same_epochs(struct fixture *f, const struct optimizer_config *config) {
+static void same_epoch(struct fixture *f, int epoch, const struct optimizer_config *config, double lr) {
     struct step_result led[SMALL_SAMPLES];
     struct error err;
     enum status status;
-    for (int epoch = 0; epoch < EPOCHS; epoch++) {
-        double lr = 0.01 / (epoch + 1); // a recorded step takes it from device memory
-        int steps = lead_epoch(f, epoch, config, lr, led, &status, &err);
-        check(status, &err);
-        assert_int_equal(steps, 2); // four samples: a whole batch and a short one
-        assert_int_equal(hold_epoch(f, epoch, config, lr, &status, &err), steps);
-        check(status, &err);
-        for (int i = 0; i < steps; i++)
-            assert_same_result(&led[i], &f->results[i]);
-    }
+    int steps = lead_epoch(f, epoch, config, lr, led, &status, &err);
+    check(status, &err);
+    assert_int_equal(steps, (4 + f->batch - 1) / f->batch); // four samples, the last batch may be a short one
+    assert_int_equal(hold_epoch(f, epoch, config, lr, &status, &err), steps);
+    check(status, &err);
+    for (int i = 0; i < steps; i++)
+        assert_same_result(&led[i], &f->results[i]);
     assert_int_equal(network_steps_taken(f->led), network_steps_taken(f->held));
+}
+
+static void same_epochs(struct fixture *f, const struct optimizer_config *config) {
+    for (int epoch = 0; epoch < EPOCHS; epoch++)
+        same_epoch(f, epoch, config, 0.01 / (epoch + 1)); // a recorded step takes it from device memory
     assert_same_state(f->led, f->held);
 }
 
@@ -197,6 +210,55 @@ static void adamw_steps_are_those_that_the_host_leads(void **state) {
 
 static void sgd_steps_are_those_that_the_host_leads(void **state) {
     same_epochs(*state, &sgd);
+}
+
+// What a recording knows by heart is recorded anew when it has changed: one setting at a time, and back again.
+static void a_change_of_the_optimizer_is_followed(void **state) {
+    struct fixture *f = *state;
+    struct optimizer_config changed[10];
+    int count = 0, epoch = 0;
+    for (int i = 0; i < 10; i++)
+        changed[i] = i < 8 ? adamw : sgd;
+    changed[count++].beta1 = 0.5f;
+    changed[count++].beta2 = 0.9f;
+    changed[count++].epsilon = 0.1f;
+    changed[count++].weight_decay = 0.5f;
+    changed[count++].clip_norm = 1e-3f;
+    changed[count++].focal.alpha = 0.75f;
+    changed[count++].focal.gamma = 0;
+    changed[count++].kind = OPTIMIZER_SGD; // with AdamW's other settings
+    changed[count++].momentum = 0.1f;
+    changed[count++].weight_decay = 0.5f;
+    for (int i = 0; i < count; i++) {
+        same_epoch(f, epoch++, i < 8 ? &adamw : &sgd, 0.01);
+        same_epoch(f, epoch++, &changed[i], 0.01);
+        for (int arena = ARENA_PARAM; arena <= ARENA_MOMENT2; arena++)
+            if (arena != ARENA_GRAD) // clipped in place by the host, and in passing by a recorded step
+                assert_same_arena(f->led, f->held, (enum network_arena)arena);
+    }
+}
+
+// Other samples, or the same ones elsewhere: the recordings of before know where the old ones lay.
+static void other_samples_are_followed(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    same_epoch(f, 0, &adamw, 0.01);
+    for (int i = 0; i < SMALL_SAMPLES; i++)
+        f->place[i] = SMALL_SAMPLES - 1 - i;
+    check(hold(f, &err), &err);
+    same_epoch(f, 1, &adamw, 0.01);
+    assert_same_state(f->led, f->held);
+}
+
+// A batch that needs more memory moves what the smaller ones' recordings work in.
+static void a_larger_batch_is_followed(void **state) {
+    static const int batches[] = {1, 2, 1, 3, 2, 3, 1};
+    struct fixture *f = *state;
+    for (int i = 0; i < 7; i++) {
+        f->batch = batches[i];
+        same_epoch(f, i, &adamw, 0.01);
+        assert_same_state(f->led, f->held);
+    }
 }
 
 static void evaluation_is_that_which_the_host_leads(void **state) {
@@ -374,6 +436,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RESIDENT_TEST(adamw_steps_are_those_that_the_host_leads),
         RESIDENT_TEST(sgd_steps_are_those_that_the_host_leads),
+        RESIDENT_TEST(a_change_of_the_optimizer_is_followed),
+        RESIDENT_TEST(other_samples_are_followed),
+        RESIDENT_TEST(a_larger_batch_is_followed),
         RESIDENT_TEST(evaluation_is_that_which_the_host_leads),
         RESIDENT_TEST(an_epoch_neither_allocates_nor_waits),
         RESIDENT_TEST(cuts_are_the_loaders),
