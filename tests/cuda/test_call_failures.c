@@ -12,20 +12,10 @@
 
 #include "model/base/rng.h"
 #include "model/cuda/backend_parts.h"
-#include "model/network.h"
+#include "tests/cuda/small_steps.h"
 #include "tests/cuda/standin/standin.h"
 
-enum { BATCH = 2, STEPS = 2, BANDS = 3, SIZE = 32, PIXELS = SIZE * SIZE, SAMPLES = 2 * BATCH };
-
-static const struct optimizer_config adamw = {.kind = OPTIMIZER_ADAMW,
-                                              .beta1 = 0.9f,
-                                              .beta2 = 0.999f,
-                                              .epsilon = 1e-8f,
-                                              .weight_decay = 5e-4f,
-                                              .clip_norm = 1,
-                                              .focal = {0.25f, 2}};
-static float image[SAMPLES * STEPS * BANDS * PIXELS];
-static uint8_t mask[SAMPLES * PIXELS];
+static const struct tiles tiles; // zeros
 
 struct life {
     backend *b;
@@ -34,10 +24,10 @@ struct life {
 
 static enum status begin(struct life *l, enum precision precision, struct error *err) {
     const struct backend_config config = {.threads = 1, .precision = precision};
-    const struct lstm_unet_config model = {.batch = BATCH,
-                                           .steps = STEPS,
-                                           .bands = BANDS,
-                                           .image_size = SIZE,
+    const struct lstm_unet_config model = {.batch = SMALL_BATCH,
+                                           .steps = TILE_STEPS,
+                                           .bands = TILE_BANDS,
+                                           .image_size = TILE_SIZE,
                                            .encoder_width = 2,
                                            .lstm_hidden = 3,
                                            .lstm_layers = 1,
@@ -47,38 +37,19 @@ static enum status begin(struct life *l, enum precision precision, struct error 
     return network_initialize(l->net, 1, err);
 }
 
-static enum status hold_samples(network *net, struct error *err) {
-    struct resident_sample samples[SAMPLES];
-    for (int i = 0; i < SAMPLES; i++)
-        samples[i] = (struct resident_sample){image + i * STEPS * BANDS * PIXELS, mask + i * PIXELS, SIZE, SIZE};
-    const struct resident_config config = {STEPS, BANDS, SIZE, BATCH, SAMPLES, samples};
-    return network_hold_samples(net, &config, err);
-}
-
-// All samples as they are; cuts and results: [SAMPLES], the caller's.
-static struct network_stretch whole_epoch(struct sample_cut *cuts, struct step_result *results) {
-    memset(cuts, 0, SAMPLES * sizeof *cuts);
-    for (int i = 0; i < SAMPLES; i++)
-        cuts[i].sample = i;
-    return (struct network_stretch){cuts, SAMPLES, BATCH, results, NULL, NULL};
-}
-
 static enum status train_epoch(network *net, struct error *err) {
-    struct sample_cut cuts[SAMPLES];
-    struct step_result results[SAMPLES];
-    const struct network_stretch stretch = whole_epoch(cuts, results);
+    struct tile_epoch epoch;
+    const struct network_stretch stretch = whole_epoch(&epoch);
     int done;
-    return network_train_stretch(net, &stretch, &adamw, 0.001, &done, err);
+    return network_train_stretch(net, &stretch, &adamw, 0.01, &done, err);
 }
 
 // A recorded epoch, its validation, and the best epoch's copy.
 static enum status train(struct life *l, struct error *err) {
-    struct sample_cut cuts[SAMPLES];
-    struct step_result results[SAMPLES];
-    const struct network_stretch stretch = whole_epoch(cuts, results);
-    int done;
-    TRY(hold_samples(l->net, err));
-    TRY(network_train_stretch(l->net, &stretch, &adamw, 0.01, &done, err));
+    struct tile_epoch epoch;
+    const struct network_stretch stretch = whole_epoch(&epoch);
+    TRY(hold_tiles(l->net, &tiles, err));
+    TRY(train_epoch(l->net, err));
     TRY(network_evaluate_stretch(l->net, &stretch, &adamw.focal, err));
     TRY(network_snapshot(l->net, err));
     return backend_finish(l->b, err);
@@ -88,7 +59,7 @@ static enum status train(struct life *l, struct error *err) {
 static enum status lead(struct life *l, struct error *err) {
     static float host[1 << 16];
     struct step_result result;
-    TRY(network_train_step(l->net, BATCH, image, mask, &adamw, 0.01, &result, err));
+    TRY(network_train_step(l->net, SMALL_BATCH, tiles.image, tiles.mask, &adamw, 0.01, &result, err));
     for (int i = 0; i < network_tensor_count(l->net); i++) {
         assert_true(network_tensor_at(l->net, i)->count <= sizeof host / sizeof *host);
         network_read(l->net, ARENA_PARAM, i, host);
@@ -159,9 +130,9 @@ static void end(struct life *l) {
 // With all memory there, and no recording.
 static enum status trained(struct life *l, struct error *err) {
     TRY(begin(l, PRECISION_BF16, err));
-    TRY(hold_samples(l->net, err));
+    TRY(hold_tiles(l->net, &tiles, err));
     TRY(train_epoch(l->net, err));
-    return hold_samples(l->net, err);
+    return hold_tiles(l->net, &tiles, err);
 }
 
 // Each call of a step that is being recorded. A failure that the backend keeps ends that backend.

@@ -363,10 +363,9 @@ static void mistakes_are_caught(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 2 && strcmp(argv[1], "trainer") == 0)
-        return trainer_process_run(TRAINER_PROCESS_FD);
-    if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
-        return trainer_process_run_member(TRAINER_PROCESS_FD);
+    int code;
+    if (small_group_answers(argc, argv, &code))
+        return code;
 #define NCCL_TEST(name) cmocka_unit_test_teardown(name, tear_down_setting)
     const struct CMUnitTest tests[] = {
         NCCL_TEST(without_nccl),

@@ -16,55 +16,25 @@
 #include "model/base/rng.h"
 #include "model/cuda/backend_parts.h"
 #include "model/network_private.h"
+#include "tests/cuda/small_steps.h"
 #include "tests/cuda/standin/standin.h"
-
-enum { BATCH = 2, STEPS = 2, BANDS = 3, SIZE = 32, PIXELS = SIZE * SIZE, SAMPLES = 2 * BATCH };
-
-static const struct optimizer_config adamw = {.kind = OPTIMIZER_ADAMW,
-                                              .beta1 = 0.9f,
-                                              .beta2 = 0.999f,
-                                              .epsilon = 1e-8f,
-                                              .weight_decay = 5e-4f,
-                                              .clip_norm = 1,
-                                              .focal = {0.25f, 2}};
-static const struct optimizer_config sgd = {
-    .kind = OPTIMIZER_SGD, .momentum = 0.9f, .weight_decay = 5e-4f, .focal = {0.25f, 2}};
 
 struct fixture {
     backend *b;
     network *net, *other; // on the same backend, with other parameters
-    float image[SAMPLES * STEPS * BANDS * PIXELS];
-    uint8_t mask[SAMPLES * PIXELS];
+    struct tiles tiles;
 };
 
-static void check(enum status status, const struct error *err) {
-    if (status != STATUS_OK)
-        fail_msg("%s", err->message);
-}
-
-static network *new_network(backend *b, uint64_t seed) {
-    const struct lstm_unet_config config = {.batch = BATCH,
-                                            .steps = STEPS,
-                                            .bands = BANDS,
-                                            .image_size = SIZE,
+static network *make_network(backend *b, uint64_t seed) {
+    const struct lstm_unet_config config = {.batch = SMALL_BATCH,
+                                            .steps = TILE_STEPS,
+                                            .bands = TILE_BANDS,
+                                            .image_size = TILE_SIZE,
                                             .encoder_width = 4,
                                             .lstm_hidden = 12,
                                             .lstm_layers = 2,
                                             .decoder_channels = {12, 8, 4, 4, 3}};
-    struct error err;
-    network *net;
-    check(network_create(b, &config, &net, &err), &err);
-    check(network_initialize(net, seed, &err), &err);
-    return net;
-}
-
-static void hold_samples(struct fixture *f) {
-    struct resident_sample samples[SAMPLES];
-    struct error err;
-    for (int i = 0; i < SAMPLES; i++)
-        samples[i] = (struct resident_sample){f->image + i * STEPS * BANDS * PIXELS, f->mask + i * PIXELS, SIZE, SIZE};
-    const struct resident_config config = {STEPS, BANDS, SIZE, BATCH, SAMPLES, samples};
-    check(network_hold_samples(f->net, &config, &err), &err);
+    return new_network(b, &config, seed);
 }
 
 static int set_up(void **state) {
@@ -72,15 +42,15 @@ static int set_up(void **state) {
     struct error err;
     assert_non_null(f);
     struct rng rng = rng_stream(3, 0, RNG_TEST, 0, 0);
-    for (size_t i = 0; i < sizeof f->image / sizeof *f->image; i++)
-        f->image[i] = (float)(2 * rng_uniform(&rng) - 1);
-    for (size_t i = 0; i < sizeof f->mask; i++)
-        f->mask[i] = rng_uniform(&rng) < 0.3;
+    for (size_t i = 0; i < sizeof f->tiles.image / sizeof *f->tiles.image; i++)
+        f->tiles.image[i] = (float)(2 * rng_uniform(&rng) - 1);
+    for (size_t i = 0; i < sizeof f->tiles.mask; i++)
+        f->tiles.mask[i] = rng_uniform(&rng) < 0.3;
     const struct backend_config config = {.threads = 1, .precision = PRECISION_BF16};
     check(backend_create("cuda", &config, &f->b, &err), &err);
-    f->net = new_network(f->b, 1);
-    f->other = new_network(f->b, 2);
-    hold_samples(f);
+    f->net = make_network(f->b, 1);
+    f->other = make_network(f->b, 2);
+    check(hold_tiles(f->net, &f->tiles, &err), &err);
     *state = f;
     return 0;
 }
@@ -132,20 +102,16 @@ static void step(struct fixture *f, network *net, const struct optimizer_config 
     struct step_result result;
     struct error err;
     float *before = parameter_copy(net);
-    check(network_train_step(net, BATCH, f->image, f->mask, config, 0.01, &result, &err), &err);
+    check(network_train_step(net, SMALL_BATCH, f->tiles.image, f->tiles.mask, config, 0.01, &result, &err), &err);
     assert_moved(net, before, true);
     assert_both_current(f, name);
 }
 
 static int replay(struct fixture *f, const struct optimizer_config *config, double lr, enum status *status) {
-    struct sample_cut cuts[SAMPLES];
-    struct step_result results[SAMPLES];
+    struct tile_epoch epoch;
     struct error err;
     int done;
-    memset(cuts, 0, sizeof cuts);
-    for (int i = 0; i < SAMPLES; i++)
-        cuts[i].sample = i;
-    const struct network_stretch stretch = {cuts, SAMPLES, BATCH, results, NULL, NULL};
+    const struct network_stretch stretch = whole_epoch(&epoch);
     *status = network_train_stretch(f->net, &stretch, config, lr, &done, &err);
     if (*status != STATUS_DIVERGED)
         check(*status, &err);
@@ -155,7 +121,7 @@ static int replay(struct fixture *f, const struct optimizer_config *config, doub
 static void replayed(struct fixture *f, const struct optimizer_config *config, const char *name) {
     enum status status;
     float *before = parameter_copy(f->net);
-    assert_int_equal(replay(f, config, 0.01, &status), SAMPLES / BATCH);
+    assert_int_equal(replay(f, config, 0.01, &status), TILES / SMALL_BATCH);
     assert_moved(f->net, before, true);
     assert_both_current(f, name);
 }
@@ -177,13 +143,13 @@ static void divergence_leaves_no_stale_copy(void **state) {
     struct optimizer_config wild = sgd;
     enum status status = STATUS_OK;
     wild.momentum = 0;
-    int done = SAMPLES;
+    int done = TILES;
     for (int epoch = 0; status == STATUS_OK && epoch < 40; epoch++) {
         done = replay(f, &wild, 1e18, &status);
         assert_both_current(f, "large steps");
     }
     assert_int_equal(status, STATUS_DIVERGED);
-    assert_true(done < SAMPLES / BATCH);
+    assert_true(done < TILES / SMALL_BATCH);
 }
 
 static void arithmetic_leaves_no_stale_copy(void **state) {
@@ -215,16 +181,17 @@ static void give(network *to, network *from, bool best) {
     }
 }
 
-static void evaluate(struct fixture *f, network *net, float logits[BATCH * PIXELS]) {
+static void evaluate(struct fixture *f, network *net, float logits[SMALL_BATCH * TILE_PIXELS]) {
     struct error err;
-    check(network_evaluate(net, BATCH, f->image, NULL, NULL, logits, NULL, &err), &err);
+    check(network_evaluate(net, SMALL_BATCH, f->tiles.image, NULL, NULL, logits, NULL, &err), &err);
 }
 
 // Set parameters, step, restore the best, evaluate: the logits of the best, to the bit.
 static void restored_parameters_are_those_that_are_evaluated(void **state) {
     struct fixture *f = *state;
     struct error err;
-    static float first[BATCH * PIXELS], best[BATCH * PIXELS], later[BATCH * PIXELS], again[BATCH * PIXELS];
+    static float first[SMALL_BATCH * TILE_PIXELS], best[SMALL_BATCH * TILE_PIXELS], later[SMALL_BATCH * TILE_PIXELS],
+        again[SMALL_BATCH * TILE_PIXELS];
     evaluate(f, f->net, first);
     give(f->net, f->other, false);
     evaluate(f, f->net, best);
@@ -245,10 +212,10 @@ static void restored_parameters_are_those_that_are_evaluated(void **state) {
 
 static long evaluation_launches(backend *b, const float *image) {
     struct error err;
-    network *net = new_network(b, 1);
-    check(network_evaluate(net, BATCH, image, NULL, NULL, NULL, NULL, &err), &err);
+    network *net = make_network(b, 1);
+    check(network_evaluate(net, SMALL_BATCH, image, NULL, NULL, NULL, NULL, &err), &err);
     long before = standin_counts_now().launches;
-    check(network_evaluate(net, BATCH, image, NULL, NULL, NULL, NULL, &err), &err);
+    check(network_evaluate(net, SMALL_BATCH, image, NULL, NULL, NULL, NULL, &err), &err);
     long launches = standin_counts_now().launches - before;
     network_destroy(net);
     return launches;
@@ -264,7 +231,7 @@ static void no_pass_casts_a_weight(void **state) {
     for (int i = 0; i < g->node_count; i++)
         biases += g->nodes[i].desc.bias && g->nodes[i].desc.passes & PASS_FORWARD;
     check(backend_create("cuda", &(struct backend_config){.threads = 1}, &fp32, &err), &err);
-    long more = evaluation_launches(f->b, f->image) - evaluation_launches(fp32, f->image);
+    long more = evaluation_launches(f->b, f->tiles.image) - evaluation_launches(fp32, f->tiles.image);
     backend_destroy(fp32);
     if (more > biases)
         fail_msg("an evaluation in bf16 launches %ld kernels more than in fp32, and has %ld biases", more, biases);

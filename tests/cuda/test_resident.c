@@ -12,22 +12,12 @@
 #include <cmocka.h>
 #include <unistd.h>
 
-#include "model/network.h"
+#include "tests/cuda/small_steps.h"
 #include "tests/cuda/standin/standin.h"
 #include "tests/worker/small_dataset.h"
 #include "worker/dataset/loader.h"
 
 enum { BATCH = 3, SIZE = 32, PIXELS = SIZE * SIZE, FLOATS = SMALL_STEPS * SMALL_BANDS * PIXELS, EPOCHS = 3 };
-
-static const struct optimizer_config adamw = {.kind = OPTIMIZER_ADAMW,
-                                              .beta1 = 0.9f,
-                                              .beta2 = 0.999f,
-                                              .epsilon = 1e-8f,
-                                              .weight_decay = 5e-4f,
-                                              .clip_norm = 1,
-                                              .focal = {0.25f, 2}};
-static const struct optimizer_config sgd = {
-    .kind = OPTIMIZER_SGD, .momentum = 0.9f, .weight_decay = 5e-4f, .focal = {0.25f, 2}};
 
 static char path[] = "/tmp/gridfold-resident-XXXXXX";
 
@@ -43,12 +33,7 @@ struct fixture {
     uint8_t mask[BATCH * PIXELS];
 };
 
-static void check(enum status status, const struct error *err) {
-    if (status != STATUS_OK)
-        fail_msg("%s", err->message);
-}
-
-static network *new_network(backend *b) {
+static network *make_network(backend *b) {
     const struct lstm_unet_config config = {.batch = BATCH,
                                             .steps = SMALL_STEPS,
                                             .bands = SMALL_BANDS,
@@ -57,11 +42,7 @@ static network *new_network(backend *b) {
                                             .lstm_hidden = 3,
                                             .lstm_layers = 2,
                                             .decoder_channels = {6, 5, 4, 3, 2}};
-    struct error err;
-    network *net;
-    check(network_create(b, &config, &net, &err), &err);
-    check(network_initialize(net, 1, &err), &err);
-    return net;
+    return new_network(b, &config, 1);
 }
 
 static struct resident_sample *samples_of(const loader *l) {
@@ -107,8 +88,8 @@ static int set_up(void **state) {
                                    .shuffle = true};
     check(loader_create(f->ds, &config, &f->l, &err), &err);
     check(backend_create("cuda", &(struct backend_config){.threads = 1}, &f->b, &err), &err);
-    f->led = new_network(f->b);
-    f->held = new_network(f->b);
+    f->led = make_network(f->b);
+    f->held = make_network(f->b);
     f->batch = BATCH;
     for (int i = 0; i < SMALL_SAMPLES; i++)
         f->place[i] = i;

@@ -14,7 +14,6 @@
 #include "model/cuda/cuda_backend.h"
 #include "tests/worker/same_file.h"
 #include "tests/worker/small_group.h"
-#include "worker/trainer_process.h"
 
 // ---- trials ----
 
@@ -154,10 +153,9 @@ static void alone_there_is_no_group(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 2 && strcmp(argv[1], "trainer") == 0)
-        return trainer_process_run(TRAINER_PROCESS_FD);
-    if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
-        return trainer_process_run_member(TRAINER_PROCESS_FD);
+    int code;
+    if (small_group_answers(argc, argv, &code))
+        return code;
     const struct CMUnitTest tests[] = {cmocka_unit_test(no_trial_leaves_a_trace_in_the_next),
                                        cmocka_unit_test(alone_there_is_no_group)};
     return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);

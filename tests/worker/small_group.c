@@ -16,10 +16,19 @@
 #include "tests/worker/small_dataset.h"
 #include "worker/dataset/dataset.h"
 #include "worker/group.h"
+#include "worker/trainer_process.h"
 
 static char folder[] = "/tmp/gridfold-group-XXXXXX";
 static char dataset_file[PATH_SIZE], log_file[PATH_SIZE];
 static const char *backend_name = "auto";
+
+bool small_group_answers(int argc, char **argv, int *code) {
+    if (argc < 2 || strcmp(argv[1], "trainer") != 0)
+        return false;
+    bool member = argc > 2 && strcmp(argv[2], "member") == 0;
+    *code = member ? trainer_process_run_member(TRAINER_PROCESS_FD) : trainer_process_run(TRAINER_PROCESS_FD);
+    return true;
+}
 
 int small_group_set_up(void **state) {
     (void)state;

@@ -1,9 +1,13 @@
-// A small trial, and one life of the group that trains it. The test's main answers `trainer member`.
+// A small trial, and one life of the group that trains it.
 #ifndef GRIDFOLD_TESTS_WORKER_SMALL_GROUP_H
 #define GRIDFOLD_TESTS_WORKER_SMALL_GROUP_H
 
 #include "worker/agent.h"
 #include "worker/trainer.h"
+
+// The test's main asks first: true where this process is a trainer, or another member of a group, that a test has
+// started. It has then led its life, and `*code` is what main returns.
+bool small_group_answers(int argc, char **argv, int *code);
 
 int small_group_set_up(void **state); // a folder with a dataset; the backend of GRIDFOLD_TEST_BACKENDS, or auto
 int small_group_tear_down(void **state);
@@ -23,7 +27,6 @@ enum status small_group_try(struct trial trial, struct group_log *log, struct tr
 struct trial_result small_group_run(struct trial trial, struct group_log *log); // fails the test where that fails
 
 // The last report of a trial that an agent's trainer runs; it may be the next one of many. `log`: "" for none.
-// The caller's main answers what the agent's trainer is started with.
 struct message small_group_report(agent *a, const struct trial *trial, const char *log);
 
 #endif

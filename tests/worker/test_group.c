@@ -244,11 +244,9 @@ static int be_slow(void) {
 static const char blind_variable[] = "TEST_MEMBER_FOLDER";
 
 // The others look at the trial's folder, which has no absolute path, from another place.
-static int be_member(void) {
+static bool is_elsewhere(int argc, char **argv) {
     const char *place = getenv(blind_variable);
-    if (place && chdir(place) != 0)
-        return 2;
-    return trainer_process_run_member(TRAINER_PROCESS_FD);
+    return !place || argc < 3 || strcmp(argv[2], "member") != 0 || chdir(place) == 0;
 }
 
 // Of a trial in ./blind, when the other members look for it below `place`.
@@ -295,12 +293,11 @@ static void a_member_that_cannot_read_is_no_crash(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 2 && strcmp(argv[1], "trainer") == 0)
-        return trainer_process_run(TRAINER_PROCESS_FD);
+    int code = 2;
     if (argc == 2 && strcmp(argv[1], "slow") == 0)
         return be_slow();
-    if (argc > 2 && strcmp(argv[1], "trainer") == 0 && strcmp(argv[2], "member") == 0)
-        return be_member();
+    if (!is_elsewhere(argc, argv) || small_group_answers(argc, argv, &code))
+        return code;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_are_even_and_complete), cmocka_unit_test(steps_are_those_of_one),
         cmocka_unit_test(training_is_that_of_one),      cmocka_unit_test(the_same_bits_again_and_over_a_resume),
