@@ -57,11 +57,43 @@ bool touches_device(const void *at) {
     return on_device(at, 1);
 }
 
-// Addresses that nobody else gets, without memory.
-char *reserve(size_t bytes) {
-    void *p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+char *map_pages(size_t bytes, int protection) {
+    void *p = mmap(nullptr, bytes ? bytes : 1, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? nullptr : static_cast<char *>(p);
 }
+
+char *on_heap(size_t bytes) {
+    return static_cast<char *>(aligned_alloc(256, (bytes + 255) / 256 * 256));
+}
+
+// Device memory that was released is nobody's, and nobody gets its address soon: what still works there, a graph for
+// one, ends the process. AddressSanitizer sees to that by itself, for memory of its own.
+#ifdef __SANITIZE_ADDRESS__
+char *device_memory(size_t bytes) {
+    return on_heap(bytes);
+}
+
+void release_device_memory(char *memory, size_t) {
+    free(memory);
+}
+#else
+char *device_memory(size_t bytes) {
+    return map_pages(bytes, PROT_READ | PROT_WRITE);
+}
+
+void release_device_memory(char *memory, size_t bytes) {
+    static const size_t most = 1000; // pieces
+    static std::deque<std::pair<char *, size_t>> released;
+    bytes = bytes ? bytes : 1;
+    mprotect(memory, bytes, PROT_NONE);
+    madvise(memory, bytes, MADV_DONTNEED);
+    released.push_back({memory, bytes});
+    if (released.size() > most) {
+        munmap(released.front().first, released.front().second);
+        released.pop_front();
+    }
+}
+#endif
 
 cudaError_t allocate(void **memory, size_t bytes, bool device) {
     here.counts.allocations++;
@@ -72,7 +104,7 @@ cudaError_t allocate(void **memory, size_t bytes, bool device) {
     if (cudaError_t code = answer(cudaSuccess))
         return code;
     bool hollow = device && here.hollow;
-    char *p = hollow ? reserve(bytes) : static_cast<char *>(aligned_alloc(256, (bytes + 255) / 256 * 256));
+    char *p = hollow ? map_pages(bytes, PROT_NONE) : device ? device_memory(bytes) : on_heap(bytes);
     if (!p)
         return answer(cudaErrorMemoryAllocation);
     if (!hollow)
@@ -82,25 +114,6 @@ cudaError_t allocate(void **memory, size_t bytes, bool device) {
     here.device_peak = here.device_used > here.device_peak ? here.device_used : here.device_peak;
     *memory = p;
     return cudaSuccess;
-}
-
-// Device memory that was released is full of NaN, and nobody gets its address soon: what still knows it shows in the
-// numbers. (AddressSanitizer sees to that by itself.)
-void put_away(char *memory, size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
-    (void)bytes;
-    free(memory);
-#else
-    static const size_t limit = (size_t)64 << 20;
-    static std::deque<std::pair<char *, size_t>> away;
-    static size_t total;
-    memset(memory, 0xff, bytes);
-    away.push_back({memory, bytes});
-    for (total += bytes; total > limit; away.pop_front()) {
-        total -= away.front().second;
-        free(away.front().first);
-    }
-#endif
 }
 
 cudaError_t release(void *memory, bool device) {
@@ -114,9 +127,9 @@ cudaError_t release(void *memory, bool device) {
     standin_finish_all(); // as cudaFree does
     here.device_used -= device ? found->second.bytes : 0;
     if (found->second.hollow)
-        munmap(memory, found->second.bytes);
+        munmap(memory, found->second.bytes ? found->second.bytes : 1);
     else if (device)
-        put_away(static_cast<char *>(memory), found->second.bytes);
+        release_device_memory(static_cast<char *>(memory), found->second.bytes);
     else
         free(memory);
     here.memory.erase(found);
