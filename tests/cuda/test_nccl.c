@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <omp.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "model/cuda/nccl_library.h"
+#include "tests/cuda/processes.h"
 #include "tests/cuda/standin/standin.h"
 #include "tests/worker/small_group.h"
 #include "worker/trainer_process.h"
@@ -110,37 +110,6 @@ static void an_epoch_neither_allocates_nor_waits(void **state) {
 }
 
 // ---- in a process of its own ----
-
-// Runs body(context, 0 .. count - 1) in so many processes; what they have written to stderr, and how they ended.
-static void run_processes(int count, void (*body)(int member, void *context), void *context, int *status, char *words,
-                          size_t size) {
-    FILE *said = tmpfile();
-    pid_t pid[4];
-    assert_non_null(said);
-    for (int m = 0; m < count; m++) {
-        pid[m] = fork();
-        assert_true(pid[m] >= 0);
-        if (pid[m] == 0) {
-            omp_set_num_threads(1); // OpenMP's other threads are not in a forked process, and it would wait for them
-            dup2(fileno(said), STDERR_FILENO);
-            body(m, context);
-            _exit(0);
-        }
-    }
-    for (int m = 0; m < count; m++)
-        assert_int_equal(waitpid(pid[m], &status[m], 0), pid[m]);
-    rewind(said);
-    size_t read = fread(words, 1, size - 1, said);
-    words[read] = 0;
-    fclose(said);
-}
-
-static void require(bool right, const char *what) {
-    if (!right) {
-        fprintf(stderr, "failed: %s\n", what);
-        _exit(1);
-    }
-}
 
 static void train_alone(int member, void *context) {
     (void)member, (void)context;

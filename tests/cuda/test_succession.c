@@ -11,11 +11,9 @@
 
 #include <cmocka.h>
 
-#include "model/cuda/cuda_backend.h"
+#include "model/backend.h"
 #include "tests/worker/same_file.h"
 #include "tests/worker/small_group.h"
-
-// ---- trials ----
 
 static void numbers(struct trial *t) {
     t->hp.adam_beta1 = 0.8;
@@ -122,41 +120,10 @@ static void no_trial_leaves_a_trace_in_the_next(void **state) {
     unsetenv("STANDIN_NCCL_REFUSE");
 }
 
-// ---- a group of one ----
-
-static enum status gather(void *context, const void *mine, size_t bytes, void *all, struct error *err) {
-    (void)context, (void)err;
-    memcpy(all, mine, bytes);
-    return STATUS_OK;
-}
-
-static enum status broadcast(void *context, void *bytes, size_t count, struct error *err) {
-    (void)context, (void)bytes, (void)count, (void)err;
-    return STATUS_OK;
-}
-
-// A trial of one alone looks at no communicator of the last group, whose members have gone.
-static void alone_there_is_no_group(void **state) {
-    (void)state;
-    const struct collectives host = {.members = 1, .gather = gather, .broadcast = broadcast};
-    const struct collectives *device;
-    struct error err;
-    backend *b;
-    assert_int_equal(backend_create("cuda", &(struct backend_config){.threads = 1}, &b, &err), STATUS_OK);
-    assert_int_equal(b->ops->join(b, &host, &device, &err), STATUS_OK);
-    assert_non_null(device);
-    assert_non_null(cuda_backend_of(b)->group);
-    assert_int_equal(b->ops->join(b, NULL, &device, &err), STATUS_OK);
-    assert_null(device);
-    assert_null(cuda_backend_of(b)->group);
-    backend_destroy(b);
-}
-
 int main(int argc, char **argv) {
     int code;
     if (small_group_answers(argc, argv, &code))
         return code;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_trial_leaves_a_trace_in_the_next),
-                                       cmocka_unit_test(alone_there_is_no_group)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_trial_leaves_a_trace_in_the_next)};
     return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);
 }

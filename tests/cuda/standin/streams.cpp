@@ -113,6 +113,15 @@ void force(cudaStream_t stream, size_t position) {
     }
 }
 
+// All of it, and what it is to wait for though nothing comes after that yet.
+void finish(cudaStream_t stream) {
+    force(stream, stream->issued);
+    std::vector<point> after = stream->after;
+    for (const point &p : after)
+        if (!reached(p) && !here.hung)
+            force(p.stream, p.position);
+}
+
 void progress(cudaStream_t stream) {
     if (here.side_first)
         run_sides();
@@ -175,7 +184,7 @@ cudaError_t wait_for(cudaStream_t stream) {
     here.counts.waits++;
     if (here.captures)
         return standin_answer(cudaErrorStreamCaptureUnsupported);
-    force(stream, stream->issued);
+    finish(stream);
     if (here.hung) {
         fprintf(stderr, "stand-in for CUDA: a wait that never ends\n");
         abort();
@@ -279,7 +288,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
     if (here.captures)
         return standin_answer(cudaErrorStreamCaptureUnsupported);
-    force(stream, stream->issued);
+    finish(stream);
     if (here.hung)
         return cudaErrorNotReady;
     here.counts.waits++;
