@@ -50,6 +50,10 @@ static void bf16(struct trial *t) {
     t->hp.precision = PRECISION_BF16;
 }
 
+static void on_the_host(struct trial *t) {
+    snprintf(t->backend, sizeof t->backend, "reference");
+}
+
 static void wider(struct trial *t) {
     t->hp.lstm_hidden_dim = 12;
 }
@@ -65,8 +69,8 @@ static const struct {
     {"three", 3, batch_of_four}, {"alone", 1, batch_of_two},
     {"again", 2, batch_of_four}, {"apart", 2, statistics_apart},
     {"together", 2, NULL},       {"sgd", 2, sgd},
-    {"bf16", 2, bf16},           {"float", 2, NULL},
-    {"wider", 2, wider},
+    {"bf16", 2, bf16},           {"host", 1, on_the_host},
+    {"float", 2, NULL},          {"wider", 2, wider},
 };
 enum { TRIALS = sizeof trials / sizeof *trials, COMMUNICATORS = 5 };
 

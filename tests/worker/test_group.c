@@ -133,16 +133,21 @@ static void training_is_that_of_one(void **state) {
     assert_near_epochs(&logs[2], &logs[0], tolerance_of(1e-6, 2e-3));
 }
 
+// Stopped after every step; how often.
+static int run_in_parts(struct trial t) {
+    int rounds = 0;
+    while (small_group_run(t, &(struct group_log){.stop_after = 1}).status == TRIAL_INTERRUPTED && rounds < 20)
+        rounds++;
+    return rounds;
+}
+
 static void the_same_bits_again_and_over_a_resume(void **state) {
     (void)state;
     struct trial two = small_group_trial("two", 2), again = small_group_trial("again", 2),
                  parts = small_group_trial("parts", 2);
     assert_int_equal(small_group_run(again, &(struct group_log){0}).status, TRIAL_DONE);
-    int rounds = 0;
     assert_int_equal(small_group_run(two, &(struct group_log){0}).status, TRIAL_DONE);
-    while (small_group_run(parts, &(struct group_log){.stop_after = 1}).status == TRIAL_INTERRUPTED && rounds < 20)
-        rounds++;
-    assert_int_equal(rounds, 6);
+    assert_int_equal(run_in_parts(parts), 6);
     assert_same_file(&two, &again, "best.safetensors");
     assert_same_file(&two, &again, "last.safetensors");
     assert_same_file(&two, &parts, "best.safetensors");
@@ -152,6 +157,17 @@ static void the_same_bits_again_and_over_a_resume(void **state) {
     assert_int_equal(small_group_run(halves, &(struct group_log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
     assert_int_equal(small_group_run(halves, &(struct group_log){0}).status, TRIAL_DONE);
     assert_same_file(&two, &halves, "last.safetensors");
+}
+
+// A checkpoint has the first member's statistics: the others validate with those, and not with their own.
+static void the_same_bits_with_statistics_apart(void **state) {
+    (void)state;
+    struct trial apart = small_group_trial("apart", 2), parts = small_group_trial("apart-parts", 2);
+    apart.sync_batchnorm = parts.sync_batchnorm = false;
+    assert_int_equal(small_group_run(apart, &(struct group_log){0}).status, TRIAL_DONE);
+    assert_int_equal(run_in_parts(parts), 6);
+    assert_same_file(&apart, &parts, "best.safetensors");
+    assert_same_file(&apart, &parts, "last.safetensors");
 }
 
 static void another_number_goes_on(void **state) {
@@ -299,10 +315,15 @@ int main(int argc, char **argv) {
     if (!is_elsewhere(argc, argv) || small_group_answers(argc, argv, &code))
         return code;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shares_are_even_and_complete), cmocka_unit_test(steps_are_those_of_one),
-        cmocka_unit_test(training_is_that_of_one),      cmocka_unit_test(the_same_bits_again_and_over_a_resume),
-        cmocka_unit_test(another_number_goes_on),       cmocka_unit_test(statistics_of_each_share),
-        cmocka_unit_test(failures_are_everyones),       cmocka_unit_test(a_member_that_cannot_read_is_no_crash),
+        cmocka_unit_test(shares_are_even_and_complete),
+        cmocka_unit_test(steps_are_those_of_one),
+        cmocka_unit_test(training_is_that_of_one),
+        cmocka_unit_test(the_same_bits_again_and_over_a_resume),
+        cmocka_unit_test(the_same_bits_with_statistics_apart),
+        cmocka_unit_test(another_number_goes_on),
+        cmocka_unit_test(statistics_of_each_share),
+        cmocka_unit_test(failures_are_everyones),
+        cmocka_unit_test(a_member_that_cannot_read_is_no_crash),
     };
     return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);
 }
