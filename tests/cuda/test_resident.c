@@ -102,6 +102,7 @@ static int tear_down(void **state) {
     struct fixture *f = *state;
     network_destroy(f->led);
     network_destroy(f->held);
+    assert_int_equal(standin_graphs_alive(), 0);
     backend_destroy(f->b);
     loader_destroy(f->l);
     dataset_close(f->ds);
@@ -217,6 +218,35 @@ static void a_change_of_the_optimizer_is_followed(void **state) {
             if (arena != ARENA_GRAD) // clipped in place by the host, and in passing by a recorded step
                 assert_same_arena(f->led, f->held, (enum network_arena)arena);
     }
+}
+
+// A step that could not be recorded anew is not replayed as it was before.
+static void a_failed_recording_leaves_none(void **state) {
+    struct fixture *f = *state;
+    struct optimizer_config changed = adamw;
+    struct error err;
+    enum status status;
+    same_epoch(f, 0, &adamw, 0.01);
+    changed.beta1 = 0.5f;
+    standin_fail_call(2, true); // the first one forgets the recording that there is
+    hold_epoch(f, 1, &changed, 0.01, &status, &err);
+    assert_true(standin_call_has_failed());
+    assert_int_equal(status, STATUS_INTERNAL);
+    assert_non_null(strstr(err.message, "recording a step"));
+    standin_fail_call(0, true);
+    same_epoch(f, 1, &changed, 0.01);
+}
+
+static void too_long_a_stretch_is_refused(void **state) {
+    struct fixture *f = *state;
+    struct sample_cut cuts[SMALL_SAMPLES + 1] = {{0}};
+    struct step_result results[SMALL_SAMPLES + 1];
+    struct network_stretch stretch = {cuts, SMALL_SAMPLES + 1, BATCH, results, NULL, NULL};
+    struct error err;
+    int done;
+    assert_int_equal(network_train_stretch(f->held, &stretch, &adamw, 0.01, &done, &err), STATUS_INVALID);
+    assert_string_equal(err.message, "a stretch of 8 samples; at most 7");
+    assert_int_equal(done, 0);
 }
 
 // Other samples, or the same ones elsewhere: the recordings of before know where the old ones lay.
@@ -418,6 +448,8 @@ int main(void) {
         RESIDENT_TEST(adamw_steps_are_those_that_the_host_leads),
         RESIDENT_TEST(sgd_steps_are_those_that_the_host_leads),
         RESIDENT_TEST(a_change_of_the_optimizer_is_followed),
+        RESIDENT_TEST(a_failed_recording_leaves_none),
+        RESIDENT_TEST(too_long_a_stretch_is_refused),
         RESIDENT_TEST(other_samples_are_followed),
         RESIDENT_TEST(a_larger_batch_is_followed),
         RESIDENT_TEST(evaluation_is_that_which_the_host_leads),

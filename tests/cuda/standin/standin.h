@@ -35,6 +35,7 @@ struct standin_counts { // since the process began
 };
 struct standin_counts standin_counts_now(void);
 
+int standin_graphs_alive(void);   // executable ones that were made and not destroyed; others must not be used
 size_t standin_peak_memory(void); // the most of the device's memory that was taken since the last call
 
 void standin_set_devices(int count);   // STANDIN_DEVICES or 1 at first; 0: as if there were no driver

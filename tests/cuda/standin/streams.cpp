@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <deque>
 #include <functional>
+#include <set>
 
 #include "machine.h"
 
@@ -66,6 +67,14 @@ struct tail { // the last of what a library runs one after the other, whatever t
 std::map<const void *, tail> tails;
 std::map<unsigned long, CUgraph_st *> captures; // under way
 unsigned long capture_count;
+std::set<cudaGraphExec_t> graphs; // that were made and not destroyed
+
+void must_be_there(cudaGraphExec_t exec, const char *what) {
+    if (graphs.count(exec))
+        return;
+    fprintf(stderr, "stand-in for CUDA: %s a graph that there is not\n", what);
+    abort();
+}
 
 bool is_side(cudaStream_t stream) {
     return !here.streams.empty() && stream != here.streams.front();
@@ -248,6 +257,10 @@ cudaError_t standin_enqueue_serial(const void *serial, cudaStream_t stream, void
     return standin_enqueue_copy(stream, run, context, bytes);
 }
 
+int standin_graphs_alive(void) {
+    return (int)graphs.size();
+}
+
 void standin_set_side_first(bool on) {
     standin_finish_all();
     here.side_first = on;
@@ -388,10 +401,12 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
     if (cudaError_t code = standin_answer(cudaSuccess))
         return code;
     *exec = new CUgraphExec_st{graph->nodes};
+    graphs.insert(*exec);
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+    must_be_there(exec, "launching");
     here.counts.graph_launches++;
     return standin_enqueue(stream, [=]() { run_graph(exec->nodes); });
 }
@@ -402,7 +417,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+    must_be_there(exec, "destroying");
     standin_finish_all();
+    graphs.erase(exec);
     delete exec;
     return standin_answer(cudaSuccess);
 }
