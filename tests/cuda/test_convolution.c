@@ -176,6 +176,38 @@ static void plans_are_shared(void **state) {
     backend_destroy(b);
 }
 
+// Convolutions that differ in one member of the key, and could stand in one network, do not share a plan.
+static void each_convolution_has_its_own_plan(void **state) {
+    (void)state;
+    const struct cudnn_convolution halving = {
+        .x = {2, 16, 8, 8}, .y = {2, 16, 4, 4}, .kernel = 2, .stride = 2, .precision = PRECISION_TF32};
+    const struct cudnn_convolution point = {
+        .x = {2, 16, 1, 1}, .y = {2, 16, 1, 1}, .kernel = 1, .stride = 1, .precision = PRECISION_TF32};
+    const struct cudnn_convolution wide = {
+        .x = {2, 16, 4, 4}, .y = {2, 16, 1, 1}, .kernel = 3, .stride = 4, .precision = PRECISION_TF32};
+    struct cudnn_convolution pairs[][2] = {{halving, halving}, {halving, halving}, {halving, halving},
+                                           {point, point},     {wide, wide},       {halving, halving},
+                                           {halving, halving}, {halving, halving}, {halving, halving}};
+    pairs[0][1].x.c = pairs[1][1].y.c = 24;
+    pairs[2][1].kernel = 1;
+    pairs[3][1].stride = 2;
+    pairs[4][1].pad = 1;
+    pairs[5][1].pass = CUDNN_PASS_DATA;
+    pairs[6][1].precision = PRECISION_FP32;
+    pairs[7][1].accumulate = 1;
+    pairs[8][1].bias = 1;
+    backend *b = open_backend("cuda", PRECISION_TF32);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        for (int k = 0; k < 4; k++) { // the second time from what is kept
+            const cudnn_plan *plan;
+            struct error err;
+            if (cudnn_engine_plan(cuda_backend_of(b)->cudnn, &pairs[i][k % 2], &plan, &err) != STATUS_OK)
+                fail_msg("%s", err.message);
+            assert_memory_equal(&plan->convolution, &pairs[i][k % 2], sizeof plan->convolution);
+        }
+    backend_destroy(b);
+}
+
 static void nothing_leaks(void **state) {
     (void)state;
     int before = standin_cudnn_alive();
@@ -188,45 +220,62 @@ static void nothing_leaks(void **state) {
     assert_int_equal(standin_cudnn_alive(), before);
 }
 
+enum { INPUT, WEIGHT, BIAS, OUTPUT, SCRATCH, ADDRESSES, ONES = 9 * 17 + 1 };
+
 struct fixture {
     backend *b;
     op *o;
     struct op_args args;
-    void *memory[6];
+    void *memory[ADDRESSES];
+    size_t floats[ADDRESSES];
 };
 
-static float *device(struct fixture *f, int i, size_t floats) {
+static float *device(struct fixture *f, size_t floats) {
     struct error err;
-    assert_int_equal(f->b->ops->alloc(f->b, floats * sizeof(float), &f->memory[i], &err), STATUS_OK);
-    return f->memory[i];
+    void *memory;
+    assert_int_equal(f->b->ops->alloc(f->b, floats * sizeof(float), &memory, &err), STATUS_OK);
+    return memory;
 }
 
-// A forward pass of `plain` whose operands are all ones: every inner output is 9 taps x 17 channels.
-static void fixture_create(struct fixture *f) {
+static void give_addresses(struct fixture *f) {
+    float *const *m = (float *const *)(void *)f->memory;
+    f->args = (struct op_args){
+        .input = {m[INPUT]}, .output = {m[OUTPUT]}, .param = {m[WEIGHT], m[BIAS]}, .scratch = m[SCRATCH]};
+}
+
+// A forward pass of `plain` with a bias, whose operands are all ones: every inner output is 9 taps x 17 channels and 1.
+static void fixture_create(struct fixture *f, enum precision precision) {
     struct error err;
     struct op_desc desc = plain.desc;
     desc.passes = PASS_FORWARD;
-    f->b = open_backend("cuda", PRECISION_FP32);
+    desc.bias = true;
+    f->b = open_backend("cuda", precision);
     assert_int_equal(f->b->ops->op_create(f->b, &desc, NULL, &f->o, &err), STATUS_OK);
-    size_t in = f->b->ops->activation_floats(f->b, desc.in), out = f->b->ops->activation_floats(f->b, desc.out);
+    f->floats[INPUT] = f->b->ops->activation_floats(f->b, desc.in);
+    f->floats[WEIGHT] = 24 * 16 * 9;
+    f->floats[BIAS] = 16;
+    f->floats[OUTPUT] = f->b->ops->activation_floats(f->b, desc.out);
+    f->floats[SCRATCH] = f->b->ops->op_scratch_bytes(f->o) / sizeof(float) + 1;
+    for (int i = 0; i < ADDRESSES; i++)
+        f->memory[i] = device(f, f->floats[i]);
+    size_t in = f->floats[INPUT];
     float *host = malloc(in * sizeof *host);
     for (size_t i = 0; i < in; i++)
         host[i] = 1;
-    float *x = device(f, 0, in), *weight = device(f, 1, 24 * 16 * 9);
-    f->b->ops->activation_import(f->b, desc.in, host, x);
+    f->b->ops->activation_import(f->b, desc.in, host, f->memory[INPUT]);
     struct graph_param param = {.role = PARAM_CONV_WEIGHT, .rank = 4, .shape = {9, 17, 3, 3}, .count = 9 * 17 * 9};
     param_layout *layout;
     assert_int_equal(f->b->ops->param_layout_create(f->b, &param, &desc, &layout, &err), STATUS_OK);
-    assert_true(f->b->ops->param_floats(layout) <= 24 * 16 * 9 && param.count <= in);
-    f->b->ops->param_import(f->b, layout, host, weight);
+    assert_true(f->b->ops->param_floats(layout) <= f->floats[WEIGHT] && param.count <= in);
+    f->b->ops->param_import(f->b, layout, host, f->memory[WEIGHT]);
     f->b->ops->param_layout_destroy(f->b, layout);
+    memcpy(f->memory[BIAS], host, f->floats[BIAS] * sizeof *host); // the stand-in's device memory is the host's
     free(host);
-    f->args = (struct op_args){.input = {x}, .output = {device(f, 2, out)}, .param = {weight}};
-    f->args.scratch = device(f, 3, f->b->ops->op_scratch_bytes(f->o) / sizeof(float) + 1);
+    give_addresses(f);
 }
 
 static void fixture_destroy(struct fixture *f) {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < ADDRESSES; i++)
         f->b->ops->release(f->b, f->memory[i]);
     f->b->ops->op_destroy(f->b, f->o);
     backend_destroy(f->b);
@@ -242,22 +291,22 @@ static void failed_run_is_told(void **state) {
     (void)state;
     struct fixture f;
     struct error err;
-    fixture_create(&f);
+    fixture_create(&f, PRECISION_FP32);
     standin_cudnn_fail_next_run();
     assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "convolution of x 2x24x6x6"));
     assert_non_null(strstr(err.message, "CUDNN_STATUS_EXECUTION_FAILED"));
     assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
-    assert_true(middle(&f) == 9 * 17);
+    assert_true(middle(&f) == ONES);
     fixture_destroy(&f);
 }
 
-// The addresses are bound once; after that a run makes no descriptor, and other addresses are bound anew.
+// The addresses are bound once; after that a run makes no descriptor.
 static void runs_make_nothing(void **state) {
     (void)state;
     struct fixture f;
     struct error err;
-    fixture_create(&f);
+    fixture_create(&f, PRECISION_FP32);
     assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
     int alive = standin_cudnn_alive();
     long allocations = standin_counts_now().allocations;
@@ -265,13 +314,28 @@ static void runs_make_nothing(void **state) {
         assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
     assert_int_equal(standin_cudnn_alive(), alive);
     assert_int_equal(standin_counts_now().allocations, allocations);
-    float *first = f.args.output[0];
-    f.args.output[0] = device(&f, 4, f.b->ops->activation_floats(f.b, plain.desc.out));
+    fixture_destroy(&f);
+}
+
+// One operand after the other moves, the workspace too, and nobody may touch where it was.
+static void each_address_is_followed(void **state) {
+    (void)state;
+    struct fixture f;
+    struct error err;
+    fixture_create(&f, PRECISION_TF32); // its engine wants workspace
     assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
-    assert_true(middle(&f) == 9 * 17);
-    assert_int_equal(standin_cudnn_alive(), alive);
-    f.b->ops->release(f.b, f.args.output[0]);
-    f.args.output[0] = first;
+    int alive = standin_cudnn_alive();
+    for (int i = 0; i < ADDRESSES; i++) {
+        float *moved = device(&f, f.floats[i]);
+        f.b->ops->copy(f.b, moved, f.memory[i], f.floats[i] * sizeof *moved);
+        f.b->ops->release(f.b, f.memory[i]);
+        f.memory[i] = moved;
+        give_addresses(&f);
+        f.b->ops->zero(f.b, f.memory[OUTPUT], f.floats[OUTPUT] * sizeof *moved);
+        assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
+        assert_true(middle(&f) == ONES);
+        assert_int_equal(standin_cudnn_alive(), alive);
+    }
     fixture_destroy(&f);
 }
 
@@ -281,7 +345,7 @@ static void captured_into_a_graph(void **state) {
     struct error err;
     cudaGraph_t graph_made;
     cudaGraphExec_t exec;
-    fixture_create(&f);
+    fixture_create(&f, PRECISION_FP32);
     cudaStream_t stream = cuda_backend_of(f.b)->stream;
     assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
     assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
@@ -289,7 +353,7 @@ static void captured_into_a_graph(void **state) {
     assert_true(middle(&f) == 0); // nothing has run
     assert_int_equal(cudaGraphInstantiate(&exec, graph_made, 0), cudaSuccess);
     assert_int_equal(cudaGraphLaunch(exec, stream), cudaSuccess);
-    assert_true(middle(&f) == 9 * 17);
+    assert_true(middle(&f) == ONES);
     assert_int_equal(cudaGraphExecDestroy(exec), cudaSuccess);
     assert_int_equal(cudaGraphDestroy(graph_made), cudaSuccess);
     fixture_destroy(&f);
@@ -304,9 +368,11 @@ int main(void) {
         cmocka_unit_test(bias_apart),
         cmocka_unit_test(refused_shape_is_named),
         cmocka_unit_test(plans_are_shared),
+        cmocka_unit_test(each_convolution_has_its_own_plan),
         cmocka_unit_test(nothing_leaks),
         cmocka_unit_test(failed_run_is_told),
         cmocka_unit_test(runs_make_nothing),
+        cmocka_unit_test(each_address_is_followed),
         cmocka_unit_test(captured_into_a_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
