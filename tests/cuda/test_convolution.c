@@ -308,11 +308,12 @@ static void runs_make_nothing(void **state) {
     struct error err;
     fixture_create(&f, PRECISION_FP32);
     assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
-    int alive = standin_cudnn_alive();
+    int alive = standin_cudnn_alive(), made = standin_cudnn_made();
     long allocations = standin_counts_now().allocations;
     for (int i = 0; i < 3; i++)
         assert_int_equal(f.b->ops->op_forward(f.b, f.o, &f.args, &err), STATUS_OK);
     assert_int_equal(standin_cudnn_alive(), alive);
+    assert_int_equal(standin_cudnn_made(), made);
     assert_int_equal(standin_counts_now().allocations, allocations);
     fixture_destroy(&f);
 }

@@ -165,7 +165,7 @@ static void assert_lost(const char *variable, const char *value, const char *why
     snprintf(log, sizeof log, "%.900s.%s", small_group_log(), value);
     setenv(variable, value, 1);
     assert_int_equal(agent_create(&(struct agent_config){0}, &a, &err), STATUS_OK);
-    struct message report = small_group_report(a, &trial, log);
+    struct message report = small_group_report(a, &trial, log, false);
     agent_destroy(a);
     unsetenv(variable);
     if (report.kind != MESSAGE_LOST || report.cause != LOSS_CRASH || !strstr(report.reason, why) ||
@@ -219,7 +219,7 @@ static struct message report_of(size_t bytes, bool log) {
     if (log)
         snprintf(log_file, sizeof log_file, "%s.%zu", small_group_log(), bytes);
     assert_int_equal(agent_create(&(struct agent_config){0}, &a, &err), STATUS_OK);
-    struct message report = small_group_report(a, &trial, log_file);
+    struct message report = small_group_report(a, &trial, log_file, false);
     agent_destroy(a);
     return report;
 }

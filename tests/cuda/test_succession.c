@@ -93,7 +93,7 @@ static agent *new_agent(void) {
 }
 
 static void run(agent *a, const struct trial *t) {
-    struct message report = small_group_report(a, t, small_group_log());
+    struct message report = small_group_report(a, t, small_group_log(), false);
     if (report.kind != MESSAGE_RESULT || report.result.status != TRIAL_DONE)
         fail_msg("%s: kind %d, %s%s", t->folder, (int)report.kind, report.reason, report.result.error);
 }
@@ -124,10 +124,29 @@ static void no_trial_leaves_a_trace_in_the_next(void **state) {
     unsetenv("STANDIN_NCCL_REFUSE");
 }
 
+// All members stop where the first one is told to, and are ready for the next trial.
+static void a_stopped_trial_leaves_none(void **state) {
+    (void)state;
+    struct trial stopped = make_trial(0, "stopped"), next = make_trial(1, "next"), own = make_trial(1, "own");
+    struct error err;
+    agent *a;
+    assert_int_equal(agent_create(&(struct agent_config){.hang_seconds = 30}, &a, &err), STATUS_OK);
+    stopped.hp.epochs = 1000;
+    struct message report = small_group_report(a, &stopped, small_group_log(), true);
+    if (report.kind != MESSAGE_RESULT || report.result.status != TRIAL_INTERRUPTED)
+        fail_msg("kind %d, %s%s", (int)report.kind, report.reason, report.result.error);
+    long pid = agent_pid(a);
+    run(a, &next);
+    assert_true(pid == agent_pid(a));
+    agent_destroy(a);
+    assert_same_file(&next, &own, "last.safetensors"); // of the test before
+}
+
 int main(int argc, char **argv) {
     int code;
     if (small_group_answers(argc, argv, &code))
         return code;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_trial_leaves_a_trace_in_the_next)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_trial_leaves_a_trace_in_the_next),
+                                       cmocka_unit_test(a_stopped_trial_leaves_none)};
     return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);
 }

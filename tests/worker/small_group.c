@@ -118,7 +118,7 @@ enum status small_group_try(struct trial trial, struct group_log *log, struct tr
     return status;
 }
 
-struct message small_group_report(agent *a, const struct trial *trial, const char *log) {
+struct message small_group_report(agent *a, const struct trial *trial, const char *log, bool stop) {
     static struct message order, report;
     struct error err;
     memset(&order, 0, sizeof order);
@@ -128,10 +128,12 @@ struct message small_group_report(agent *a, const struct trial *trial, const cha
     snprintf(order.trial, sizeof order.trial, "%s", trial->id);
     snprintf(order.assign.log, sizeof order.assign.log, "%s", log);
     assert_int_equal(agent_assign(a, &order, &err), STATUS_OK);
-    do
+    do {
         while (!agent_poll(a, &report))
             usleep(1000);
-    while (report.kind == MESSAGE_EPOCH);
+        if (stop && report.kind == MESSAGE_EPOCH)
+            agent_stop(a);
+    } while (report.kind == MESSAGE_EPOCH);
     return report;
 }
 

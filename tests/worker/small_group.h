@@ -26,7 +26,8 @@ struct group_log {
 enum status small_group_try(struct trial trial, struct group_log *log, struct trial_result *result, struct error *err);
 struct trial_result small_group_run(struct trial trial, struct group_log *log); // fails the test where that fails
 
-// The last report of a trial that an agent's trainer runs; it may be the next one of many. `log`: "" for none.
-struct message small_group_report(agent *a, const struct trial *trial, const char *log);
+// The last report of a trial that an agent's trainer runs; it may be the next one of many. `log`: "" for none; `stop`:
+// it is told to stop after its first epoch.
+struct message small_group_report(agent *a, const struct trial *trial, const char *log, bool stop);
 
 #endif

@@ -152,6 +152,11 @@ static void the_same_bits_again_and_over_a_resume(void **state) {
     assert_same_file(&two, &again, "last.safetensors");
     assert_same_file(&two, &parts, "best.safetensors");
     assert_same_file(&two, &parts, "last.safetensors");
+    // A checkpoint after every step: all members end a stretch of recorded steps there.
+    struct trial often = small_group_trial("often", 2);
+    often.checkpoint_seconds = 0;
+    assert_int_equal(small_group_run(often, &(struct group_log){0}).status, TRIAL_DONE);
+    assert_same_file(&two, &often, "last.safetensors");
     // A life that begins with the short batch: the next whole one takes more room on some members only.
     struct trial halves = small_group_trial("halves", 2);
     assert_int_equal(small_group_run(halves, &(struct group_log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
@@ -275,7 +280,7 @@ static struct message report_of_blind(const char *place, const char *const *argu
     snprintf(log, sizeof log, "%.900s.%s.%d", small_group_log(), place, arguments != NULL);
     setenv(blind_variable, place, 1);
     assert_int_equal(agent_create(&(struct agent_config){.arguments = arguments}, &a, &err), STATUS_OK);
-    struct message report = small_group_report(a, &t, log);
+    struct message report = small_group_report(a, &t, log, false);
     agent_destroy(a);
     unsetenv(blind_variable);
     return report;

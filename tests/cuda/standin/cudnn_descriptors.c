@@ -8,7 +8,11 @@
 #include "cudnn_standin.h"
 
 static char last_error[512];
-static int alive;
+static int alive, made;
+
+int standin_cudnn_made(void) {
+    return made;
+}
 
 int standin_cudnn_alive(void) {
     return alive;
@@ -35,6 +39,7 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
     if (!*handle)
         return CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED;
     alive++;
+    made++;
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -158,6 +163,7 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cu
     d->references = 1;
     *descriptor = d;
     alive++;
+    made++;
     return CUDNN_STATUS_SUCCESS;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 int standin_cudnn_alive(void);               // descriptors and handles that were made and not destroyed
+int standin_cudnn_made(void);                // since the process began
 int standin_cudnn_plans(void);               // plans finalized since the process began
 void standin_cudnn_refuse_sums(bool refuse); // no engine adds to what its result holds
 void standin_cudnn_refuse_bias(bool refuse); // no engine takes a bias
