@@ -270,13 +270,11 @@ static bool is_elsewhere(int argc, char **argv) {
     return !place || argc < 3 || strcmp(argv[2], "member") != 0 || chdir(place) == 0;
 }
 
-// Of a trial in ./blind, when the other members look for it below `place`.
-static struct message report_of_blind(const char *place, const char *const *arguments) {
-    struct trial t = small_group_trial("blind", 2);
+// Of a trial with a relative path, when the other members look below `place`.
+static struct message report_of_blind(struct trial t, const char *place, const char *const *arguments) {
     char log[PATH_SIZE];
     struct error err;
     agent *a;
-    snprintf(t.folder, sizeof t.folder, "blind");
     snprintf(log, sizeof log, "%.900s.%s.%d", small_group_log(), place, arguments != NULL);
     setenv(blind_variable, place, 1);
     assert_int_equal(agent_create(&(struct agent_config){.arguments = arguments}, &a, &err), STATUS_OK);
@@ -284,6 +282,14 @@ static struct message report_of_blind(const char *place, const char *const *argu
     agent_destroy(a);
     unsetenv(blind_variable);
     return report;
+}
+
+// The folder of all trials is where this process is until it comes back to `before`.
+static void go_to_trials(char before[PATH_SIZE]) {
+    struct trial t = small_group_trial("blind", 2);
+    assert_non_null(getcwd(before, PATH_SIZE));
+    *strrchr(t.folder, '/') = 0;
+    assert_int_equal(chdir(t.folder), 0);
 }
 
 // Member 0 tells it; where that is slow, the member's end tells the same.
@@ -300,16 +306,34 @@ static void a_member_that_cannot_read_is_no_crash(void **state) {
     struct error err;
     char before[PATH_SIZE];
     assert_int_equal(small_group_run(t, &(struct group_log){.stop_after = 1}).status, TRIAL_INTERRUPTED);
-    assert_non_null(getcwd(before, sizeof before));
-    *strrchr(t.folder, '/') = 0;
-    assert_int_equal(chdir(t.folder), 0);
+    go_to_trials(before);
+    snprintf(t.folder, sizeof t.folder, "blind");
     for (int i = 0; i < 4; i++) {
         assert_int_equal(file_make_directories(views[i / 2].folder, &err), STATUS_OK);
-        struct message report = report_of_blind(views[i / 2].place, arguments[i % 2]);
+        struct message report = report_of_blind(t, views[i / 2].place, arguments[i % 2]);
         if (report.kind != MESSAGE_LOST || report.cause != LOSS_WRITE || !strstr(report.reason, views[i / 2].why) ||
             !strstr(report.reason, "member 1"))
             fail_msg("kind %d, cause \"%s\", %s", (int)report.kind, loss_cause_name(report.cause), report.reason);
     }
+    assert_int_equal(chdir(before), 0);
+}
+
+// Weights that one member does not find fail the trial, and leave nobody waiting.
+static void a_member_without_the_first_weights(void **state) {
+    (void)state;
+    struct trial t = small_group_trial("weights", 2);
+    struct error err;
+    char before[PATH_SIZE];
+    assert_int_equal(small_group_run(t, &(struct group_log){0}).status, TRIAL_DONE);
+    go_to_trials(before);
+    assert_int_equal(file_make_directories("without", &err), STATUS_OK);
+    snprintf(t.folder, sizeof t.folder, "from-weights");
+    snprintf(t.hp.init_checkpoint, sizeof t.hp.init_checkpoint, "weights/best.safetensors");
+    trial_id(&t.hp, t.folds, t.fold, t.seed, t.id);
+    struct message report = report_of_blind(t, "without", NULL);
+    if (report.kind != MESSAGE_RESULT || report.result.status != TRIAL_FAILED ||
+        !strstr(report.result.error, "member 1 of 2: cannot open weights/best.safetensors"))
+        fail_msg("kind %d, %s%s", (int)report.kind, report.reason, report.result.error);
     assert_int_equal(chdir(before), 0);
 }
 
@@ -329,6 +353,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(statistics_of_each_share),
         cmocka_unit_test(failures_are_everyones),
         cmocka_unit_test(a_member_that_cannot_read_is_no_crash),
+        cmocka_unit_test(a_member_without_the_first_weights),
     };
     return cmocka_run_group_tests(tests, small_group_set_up, small_group_tear_down);
 }
