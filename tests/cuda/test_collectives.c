@@ -11,11 +11,12 @@
 
 #include <cmocka.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "model/cuda/cuda_backend.h"
 #include "tests/cuda/processes.h"
 
-enum { MEMBERS = 2, FLOATS = 1000, BYTES = 13 };
+enum { MEMBERS = 2, FLOATS = 1000, BYTES = 13, PATIENCE = 10 }; // seconds, for the other one
 
 // ---- two members, by a socket ----
 
@@ -117,6 +118,8 @@ static void be_member(int member, void *context) {
     const struct collectives *c;
     struct error err;
     backend *b;
+    const struct timeval patience = {PATIENCE, 0};
+    require(setsockopt(line.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0, "a limit to waiting");
     setenv("STANDIN_NCCL_REFUSE", "0:ncclGetUniqueId:2", 1);
     setenv("STANDIN_NCCL_VERSION", "21400", 1);
     succeed(backend_create("cuda", &config, &b, &err), &err);
