@@ -55,8 +55,8 @@ static int shell(const char *format, ...) {
 // C=d". `words`: of the command line.
 static int run_words(const char *name, int ranks, const char *environment, const char *words) {
     char launcher[2 * PATH_SIZE] = "";
-    if (ranks > 0)
-        snprintf(launcher, sizeof launcher, "%s mpirun --oversubscribe -np %d", LEAKS_OF_MPI, ranks);
+    if (ranks > 0) // by slot: Open MPI 5 else gives more than two ranks their local numbers in another order
+        snprintf(launcher, sizeof launcher, "%s mpirun --oversubscribe --map-by slot -np %d", LEAKS_OF_MPI, ranks);
     return shell("cd %s && env %s %s timeout 60 %s run %s sweep.output=%s/runs/%s >>%s.log 2>&1 </dev/null", root,
                  environment, launcher, program, words, root, name, name);
 }
