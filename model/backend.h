@@ -78,6 +78,12 @@ struct step_result {
     double grad_norm; // before clipping; 0 in evaluation
 };
 
+// Where an optimizer keeps what it changes: arenas of the same number of floats. moment1 is SGD's velocity; SGD has no
+// moment2 (NULL).
+struct optimizer_state {
+    float *param, *moment1, *moment2;
+};
+
 struct adamw_config {
     float lr, beta1, beta2, epsilon, weight_decay;
     int64_t step; // 1 at the first
@@ -96,6 +102,9 @@ struct backend_ops {
     enum status (*alloc)(backend *b, size_t bytes, void **memory, struct error *err);
     // The same for parameters that operations will read, n floats; NULL where `alloc` will do (backend_alloc_params).
     enum status (*alloc_params)(backend *b, size_t n, float **params, struct error *err);
+    // As `alloc`, but with what happens to stand there, and where the system makes pages when they are first written,
+    // not before. NULL where memory is not the host's.
+    enum status (*reserve)(backend *b, size_t bytes, void **memory, struct error *err);
     void (*release)(backend *b, void *memory);
     void (*zero)(backend *b, void *memory, size_t bytes);
     void (*copy)(backend *b, void *to, const void *from, size_t bytes); // backend memory to backend memory
@@ -137,12 +146,14 @@ struct backend_ops {
     // Flat arenas of n floats.
     double (*sum_squares)(backend *b, size_t n, const float *x);
     void (*scale)(backend *b, size_t n, float factor, float *x);
+    // The optimizers read `from` and write `to`: the same arenas or, where memory is the host's, others, whose content
+    // does not matter; `from` then stays as it is. The bits are the same.
     // As torch.optim.SGD: g += weight_decay p; m = momentum m + g (m = g at the first step); p -= lr m.
     void (*sgd_step)(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                     float *velocity, float *param);
+                     const struct optimizer_state *from, const struct optimizer_state *to);
     // As torch.optim.AdamW (Loshchilov and Hutter 2019).
-    void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
-                       float *moment2, float *param);
+    void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad,
+                       const struct optimizer_state *from, const struct optimizer_state *to);
 
     // Makes this backend one of a group: from what the members do together in host memory, the same for backend memory,
     // which is the backend's. All members call it at once, and it fails for all or for none. NULL for `host`: alone

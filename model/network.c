@@ -185,17 +185,22 @@ enum status network_share_buffers(network *net, struct error *err) {
     return t ? t->broadcast(t->context, net->buffer_arena, net->buffer_floats * sizeof(float), err) : STATUS_OK;
 }
 
-static void bind(struct network *net, program *p) {
+static void bind_program(struct network *net, program *p) {
     struct program_memory memory = {net->arena, net->params, net->grads, net->buffers,
                                     net->together_statistics ? net->together : NULL};
     program_bind(p, &memory);
+}
+
+void network_bind_programs(struct network *net) {
+    for (int i = 0; i < net->program_count; i++)
+        bind_program(net, net->programs[i].p);
 }
 
 // Room for a program in the shared arena. When it must grow, every program moves.
 static enum status fit_arena(struct network *net, program *p, struct error *err) {
     size_t bytes = program_arena_bytes(p);
     if (bytes <= net->arena_bytes) {
-        bind(net, p);
+        bind_program(net, p);
         return STATUS_OK;
     }
     network_forget_recordings(net);
@@ -205,9 +210,8 @@ static enum status fit_arena(struct network *net, program *p, struct error *err)
     net->arena_bytes = 0;
     TRY(net->b->ops->alloc(net->b, bytes, &net->arena, err));
     net->arena_bytes = bytes;
-    bind(net, p);
-    for (int i = 0; i < net->program_count; i++)
-        bind(net, net->programs[i].p);
+    bind_program(net, p);
+    network_bind_programs(net);
     return STATUS_OK;
 }
 
@@ -333,12 +337,18 @@ static enum status compute_gradients(struct network *net, int batch, const float
     return STATUS_OK;
 }
 
+static float *written_next(const struct network *net, enum network_arena arena) {
+    return net->next_arenas[arena] ? net->next_arenas[arena] : net->arenas[arena];
+}
+
 static void update_parameters(struct network *net, const struct optimizer_config *config, double lr) {
     const float *grad = net->arenas[ARENA_GRAD];
-    float *param = net->arenas[ARENA_PARAM], *moment1 = net->arenas[ARENA_MOMENT1];
+    struct optimizer_state from = {net->arenas[ARENA_PARAM], net->arenas[ARENA_MOMENT1], net->arenas[ARENA_MOMENT2]};
+    struct optimizer_state to = {written_next(net, ARENA_PARAM), written_next(net, ARENA_MOMENT1),
+                                 written_next(net, ARENA_MOMENT2)};
     if (config->kind == OPTIMIZER_SGD) {
         net->b->ops->sgd_step(net->b, net->param_floats, (float)lr, config->momentum, config->weight_decay,
-                              net->steps_taken == 0, grad, moment1, param);
+                              net->steps_taken == 0, grad, &from, &to);
         return;
     }
     struct adamw_config adamw = {.lr = (float)lr,
@@ -347,7 +357,7 @@ static void update_parameters(struct network *net, const struct optimizer_config
                                  .epsilon = config->epsilon,
                                  .weight_decay = config->weight_decay,
                                  .step = net->steps_taken + 1};
-    net->b->ops->adamw_step(net->b, net->param_floats, &adamw, grad, moment1, net->arenas[ARENA_MOMENT2], param);
+    net->b->ops->adamw_step(net->b, net->param_floats, &adamw, grad, &from, &to);
 }
 
 enum status network_train_step(network *net, int batch, const float *image, const uint8_t *mask,
@@ -366,6 +376,7 @@ enum status network_train_step(network *net, int batch, const float *image, cons
             net->b->ops->scale(net->b, net->param_floats, (float)factor, net->arenas[ARENA_GRAD]);
     }
     update_parameters(net, config, lr);
+    network_leave_to_frozen(net);
     net->steps_taken++;
     enum status status = backend_finish(net->b, err);
     net->profile->optimizer += clock_seconds() - began;

@@ -110,19 +110,25 @@ bool network_has_snapshot(const network *net);
 void network_read_snapshot(network *net, int index, float *host);
 void network_write_snapshot(network *net, int index, const float *host); // marks that there is one
 
-// A copy of all that a resume needs, which stays as it is while the network goes on training, for a writer in another
-// thread. Its memory is the host's, as large as parameters and moments together, and is made beside the training
-// (network_frozen_touch), so that the copy itself (network_freeze, between two steps) finds it there. The network
-// outlives it; any thread may destroy it.
+// All that a resume needs, as it was at one moment, while the network goes on training: for a writer in another thread.
+// Nothing large is copied. The network gets new memory for parameters and moments, which its next optimizer step
+// writes, and the old memory stays as it is and is the frozen one's. That new memory is the host's, and is made beside
+// the training (network_frozen_touch), so that the step finds it there. The network outlives what was frozen; any
+// thread may destroy it, but not while the arenas are still the network's (network_is_freezing).
 typedef struct network_frozen network_frozen;
 bool network_can_freeze(const network *net); // the backend's memory is the host's
 NODISCARD enum status network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **frozen,
                                             struct error *err);
 void network_frozen_destroy(network_frozen *frozen);
 size_t network_frozen_bytes(const network *net, enum optimizer_kind optimizer);
-// Takes parameters, buffers, moments and the number of steps; with `best` also the snapshot, which the network then has
-// no longer (network_has_snapshot is false until the next one). Once.
+// Of this moment: parameters, buffers, moments and the number of steps; with `best` also the snapshot, which the
+// network then has no longer (network_has_snapshot is false until the next one). Once, and not while another is
+// freezing.
 void network_freeze(network *net, bool best, network_frozen *frozen);
+// Until the next optimizer step the frozen one reads the network's own arenas, which must not change otherwise.
+bool network_is_freezing(const network *net);
+// The next step writes in place again: read what was frozen before it.
+void network_keep_arenas(network *net);
 
 // For one other thread. Memory from byte `first` on is there, up to `count` bytes; false: that was the end.
 bool network_frozen_touch(network_frozen *frozen, size_t first, size_t count);

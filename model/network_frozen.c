@@ -2,37 +2,49 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "model/network_private.h"
 
 struct network_frozen {
     const struct network *net;
-    // One mapping: parameters, moments and buffers, each laid out as the network's arena.
-    float *memory;
-    size_t bytes;
-    float *arenas[ARENA_COUNT], *buffers;
+    // Parameters, moments and buffers, laid out as the network's. `arenas` is what is read (NULL: zeros); `memory` is
+    // our own, which the network takes in exchange for an arena.
+    const float *arenas[ARENA_COUNT];
+    float *memory[ARENA_COUNT], *buffers;
     float *best_params, *best_buffers; // the network's own until it was frozen; NULL: none
     float *staging;                    // one slice of a parameter
     int64_t steps_taken;
 };
+
+enum { KEPT_MOST = 3 };
+static const enum network_arena KEPT[KEPT_MOST] = {ARENA_PARAM, ARENA_MOMENT1, ARENA_MOMENT2}; // SGD: all but the last
+
+static int kept_arenas(enum optimizer_kind optimizer) {
+    return optimizer == OPTIMIZER_ADAMW ? KEPT_MOST : KEPT_MOST - 1;
+}
 
 bool network_can_freeze(const network *net) {
     return net->b->ops->host_memory;
 }
 
 size_t network_frozen_bytes(const network *net, enum optimizer_kind optimizer) {
-    size_t arenas = optimizer == OPTIMIZER_ADAMW ? 3 : 2;
-    return (arenas * net->param_floats + net->buffer_floats) * sizeof(float);
+    return ((size_t)kept_arenas(optimizer) * net->param_floats + net->buffer_floats) * sizeof(float);
 }
 
-// In large pages where they are to be had: they are there in a tenth of the time, and copied with fewer misses.
-static float *map(size_t bytes) {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return NULL;
-    madvise(memory, bytes, MADV_HUGEPAGE);
-    return memory;
+static enum status reserve(const network *net, size_t floats, float **out, struct error *err) {
+    void *memory;
+    TRY(net->b->ops->reserve(net->b, floats * sizeof(float), &memory, err));
+    *out = memory;
+    return STATUS_OK;
+}
+
+static enum status reserve_all(const network *net, enum optimizer_kind optimizer, network_frozen *f,
+                               struct error *err) {
+    for (int i = 0; i < kept_arenas(optimizer); i++)
+        TRY(reserve(net, net->param_floats, &f->memory[KEPT[i]], err));
+    TRY(reserve(net, net->buffer_floats, &f->buffers, err));
+    f->staging = malloc(network_largest_slice(net) * sizeof *f->staging);
+    return f->staging ? STATUS_OK : error_memory(err, "a slice of a parameter");
 }
 
 enum status network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **out,
@@ -41,41 +53,35 @@ enum status network_frozen_create(network *net, enum optimizer_kind optimizer, n
     if (!f)
         return error_memory(err, "a copy of the training state");
     f->net = net;
-    f->bytes = network_frozen_bytes(net, optimizer);
-    f->memory = map(f->bytes);
-    f->staging = malloc(network_largest_slice(net) * sizeof *f->staging);
-    if (!f->memory || !f->staging) {
+    enum status status = reserve_all(net, optimizer, f, err);
+    if (status == STATUS_OK)
+        *out = f;
+    else
         network_frozen_destroy(f);
-        return error_memory(err, "a copy of the training state");
-    }
-    float *next = f->memory;
-    const enum network_arena copied[] = {ARENA_PARAM, ARENA_MOMENT1, ARENA_MOMENT2};
-    for (int i = 0; i < (optimizer == OPTIMIZER_ADAMW ? 3 : 2); i++, next += net->param_floats)
-        f->arenas[copied[i]] = next;
-    f->buffers = next;
-    *out = f;
-    return STATUS_OK;
+    return status == STATUS_OK ? STATUS_OK : error_prefix(err, "a copy of the training state");
 }
 
 void network_frozen_destroy(network_frozen *f) {
     if (!f)
         return;
-    if (f->best_params)
-        f->net->b->ops->release(f->net->b, f->best_params);
-    if (f->best_buffers)
-        f->net->b->ops->release(f->net->b, f->best_buffers);
-    if (f->memory)
-        munmap(f->memory, f->bytes);
+    float *const all[] = {f->memory[ARENA_PARAM], f->memory[ARENA_MOMENT1], f->memory[ARENA_MOMENT2], f->buffers,
+                          f->best_params,         f->best_buffers};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            f->net->b->ops->release(f->net->b, all[i]);
     free(f->staging);
     free(f);
 }
 
 void network_freeze(network *net, bool best, network_frozen *f) {
     f->steps_taken = net->steps_taken;
-    network_copy(net, f->buffers, net->buffer_arena, net->buffer_floats);
-    for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++)
-        if (f->arenas[arena] && net->arenas[arena]) // else zeros, as they are in the mapping
-            network_copy(net, f->arenas[arena], net->arenas[arena], net->param_floats);
+    network_copy(net, f->buffers, net->buffer_arena, net->buffer_floats); // a forward pass changes them
+    for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++) {
+        bool lent = f->memory[arena] && net->arenas[arena];
+        f->arenas[arena] = lent ? net->arenas[arena] : NULL;
+        net->next_arenas[arena] = lent ? f->memory[arena] : NULL;
+    }
+    net->freezing = f;
     if (!best)
         return;
     f->best_params = net->snapshot_params;
@@ -84,13 +90,55 @@ void network_freeze(network *net, bool best, network_frozen *f) {
     network_forget_snapshot(net);
 }
 
+bool network_is_freezing(const network *net) {
+    return net->freezing;
+}
+
+void network_keep_arenas(network *net) {
+    memset(net->next_arenas, 0, sizeof net->next_arenas);
+    net->freezing = NULL;
+}
+
+void network_leave_to_frozen(struct network *net) {
+    if (!net->freezing)
+        return;
+    for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++) {
+        float *next = net->next_arenas[arena];
+        if (!next)
+            continue;
+        net->freezing->memory[arena] = net->arenas[arena];
+        network_place_arena(net, arena, next);
+    }
+    network_keep_arenas(net);
+    network_bind_programs(net);
+}
+
+// The byte `i` of all the memory in turn.
+static volatile char *byte_at(network_frozen *f, size_t i) {
+    size_t arena = f->net->param_floats * sizeof(float);
+    for (int k = 0; k < KEPT_MOST; k++)
+        if (f->memory[KEPT[k]]) {
+            if (i < arena)
+                return (volatile char *)f->memory[KEPT[k]] + i;
+            i -= arena;
+        }
+    return (volatile char *)f->buffers + i;
+}
+
 bool network_frozen_touch(network_frozen *f, size_t first, size_t count) {
     enum { PAGE = 4096 };
-    size_t last = count < f->bytes - first ? first + count : f->bytes;
-    volatile char *memory = (volatile char *)f->memory;
+    size_t bytes = network_frozen_bytes(f->net, f->memory[ARENA_MOMENT2] ? OPTIMIZER_ADAMW : OPTIMIZER_SGD);
+    size_t last = count < bytes - first ? first + count : bytes;
     for (size_t i = first; i < last; i += PAGE)
-        memory[i] = 0;
-    return last < f->bytes;
+        *byte_at(f, i) = 0;
+    return last < bytes;
+}
+
+static void read_parameter(network_frozen *f, const float *arena, int index, float *host) {
+    if (arena)
+        network_export(f->net, arena, index, f->staging, host);
+    else
+        memset(host, 0, f->net->tensors[index].info.count * sizeof(float)); // never allocated: moments begin at zero
 }
 
 // Backends run on as many threads as OpenMP says to the calling one, and the others are the training's.
@@ -99,7 +147,7 @@ void network_frozen_read(network_frozen *f, enum network_arena arena, int index,
     if (f->net->tensors[index].info.buffer)
         network_export_buffer(f->net, f->buffers, index, host);
     else
-        network_export(f->net, f->arenas[arena], index, f->staging, host);
+        read_parameter(f, f->arenas[arena], index, host);
 }
 
 void network_frozen_read_best(network_frozen *f, int index, float *host) {

@@ -41,6 +41,9 @@ struct network {
     size_t *param_offsets, *buffer_offsets; // floats
     size_t param_floats, buffer_floats;     // of a whole arena, padding included
     float *arenas[ARENA_COUNT];             // backend memory, by enum network_arena; NULL until needed
+    // Of a network that has been frozen: where its next optimizer step will write instead; NULL: in place.
+    float *next_arenas[ARENA_COUNT];
+    network_frozen *freezing; // takes the arenas that this step leaves; NULL: nobody
     float *buffer_arena;
     float **params, **grads, **buffers; // addresses for program_bind
 
@@ -65,6 +68,7 @@ struct network {
 NODISCARD enum status network_find_program(struct network *net, struct resident_batch batch, bool training,
                                            struct compiled **c, struct error *err);
 struct shape network_logits_shape(const struct network *net, int batch);
+void network_bind_programs(struct network *net); // to the arenas, after one has moved
 
 // network_gradient.c: this member's part of the gradients, and the sum of all parts.
 NODISCARD enum status network_backward(struct network *net, const struct compiled *c, double *seconds,
@@ -80,10 +84,13 @@ NODISCARD enum status network_list_tensors(struct network *net, struct error *er
 size_t network_largest_slice(const struct network *net); // floats
 // Allocates an arena (zeroed) unless it is there.
 NODISCARD enum status network_ensure_arena(struct network *net, enum network_arena arena, struct error *err);
+void network_place_arena(struct network *net, enum network_arena arena, float *memory); // the network's from then on
 void network_forget_snapshot(struct network *net);
 // Of one tensor in an arena, through `staging` (network_largest_slice) where it is sliced.
 void network_export(const struct network *net, const float *arena, int index, float *staging, float *host);
 void network_export_buffer(const struct network *net, const float *arena, int index, float *host);
+// network_frozen.c: after an optimizer step into next_arenas, which are the arenas from then on. Else nothing.
+void network_leave_to_frozen(struct network *net);
 // Between backend memory, by all threads where that is the host's.
 void network_copy(const struct network *net, float *to, const float *from, size_t floats);
 

@@ -84,10 +84,15 @@ enum status network_ensure_arena(struct network *net, enum network_arena arena, 
         TRY(net->b->ops->alloc(net->b, net->param_floats * sizeof(float), &memory, err));
         net->arenas[arena] = memory;
     }
+    network_place_arena(net, arena, net->arenas[arena]);
+    return STATUS_OK;
+}
+
+void network_place_arena(struct network *net, enum network_arena arena, float *memory) {
+    net->arenas[arena] = memory;
     float **addresses = arena == ARENA_PARAM ? net->params : arena == ARENA_GRAD ? net->grads : NULL;
     for (int i = 0; addresses && i < net->g->param_count; i++)
-        addresses[i] = net->arenas[arena] + net->param_offsets[i];
-    return STATUS_OK;
+        addresses[i] = memory + net->param_offsets[i];
 }
 
 int network_tensor_count(const network *net) {

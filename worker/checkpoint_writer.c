@@ -18,7 +18,8 @@ enum phase {
     IDLE,
     PREPARING, // the thread makes memory
     PREPARED,
-    WRITING, // the thread writes
+    FREEZING, // the next step leaves the state to the thread
+    WRITING,  // the thread writes
 };
 
 struct checkpoint_writer {
@@ -171,8 +172,17 @@ enum status checkpoint_writer_create(const struct trial_folder *folder, const st
     return error_memory(err, "the writer's thread");
 }
 
+// With the mutex: hands the thread what a step has left to it.
+static void pass_on(checkpoint_writer *w) {
+    if (w->phase != FREEZING || network_is_freezing(w->net))
+        return;
+    w->phase = WRITING;
+    pthread_cond_broadcast(&w->changed);
+}
+
 static enum phase look(checkpoint_writer *w, bool wait, struct error *err) {
     pthread_mutex_lock(&w->mutex);
+    pass_on(w);
     while (wait && (w->phase == PREPARING || w->phase == WRITING)) {
         w->hurry = true;
         pthread_cond_broadcast(&w->changed);
@@ -231,7 +241,7 @@ enum status checkpoint_writer_start(checkpoint_writer *w, const struct training_
     TRY(copy_state(w, state, err));
     network_freeze(w->net, best, w->frozen);
     w->best = best;
-    set_phase(w, WRITING);
+    set_phase(w, FREEZING);
     return STATUS_OK;
 }
 
@@ -245,6 +255,8 @@ enum status checkpoint_writer_check(checkpoint_writer *w, struct error *err) {
 
 enum status checkpoint_writer_drain(checkpoint_writer *w, struct error *err) {
     struct error failure;
+    if (network_is_freezing(w->net))
+        network_keep_arenas(w->net); // nobody steps while this waits
     enum phase phase = look(w, true, &failure);
     if (phase == PREPARED) {
         network_frozen_destroy(w->frozen);

@@ -1,8 +1,9 @@
 // Checkpoints that are written beside the training, so that no step waits for a disk.
 //
-// A checkpoint has three parts. Memory for a copy of the training state is made (in the writer's thread); the state is
-// copied there, between two steps (by the trainer); and the copy becomes a file: reordered, summed, written, fsync'ed,
-// renamed (in the writer's thread, which takes a few per cent of one core, so that the steps meanwhile hardly feel it).
+// A checkpoint has three parts. Memory as large as the training state is made (in the writer's thread); the next step
+// writes its results there and leaves the state as it was (network_freeze); and that becomes a file: reordered, summed,
+// written, fsync'ed, renamed (in the writer's thread, which takes a few per cent of one core, so that the steps
+// meanwhile hardly feel it).
 // One is under way at a time. What is on disk, and in which order, is the same as when the trainer writes it.
 //
 // A writer belongs to one trial and to the trainer's thread.
@@ -30,9 +31,11 @@ NODISCARD enum status checkpoint_writer_create(const struct trial_folder *folder
 void checkpoint_writer_destroy(checkpoint_writer *writer);
 
 // Comes nearer to the next checkpoint: *ready when checkpoint_writer_start may be called. It takes some calls, or with
-// `wait` one. The failure of the checkpoint before it is this call's. STATUS_MEMORY: there is not enough for a copy.
+// `wait` one. The failure of the checkpoint before it is this call's. STATUS_MEMORY: there is not enough for a second
+// training state.
 NODISCARD enum status checkpoint_writer_prepare(checkpoint_writer *writer, bool wait, bool *ready, struct error *err);
-// Copies network and state and has them written; with `best` the network's snapshot too.
+// Keeps network and state as they are and has them written once the network has taken another step, which the first
+// call after it tells the thread (or checkpoint_writer_drain, without a step); with `best` the network's snapshot too.
 NODISCARD enum status checkpoint_writer_start(checkpoint_writer *writer, const struct training_state *state, bool best,
                                               struct error *err);
 // Waits until nothing is under way. The failure of what was.

@@ -9,6 +9,8 @@
 #include "worker/schedule.h"
 #include "worker/trainer_session.h"
 
+static const double MOST_AHEAD = 60; // seconds before a checkpoint, at which memory for it begins to be made
+
 const char *trial_status_name(enum trial_status status) {
     static const char *const names[] = {"done", "failed", "diverged", "stopped", "interrupted", "paused"};
     return names[status];
@@ -64,16 +66,20 @@ static enum status write_checkpoints(struct session *s, struct error *err) {
     return STATUS_OK;
 }
 
-// The same beside the steps that follow, as soon as there is memory for it. A checkpoint that comes no sooner than the
-// next one is due is waited for: with no time between checkpoints there is one after every step.
+// The same beside the steps that follow. Memory for it is made before it is due, and slowly. A checkpoint that comes no
+// sooner than the next one is due is waited for: with no time between checkpoints there is one after every step.
 static enum status write_checkpoints_beside(struct session *s, struct error *err) {
-    bool ready, late = clock_seconds() - s->last_written >= 2 * s->trial->checkpoint_seconds;
-    enum status status = checkpoint_writer_prepare(s->writer, late, &ready, err);
-    if (status == STATUS_OK && ready)
+    double every = s->trial->checkpoint_seconds, ahead = every < 2 * MOST_AHEAD ? every / 2 : MOST_AHEAD;
+    double since = clock_seconds() - s->last_written;
+    if (since < every - ahead)
+        return checkpoint_writer_check(s->writer, err);
+    bool ready, due = since >= every;
+    enum status status = checkpoint_writer_prepare(s->writer, since >= 2 * every, &ready, err);
+    if (status == STATUS_OK && ready && due)
         status = checkpoint_writer_start(s->writer, &s->state, s->best_pending, err);
-    if (status == STATUS_MEMORY)
-        return write_checkpoints(s, err); // between two steps it takes none
-    if (status != STATUS_OK || !ready)
+    if (status == STATUS_MEMORY) // between two steps it takes none
+        return due ? write_checkpoints(s, err) : STATUS_OK;
+    if (status != STATUS_OK || !ready || !due)
         return status;
     s->best_pending = false;
     s->last_written = clock_seconds();
@@ -135,7 +141,7 @@ static enum status after_step(struct session *s, struct error *err) {
     int stop = session_leads(s) && ask_to_stop(s);
     TRY(collectives_tell(s->t->together, &stop, err));
     if (!stop && s->writer)
-        return checkpoint_is_due(s) ? write_checkpoints_beside(s, err) : checkpoint_writer_check(s->writer, err);
+        return write_checkpoints_beside(s, err);
     if (!stop && !checkpoint_is_due(s))
         return STATUS_OK;
     TRY(write_checkpoints(s, err));

@@ -78,17 +78,20 @@ static void put_update(struct cuda_backend *b, const struct cuda_update *update)
 }
 
 void cuda_backend_sgd_step(backend *base, size_t n, float lr, float momentum, float weight_decay, bool first,
-                           const float *grad, float *velocity, float *param) {
+                           const float *grad, const struct optimizer_state *from, const struct optimizer_state *to) {
+    (void)from; // the same
     struct cuda_backend *b = cuda_backend_of(base);
     struct cuda_update update = {
         .lr = lr, .momentum = momentum, .weight_decay = weight_decay, .clip = 1, .first = first};
     put_update(b, &update);
-    cuda_note(b, cuda_sgd_step(n, grad, velocity, param, cuda_params_bf16(b, param), b->workspace, b->stream),
+    cuda_note(b,
+              cuda_sgd_step(n, grad, to->moment1, to->param, cuda_params_bf16(b, to->param), b->workspace, b->stream),
               "SGD step");
 }
 
 void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config *config, const float *grad,
-                             float *moment1, float *moment2, float *param) {
+                             const struct optimizer_state *from, const struct optimizer_state *to) {
+    (void)from; // the same
     struct cuda_backend *b = cuda_backend_of(base);
     double beta1 = (double)config->beta1, beta2 = (double)config->beta2, lr = (double)config->lr;
     struct cuda_update update = {
@@ -103,6 +106,8 @@ void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config 
         .clip = 1,
     };
     put_update(b, &update);
-    cuda_note(b, cuda_adamw_step(n, grad, moment1, moment2, param, cuda_params_bf16(b, param), b->workspace, b->stream),
+    cuda_note(b,
+              cuda_adamw_step(n, grad, to->moment1, to->moment2, to->param, cuda_params_bf16(b, to->param),
+                              b->workspace, b->stream),
               "AdamW step");
 }

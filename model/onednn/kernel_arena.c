@@ -2,6 +2,10 @@
 // double.
 #include "model/onednn/kernel_common.h"
 
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
 enum { PIECES = KERNEL_PARTIAL_SUMS };
 
 void KERNEL(add)(struct shape shape, const float *x, float *y, int threads) {
@@ -35,31 +39,123 @@ double KERNEL(sum_squares)(size_t n, const float *x, double *partial, int thread
     return total;
 }
 
-void KERNEL(sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                      float *velocity, float *param, int threads) {
-    float keep = first ? 0 : momentum;
-#pragma omp parallel for simd num_threads(threads) schedule(static)
+// The optimizers go by runs of an arena. Where results go to other memory than they were read from, they stay in the
+// first cache until a run is done and are then stored past the caches, which would else read that memory for nothing.
+enum { RUN = 512 };
+
+ALWAYS_INLINE size_t run_length(size_t n, size_t first) {
+    return n - first < RUN ? n - first : RUN;
+}
+
+ALWAYS_INLINE void stream(size_t n, const float *from, float *to) {
+    size_t done = 0;
+#ifdef __SSE2__
+    for (; done + 4 <= n; done += 4)
+        _mm_stream_ps(to + done, _mm_load_ps(from + done));
+#endif
+    for (; done < n; done++)
+        to[done] = from[done];
+}
+
+// Before another thread reads what went past the caches.
+ALWAYS_INLINE void end_streams(void) {
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
+
+struct sgd {
+    float lr, momentum, weight_decay;
+    bool first;
+};
+
+ALWAYS_INLINE void sgd_run(const struct sgd *o, size_t n, const float *grad, const float *p, const float *v,
+                           float *new_p, float *new_v) {
+#pragma omp simd
     for (size_t j = 0; j < n; j++) {
-        float g = grad[j] + weight_decay * param[j];
-        float v = first ? g : keep * velocity[j] + g;
-        velocity[j] = v;
-        param[j] -= lr * v;
+        float g = grad[j] + o->weight_decay * p[j];
+        float velocity = o->first ? g : o->momentum * v[j] + g;
+        new_v[j] = velocity;
+        new_p[j] = p[j] - o->lr * velocity;
     }
 }
 
-void KERNEL(adamw_step)(size_t n, const struct adamw_config *config, const float *grad, float *moment1, float *moment2,
-                        float *param, int threads) {
+void KERNEL(sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+                      const struct optimizer_state *from, const struct optimizer_state *to, int threads) {
+    const struct sgd o = {lr, first ? 0 : momentum, weight_decay, first};
+    const float *p = from->param, *v = from->moment1;
+    if (p == to->param) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t i = 0; i < n; i += RUN)
+            sgd_run(&o, run_length(n, i), grad + i, p + i, v + i, to->param + i, to->moment1 + i);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < n; i += RUN) {
+            _Alignas(64) float new_p[RUN], new_v[RUN];
+            size_t count = run_length(n, i);
+            sgd_run(&o, count, grad + i, p + i, v + i, new_p, new_v);
+            stream(count, new_p, to->param + i);
+            stream(count, new_v, to->moment1 + i);
+        }
+        end_streams();
+    }
+}
+
+struct adamw {
+    float keep1, take1, keep2, take2, shrink, size, root, epsilon;
+};
+
+static struct adamw adamw_of(const struct adamw_config *config) {
     double beta1 = (double)config->beta1, beta2 = (double)config->beta2, lr = (double)config->lr;
     double correction1 = 1 - pow(beta1, (double)config->step), correction2 = 1 - pow(beta2, (double)config->step);
-    float keep1 = (float)beta1, take1 = (float)(1 - beta1), keep2 = (float)beta2, take2 = (float)(1 - beta2);
-    float shrink = (float)(1 - lr * (double)config->weight_decay), size = (float)(lr / correction1);
-    float root = (float)(1 / sqrt(correction2)), epsilon = config->epsilon;
-#pragma omp parallel for simd num_threads(threads) schedule(static)
+    return (struct adamw){.keep1 = (float)beta1,
+                          .take1 = (float)(1 - beta1),
+                          .keep2 = (float)beta2,
+                          .take2 = (float)(1 - beta2),
+                          .shrink = (float)(1 - lr * (double)config->weight_decay),
+                          .size = (float)(lr / correction1),
+                          .root = (float)(1 / sqrt(correction2)),
+                          .epsilon = config->epsilon};
+}
+
+ALWAYS_INLINE void adamw_run(const struct adamw *o, size_t n, const float *grad, const float *p, const float *m,
+                             const float *v, float *new_p, float *new_m, float *new_v) {
+    struct adamw a = *o;
+#pragma omp simd
     for (size_t j = 0; j < n; j++) {
-        float g = grad[j], m = keep1 * moment1[j] + take1 * g, v = keep2 * moment2[j] + take2 * g * g;
-        moment1[j] = m;
-        moment2[j] = v;
-        param[j] = param[j] * shrink - size * m / (sqrtf(v) * root + epsilon);
+        float g = grad[j], moment1 = a.keep1 * m[j] + a.take1 * g, moment2 = a.keep2 * v[j] + a.take2 * g * g;
+        new_m[j] = moment1;
+        new_v[j] = moment2;
+        new_p[j] = p[j] * a.shrink - a.size * moment1 / (sqrtf(moment2) * a.root + a.epsilon);
+    }
+}
+
+void KERNEL(adamw_step)(size_t n, const struct adamw_config *config, const float *grad,
+                        const struct optimizer_state *from, const struct optimizer_state *to, int threads) {
+    const struct adamw o = adamw_of(config);
+    const float *p = from->param, *m = from->moment1, *v = from->moment2;
+    if (p == to->param) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (size_t i = 0; i < n; i += RUN)
+            adamw_run(&o, run_length(n, i), grad + i, p + i, m + i, v + i, to->param + i, to->moment1 + i,
+                      to->moment2 + i);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < n; i += RUN) {
+            _Alignas(64) float new_p[RUN], new_m[RUN], new_v[RUN];
+            size_t count = run_length(n, i);
+            adamw_run(&o, count, grad + i, p + i, m + i, v + i, new_p, new_m, new_v);
+            stream(count, new_p, to->param + i);
+            stream(count, new_m, to->moment1 + i);
+            stream(count, new_v, to->moment2 + i);
+        }
+        end_streams();
     }
 }
 

@@ -77,9 +77,9 @@ struct kernel_table {
     double (*sum_squares)(size_t n, const float *x, double *partial, int threads); // partial: [KERNEL_PARTIAL_SUMS]
     void (*scale)(size_t n, float factor, float *x, int threads);
     void (*sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                     float *velocity, float *param, int threads);
-    void (*adamw_step)(size_t n, const struct adamw_config *config, const float *grad, float *moment1, float *moment2,
-                       float *param, int threads);
+                     const struct optimizer_state *from, const struct optimizer_state *to, int threads);
+    void (*adamw_step)(size_t n, const struct adamw_config *config, const float *grad,
+                       const struct optimizer_state *from, const struct optimizer_state *to, int threads);
 };
 
 extern const struct kernel_table kernel_table_avx512_bf16, kernel_table_avx512, kernel_table_avx2, kernel_table_scalar;

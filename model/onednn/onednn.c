@@ -111,16 +111,30 @@ static void onednn_describe(const backend *b, char *text, size_t size) {
 
 // Arenas lie in huge pages where the system has them: they are there in a tenth of the time. Each thread makes its own
 // part, where it will work.
-static enum status onednn_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
-    bool huge = bytes >= HUGE_PAGE;
-    size_t alignment = huge ? HUGE_PAGE : ALIGNMENT, rounded = (bytes / alignment + 1) * alignment;
+static size_t page_of(size_t bytes) {
+    return bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
+}
+
+static size_t rounded_up(size_t bytes) {
+    return (bytes / page_of(bytes) + 1) * page_of(bytes);
+}
+
+static enum status onednn_reserve(backend *b, size_t bytes, void **memory, struct error *err) {
+    (void)b;
+    size_t alignment = page_of(bytes), rounded = rounded_up(bytes);
     *memory = rounded > bytes ? aligned_alloc(alignment, rounded) : NULL;
     if (!*memory)
         return error_set(err, STATUS_MEMORY, "out of memory: the oneDNN backend asked for %zu bytes", bytes);
-    if (huge)
+    if (alignment == HUGE_PAGE)
         madvise(*memory, rounded, MADV_HUGEPAGE);
+    return STATUS_OK;
+}
+
+static enum status onednn_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
+    TRY(onednn_reserve(b, bytes, memory, err));
+    bool huge = page_of(bytes) == HUGE_PAGE;
     char *first = *memory;
-    size_t piece = huge ? HUGE_PAGE : rounded;
+    size_t rounded = rounded_up(bytes), piece = huge ? HUGE_PAGE : rounded;
 #pragma omp parallel for num_threads(self(b)->threads) schedule(static) if (huge)
     for (size_t i = 0; i < rounded; i += piece)
         memset(first + i, 0, piece);
@@ -344,15 +358,15 @@ static void onednn_scale(backend *b, size_t n, float factor, float *x) {
 }
 
 static void onednn_sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first,
-                            const float *grad, float *velocity, float *param) {
+                            const float *grad, const struct optimizer_state *from, const struct optimizer_state *to) {
     self(b)->changes++;
-    self(b)->kernels->sgd_step(n, lr, momentum, weight_decay, first, grad, velocity, param, self(b)->threads);
+    self(b)->kernels->sgd_step(n, lr, momentum, weight_decay, first, grad, from, to, self(b)->threads);
 }
 
 static void onednn_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
-                              float *moment1, float *moment2, float *param) {
+                              const struct optimizer_state *from, const struct optimizer_state *to) {
     self(b)->changes++;
-    self(b)->kernels->adamw_step(n, config, grad, moment1, moment2, param, self(b)->threads);
+    self(b)->kernels->adamw_step(n, config, grad, from, to, self(b)->threads);
 }
 
 static const struct backend_ops onednn_ops = {
@@ -361,6 +375,7 @@ static const struct backend_ops onednn_ops = {
     .destroy = onednn_destroy,
     .describe = onednn_describe,
     .alloc = onednn_alloc,
+    .reserve = onednn_reserve,
     .release = onednn_release,
     .zero = onednn_zero,
     .copy = onednn_copy,

@@ -15,25 +15,27 @@ void kernel_scale(size_t n, float factor, real *x) {
         x[i] *= factor;
 }
 
-void kernel_sgd_step(size_t n, float lr, float momentum, float weight_decay, bool first, const real *grad,
-                     real *velocity, real *param) {
+void kernel_sgd_step(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+                     const struct optimizer_state *from, const struct optimizer_state *to) {
     for (size_t i = 0; i < n; i++) {
-        real g = grad[i] + weight_decay * param[i];
-        velocity[i] = first ? g : momentum * velocity[i] + g;
-        param[i] -= lr * velocity[i];
+        float g = grad[i] + weight_decay * from->param[i];
+        float v = first ? g : momentum * from->moment1[i] + g;
+        to->moment1[i] = v;
+        to->param[i] = from->param[i] - lr * v;
     }
 }
 
-void kernel_adamw_step(size_t n, const struct adamw_config *config, const real *grad, real *moment1, real *moment2,
-                       real *param) {
+void kernel_adamw_step(size_t n, const struct adamw_config *config, const float *grad,
+                       const struct optimizer_state *from, const struct optimizer_state *to) {
     double lr = (double)config->lr, beta1 = (double)config->beta1, beta2 = (double)config->beta2;
     double correction1 = 1 - pow(beta1, (double)config->step), correction2 = 1 - pow(beta2, (double)config->step);
     double keep = 1 - lr * (double)config->weight_decay;
     for (size_t i = 0; i < n; i++) {
-        double g = grad[i], m = beta1 * moment1[i] + (1 - beta1) * g, v = beta2 * moment2[i] + (1 - beta2) * g * g;
+        double g = grad[i], m = beta1 * from->moment1[i] + (1 - beta1) * g;
+        double v = beta2 * from->moment2[i] + (1 - beta2) * g * g;
         double update = lr / correction1 * m / (sqrt(v) / sqrt(correction2) + (double)config->epsilon);
-        moment1[i] = (real)m;
-        moment2[i] = (real)v;
-        param[i] = (real)(keep * param[i] - update);
+        to->moment1[i] = (float)m;
+        to->moment2[i] = (float)v;
+        to->param[i] = (float)(keep * from->param[i] - update);
     }
 }

@@ -25,13 +25,18 @@ static void reference_describe(const backend *b, char *text, size_t size) {
     snprintf(text, size, "reference, 1 thread");
 }
 
-static enum status reference_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
+static enum status reference_reserve(backend *b, size_t bytes, void **memory, struct error *err) {
     (void)b;
     size_t rounded = (bytes / ALIGNMENT + 1) * ALIGNMENT;
     *memory = rounded > bytes ? aligned_alloc(ALIGNMENT, rounded) : NULL;
     if (!*memory)
         return error_set(err, STATUS_MEMORY, "out of memory: the reference backend asked for %zu bytes", bytes);
-    memset(*memory, 0, rounded);
+    return STATUS_OK;
+}
+
+static enum status reference_alloc(backend *b, size_t bytes, void **memory, struct error *err) {
+    TRY(reference_reserve(b, bytes, memory, err));
+    memset(*memory, 0, bytes);
     return STATUS_OK;
 }
 
@@ -208,15 +213,15 @@ static void scale(backend *b, size_t n, float factor, float *x) {
 }
 
 static void sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                     float *velocity, float *param) {
+                     const struct optimizer_state *from, const struct optimizer_state *to) {
     (void)b;
-    kernel_sgd_step(n, lr, momentum, weight_decay, first, grad, velocity, param);
+    kernel_sgd_step(n, lr, momentum, weight_decay, first, grad, from, to);
 }
 
-static void adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad, float *moment1,
-                       float *moment2, float *param) {
+static void adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
+                       const struct optimizer_state *from, const struct optimizer_state *to) {
     (void)b;
-    kernel_adamw_step(n, config, grad, moment1, moment2, param);
+    kernel_adamw_step(n, config, grad, from, to);
 }
 
 static const struct backend_ops reference_ops = {
@@ -225,6 +230,7 @@ static const struct backend_ops reference_ops = {
     .destroy = reference_destroy,
     .describe = reference_describe,
     .alloc = reference_alloc,
+    .reserve = reference_reserve,
     .release = reference_release,
     .zero = reference_zero,
     .copy = reference_copy,

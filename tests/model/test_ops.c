@@ -468,6 +468,50 @@ static void adamw_step(const struct adamw_config *c, double g, double *m, double
     *p -= lr / bias1 * *m / (sqrt(*v) / sqrt(bias2) + (double)c->epsilon);
 }
 
+static void optimizer_step(const struct vectors *v, bool adamw, int k, const struct optimizer_state *from,
+                           const struct optimizer_state *to) {
+    struct adamw_config config = {0.01f, 0.9f, 0.999f, 1e-8f, 0.05f, k};
+    if (adamw)
+        v->b->ops->adamw_step(v->b, v->floats, &config, v->grad, from, to);
+    else
+        v->b->ops->sgd_step(v->b, v->floats, 0.1f, 0.9f, 0.01f, k == 1, v->grad, from, to);
+}
+
+static void reserve(backend *b, size_t bytes, void **memory) {
+    struct error err;
+    if (b->ops->reserve(b, bytes, memory, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal((uintptr_t)*memory % 64, 0);
+    memset(*memory, 0xff, bytes); // NaN: what stands there does not matter
+}
+
+// A step into other memory: the same bits as the step in place that follows it, and nothing changed where it read.
+static void test_optimizer_elsewhere(const struct vectors *v, bool adamw, int k) {
+    backend *b = v->b;
+    if (!b->ops->reserve)
+        return;
+    size_t bytes = v->floats * sizeof(float);
+    float *const kept[] = {v->param, v->moment1, v->moment2};
+    void *before[3], *there[3];
+    for (int i = 0; i < 3; i++) {
+        reserve(b, bytes, &before[i]);
+        reserve(b, bytes, &there[i]);
+        memcpy(before[i], kept[i], bytes);
+    }
+    struct optimizer_state from = {v->param, v->moment1, v->moment2}, to = {there[0], there[1], there[2]};
+    optimizer_step(v, adamw, k, &from, &to);
+    for (int i = 0; i < 3; i++)
+        assert_memory_equal(before[i], kept[i], bytes);
+    optimizer_step(v, adamw, k, &from, &from);
+    for (int i = 0; i < (adamw ? 3 : 2); i++)
+        assert_memory_equal(there[i], kept[i], bytes);
+    for (int i = 0; i < 3; i++) { // the step is taken once more by the caller
+        memcpy(kept[i], before[i], bytes);
+        b->ops->release(b, before[i]);
+        b->ops->release(b, there[i]);
+    }
+}
+
 static void test_optimizer(void **state, bool adamw) {
     const struct backend_test *t = *state;
     static float host[LENGTH], grad[LENGTH], after[LENGTH];
@@ -485,10 +529,9 @@ static void test_optimizer(void **state, bool adamw) {
         op_fill((uint32_t)k, LENGTH, grad);
         grad[k] = 0;
         b->ops->param_import(b, v.layout, grad, v.grad);
-        if (adamw)
-            b->ops->adamw_step(b, v.floats, &config, v.grad, v.moment1, v.moment2, v.param);
-        else
-            b->ops->sgd_step(b, v.floats, 0.1f, 0.9f, 0.01f, k == 1, v.grad, v.moment1, v.param);
+        struct optimizer_state all = {v.param, v.moment1, v.moment2};
+        test_optimizer_elsewhere(&v, adamw, k);
+        optimizer_step(&v, adamw, k, &all, &all);
         for (int i = 0; i < LENGTH; i++) {
             if (adamw) {
                 adamw_step(&config, (double)grad[i], &m[i], &s[i], &p[i]);

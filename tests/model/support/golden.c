@@ -172,13 +172,14 @@ void golden_vectors_step(struct golden_vectors *v, const struct optimizer_config
     double factor = (double)config->clip_norm / (sqrt(ops->sum_squares(v->b, v->floats, v->grad)) + 1e-6);
     if (factor < 1)
         ops->scale(v->b, v->floats, (float)factor, v->grad);
+    struct optimizer_state state = {v->param, v->moment1, v->moment2};
     if (config->kind == OPTIMIZER_SGD) {
-        ops->sgd_step(v->b, v->floats, (float)lr, config->momentum, config->weight_decay, step == 1, v->grad,
-                      v->moment1, v->param);
+        ops->sgd_step(v->b, v->floats, (float)lr, config->momentum, config->weight_decay, step == 1, v->grad, &state,
+                      &state);
     } else {
         struct adamw_config adamw = {(float)lr,       config->beta1,        config->beta2,
                                      config->epsilon, config->weight_decay, step};
-        ops->adamw_step(v->b, v->floats, &adamw, v->grad, v->moment1, v->moment2, v->param);
+        ops->adamw_step(v->b, v->floats, &adamw, v->grad, &state, &state);
     }
     ops->param_export(v->b, v->layout, v->param, host);
 }
