@@ -84,8 +84,14 @@ struct optimizer_state {
     float *param, *moment1, *moment2;
 };
 
+// `clip`: what every gradient is multiplied by first.
+struct sgd_config {
+    float clip, lr, momentum, weight_decay;
+    bool first; // step
+};
+
 struct adamw_config {
-    float lr, beta1, beta2, epsilon, weight_decay;
+    float clip, lr, beta1, beta2, epsilon, weight_decay;
     int64_t step; // 1 at the first
 };
 
@@ -106,7 +112,7 @@ struct backend_ops {
     // not before. NULL where memory is not the host's.
     enum status (*reserve)(backend *b, size_t bytes, void **memory, struct error *err);
     void (*release)(backend *b, void *memory);
-    void (*zero)(backend *b, void *memory, size_t bytes);
+    void (*fill)(backend *b, void *memory, int byte, size_t bytes);     // as memset
     void (*copy)(backend *b, void *to, const void *from, size_t bytes); // backend memory to backend memory
     // Waits until all that was asked for is done; fails with the first failure of what returns nothing. NULL where
     // nothing can fail late (backend_finish).
@@ -145,11 +151,10 @@ struct backend_ops {
 
     // Flat arenas of n floats.
     double (*sum_squares)(backend *b, size_t n, const float *x);
-    void (*scale)(backend *b, size_t n, float factor, float *x);
     // The optimizers read `from` and write `to`: the same arenas or, where memory is the host's, others, whose content
     // does not matter; `from` then stays as it is. The bits are the same.
-    // As torch.optim.SGD: g += weight_decay p; m = momentum m + g (m = g at the first step); p -= lr m.
-    void (*sgd_step)(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+    // As torch.optim.SGD: g = clip g + weight_decay p; m = momentum m + g (m = g at the first step); p -= lr m.
+    void (*sgd_step)(backend *b, size_t n, const struct sgd_config *config, const float *grad,
                      const struct optimizer_state *from, const struct optimizer_state *to);
     // As torch.optim.AdamW (Loshchilov and Hutter 2019).
     void (*adamw_step)(backend *b, size_t n, const struct adamw_config *config, const float *grad,

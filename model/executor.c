@@ -334,7 +334,7 @@ static enum status backward_node(const program *p, int i, struct error *err) {
     if (!(p->g->nodes[i].desc.passes & BACKWARD_PASSES))
         return STATUS_OK;
     for (int k = s->first_fill; k < s->first_fill + s->fills; k++)
-        p->b->ops->zero(p->b, p->fills[k].at, p->fills[k].bytes);
+        p->b->ops->fill(p->b, p->fills[k].at, 0, p->fills[k].bytes);
     if (p->b->ops->op_backward(p->b, s->op, &s->args, err) != STATUS_OK)
         return error_prefix(err, "%s backward", p->g->nodes[i].name);
     return STATUS_OK;

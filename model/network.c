@@ -341,23 +341,30 @@ static float *written_next(const struct network *net, enum network_arena arena) 
     return net->next_arenas[arena] ? net->next_arenas[arena] : net->arenas[arena];
 }
 
-static void update_parameters(struct network *net, const struct optimizer_config *config, double lr) {
+static void update_parameters(struct network *net, const struct optimizer_config *config, double lr, float clip) {
     const float *grad = net->arenas[ARENA_GRAD];
     struct optimizer_state from = {net->arenas[ARENA_PARAM], net->arenas[ARENA_MOMENT1], net->arenas[ARENA_MOMENT2]};
     struct optimizer_state to = {written_next(net, ARENA_PARAM), written_next(net, ARENA_MOMENT1),
                                  written_next(net, ARENA_MOMENT2)};
     if (config->kind == OPTIMIZER_SGD) {
-        net->b->ops->sgd_step(net->b, net->param_floats, (float)lr, config->momentum, config->weight_decay,
-                              net->steps_taken == 0, grad, &from, &to);
+        struct sgd_config sgd = {clip, (float)lr, config->momentum, config->weight_decay, net->steps_taken == 0};
+        net->b->ops->sgd_step(net->b, net->param_floats, &sgd, grad, &from, &to);
         return;
     }
-    struct adamw_config adamw = {.lr = (float)lr,
+    struct adamw_config adamw = {.clip = clip,
+                                 .lr = (float)lr,
                                  .beta1 = config->beta1,
                                  .beta2 = config->beta2,
                                  .epsilon = config->epsilon,
                                  .weight_decay = config->weight_decay,
                                  .step = net->steps_taken + 1};
     net->b->ops->adamw_step(net->b, net->param_floats, &adamw, grad, &from, &to);
+}
+
+// As torch.nn.utils.clip_grad_norm_.
+static float clip_factor(const struct optimizer_config *config, double norm) {
+    double factor = config->clip_norm > 0 ? (double)config->clip_norm / (norm + 1e-6) : 1;
+    return factor < 1 ? (float)factor : 1;
 }
 
 enum status network_train_step(network *net, int batch, const float *image, const uint8_t *mask,
@@ -370,12 +377,7 @@ enum status network_train_step(network *net, int batch, const float *image, cons
         TRY(network_ensure_arena(net, ARENA_MOMENT2, err));
     TRY(compute_gradients(net, batch, image, mask, &config->focal, NULL, result, err));
     double began = clock_seconds();
-    if (config->clip_norm > 0) { // as torch.nn.utils.clip_grad_norm_
-        double factor = (double)config->clip_norm / (result->grad_norm + 1e-6);
-        if (factor < 1)
-            net->b->ops->scale(net->b, net->param_floats, (float)factor, net->arenas[ARENA_GRAD]);
-    }
-    update_parameters(net, config, lr);
+    update_parameters(net, config, lr, clip_factor(config, result->grad_norm));
     network_leave_to_frozen(net);
     net->steps_taken++;
     enum status status = backend_finish(net->b, err);

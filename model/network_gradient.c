@@ -57,7 +57,7 @@ static enum status run(struct network *net, const struct compiled *c, double *se
                        const struct program_observer *observer, struct error *err) {
     if (c->batch.own > 0)
         return program_backward(c->p, seconds, observer, err);
-    net->b->ops->zero(net->b, net->arenas[ARENA_GRAD], net->param_floats * sizeof(float));
+    net->b->ops->fill(net->b, net->arenas[ARENA_GRAD], 0, net->param_floats * sizeof(float));
     return program_backward_absent(c->p, observer, err);
 }
 

@@ -84,7 +84,7 @@ enum status network_initialize(network *net, uint64_t seed, struct error *err) {
     free(host);
     for (int arena = ARENA_MOMENT1; arena <= ARENA_MOMENT2; arena++)
         if (net->arenas[arena])
-            net->b->ops->zero(net->b, net->arenas[arena], net->param_floats * sizeof(float));
+            net->b->ops->fill(net->b, net->arenas[arena], 0, net->param_floats * sizeof(float));
     net->steps_taken = 0;
     net->write_failed = false;
     network_forget_snapshot(net);

@@ -65,24 +65,21 @@ double cuda_backend_sum_squares(backend *base, size_t n, const float *x) {
     return squares;
 }
 
-void cuda_backend_scale(backend *base, size_t n, float factor, float *x) {
-    struct cuda_backend *b = cuda_backend_of(base);
-    cuda_note(b, cuda_scale(n, factor, x, b->stream), "scale");
-    cuda_params_changed(b, x, n);
-}
-
 // The copy has taken the numbers from the host's stack when it returns: they come from pageable memory.
 static void put_update(struct cuda_backend *b, const struct cuda_update *update) {
     cuda_note(b, cudaMemcpyAsync(&b->workspace->update, update, sizeof *update, cudaMemcpyHostToDevice, b->stream),
               "the optimizer's numbers");
 }
 
-void cuda_backend_sgd_step(backend *base, size_t n, float lr, float momentum, float weight_decay, bool first,
-                           const float *grad, const struct optimizer_state *from, const struct optimizer_state *to) {
+void cuda_backend_sgd_step(backend *base, size_t n, const struct sgd_config *config, const float *grad,
+                           const struct optimizer_state *from, const struct optimizer_state *to) {
     (void)from; // the same
     struct cuda_backend *b = cuda_backend_of(base);
-    struct cuda_update update = {
-        .lr = lr, .momentum = momentum, .weight_decay = weight_decay, .clip = 1, .first = first};
+    struct cuda_update update = {.lr = config->lr,
+                                 .momentum = config->momentum,
+                                 .weight_decay = config->weight_decay,
+                                 .clip = config->clip,
+                                 .first = config->first};
     put_update(b, &update);
     cuda_note(b,
               cuda_sgd_step(n, grad, to->moment1, to->param, cuda_params_bf16(b, to->param), b->workspace, b->stream),
@@ -103,7 +100,7 @@ void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config 
         .size = (float)(lr / (1 - pow(beta1, (double)config->step))),
         .root = (float)(1 / sqrt(1 - pow(beta2, (double)config->step))),
         .epsilon = config->epsilon,
-        .clip = 1,
+        .clip = config->clip,
     };
     put_update(b, &update);
     cuda_note(b,

@@ -43,9 +43,8 @@ NODISCARD enum status cuda_backend_focal_loss(backend *b, struct shape shape, co
                                               const struct collectives *together, float *dlogits,
                                               struct loss_sums *sums, struct error *err);
 double cuda_backend_sum_squares(backend *b, size_t n, const float *x);
-void cuda_backend_scale(backend *b, size_t n, float factor, float *x);
-void cuda_backend_sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first,
-                           const float *grad, const struct optimizer_state *from, const struct optimizer_state *to);
+void cuda_backend_sgd_step(backend *b, size_t n, const struct sgd_config *config, const float *grad,
+                           const struct optimizer_state *from, const struct optimizer_state *to);
 void cuda_backend_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
                              const struct optimizer_state *from, const struct optimizer_state *to);
 

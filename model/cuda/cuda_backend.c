@@ -62,9 +62,9 @@ static void cuda_release(backend *base, void *memory) {
     cuda_note(b, cudaFree(memory), "releasing device memory");
 }
 
-static void cuda_zero(backend *base, void *memory, size_t bytes) {
+static void cuda_fill(backend *base, void *memory, int byte, size_t bytes) {
     struct cuda_backend *b = cuda_backend_of(base);
-    cuda_note(b, cudaMemsetAsync(memory, 0, bytes, b->stream), "clearing device memory");
+    cuda_note(b, cudaMemsetAsync(memory, byte, bytes, b->stream), "filling device memory");
     cuda_params_changed(b, memory, bytes / sizeof(float));
 }
 
@@ -87,7 +87,7 @@ static const struct backend_ops cuda_ops = {
     .alloc = cuda_alloc,
     .alloc_params = cuda_params_alloc,
     .release = cuda_release,
-    .zero = cuda_zero,
+    .fill = cuda_fill,
     .copy = cuda_copy,
     .finish = cuda_finish,
     .activation_floats = cuda_activation_floats,
@@ -106,7 +106,6 @@ static const struct backend_ops cuda_ops = {
     .op_backward = cuda_op_backward,
     .focal_loss = cuda_backend_focal_loss,
     .sum_squares = cuda_backend_sum_squares,
-    .scale = cuda_backend_scale,
     .sgd_step = cuda_backend_sgd_step,
     .adamw_step = cuda_backend_adamw_step,
     .join = cuda_join,

@@ -85,7 +85,6 @@ cudaError_t cuda_begin_update(const struct optimizer_config *config, const struc
                               struct cuda_workspace *w, cudaStream_t stream);
 // Leaves w->squares.
 cudaError_t cuda_sum_squares(size_t n, const float *x, struct cuda_workspace *w, cudaStream_t stream);
-cudaError_t cuda_scale(size_t n, float factor, float *x, cudaStream_t stream);
 // One step by w->update. `copy`: the parameters in bf16, written too; NULL: there are none.
 cudaError_t cuda_sgd_step(size_t n, const float *grad, float *velocity, float *param, void *copy,
                           struct cuda_workspace *w, cudaStream_t stream);

@@ -17,12 +17,6 @@ void KERNEL(add)(struct shape shape, const float *x, float *y, int threads) {
         to[j] = to_element(to_float(to[j]) + to_float(from[j]));
 }
 
-void KERNEL(scale)(size_t n, float factor, float *x, int threads) {
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-    for (size_t j = 0; j < n; j++)
-        x[j] *= factor;
-}
-
 double KERNEL(sum_squares)(size_t n, const float *x, double *partial, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int i = 0; i < PIECES; i++) {
@@ -64,25 +58,20 @@ ALWAYS_INLINE void end_streams(void) {
 #endif
 }
 
-struct sgd {
-    float lr, momentum, weight_decay;
-    bool first;
-};
-
-ALWAYS_INLINE void sgd_run(const struct sgd *o, size_t n, const float *grad, const float *p, const float *v,
+ALWAYS_INLINE void sgd_run(const struct sgd_config *o, size_t n, const float *grad, const float *p, const float *v,
                            float *new_p, float *new_v) {
 #pragma omp simd
     for (size_t j = 0; j < n; j++) {
-        float g = grad[j] + o->weight_decay * p[j];
+        float g = o->clip * grad[j] + o->weight_decay * p[j];
         float velocity = o->first ? g : o->momentum * v[j] + g;
         new_v[j] = velocity;
         new_p[j] = p[j] - o->lr * velocity;
     }
 }
 
-void KERNEL(sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                      const struct optimizer_state *from, const struct optimizer_state *to, int threads) {
-    const struct sgd o = {lr, first ? 0 : momentum, weight_decay, first};
+void KERNEL(sgd_step)(size_t n, const struct sgd_config *config, const float *grad, const struct optimizer_state *from,
+                      const struct optimizer_state *to, int threads) {
+    const struct sgd_config o = *config;
     const float *p = from->param, *v = from->moment1;
     if (p == to->param) {
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -105,13 +94,14 @@ void KERNEL(sgd_step)(size_t n, float lr, float momentum, float weight_decay, bo
 }
 
 struct adamw {
-    float keep1, take1, keep2, take2, shrink, size, root, epsilon;
+    float clip, keep1, take1, keep2, take2, shrink, size, root, epsilon;
 };
 
 static struct adamw adamw_of(const struct adamw_config *config) {
     double beta1 = (double)config->beta1, beta2 = (double)config->beta2, lr = (double)config->lr;
     double correction1 = 1 - pow(beta1, (double)config->step), correction2 = 1 - pow(beta2, (double)config->step);
-    return (struct adamw){.keep1 = (float)beta1,
+    return (struct adamw){.clip = config->clip,
+                          .keep1 = (float)beta1,
                           .take1 = (float)(1 - beta1),
                           .keep2 = (float)beta2,
                           .take2 = (float)(1 - beta2),
@@ -126,7 +116,7 @@ ALWAYS_INLINE void adamw_run(const struct adamw *o, size_t n, const float *grad,
     struct adamw a = *o;
 #pragma omp simd
     for (size_t j = 0; j < n; j++) {
-        float g = grad[j], moment1 = a.keep1 * m[j] + a.take1 * g, moment2 = a.keep2 * v[j] + a.take2 * g * g;
+        float g = a.clip * grad[j], moment1 = a.keep1 * m[j] + a.take1 * g, moment2 = a.keep2 * v[j] + a.take2 * g * g;
         new_m[j] = moment1;
         new_v[j] = moment2;
         new_p[j] = p[j] * a.shrink - a.size * moment1 / (sqrtf(moment2) * a.root + a.epsilon);

@@ -138,9 +138,8 @@ void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *
                         int threads);
 void KERNEL(add)(struct shape shape, const float *x, float *y, int threads);
 double KERNEL(sum_squares)(size_t n, const float *x, double *partial, int threads);
-void KERNEL(scale)(size_t n, float factor, float *x, int threads);
-void KERNEL(sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                      const struct optimizer_state *from, const struct optimizer_state *to, int threads);
+void KERNEL(sgd_step)(size_t n, const struct sgd_config *config, const float *grad, const struct optimizer_state *from,
+                      const struct optimizer_state *to, int threads);
 void KERNEL(adamw_step)(size_t n, const struct adamw_config *config, const float *grad,
                         const struct optimizer_state *from, const struct optimizer_state *to, int threads);
 

@@ -31,7 +31,6 @@ const struct kernel_table KERNEL(kernel_table) = {
     .batchnorm_gradient = KERNEL(batchnorm_gradient),
     .focal_loss = KERNEL(focal_loss),
     .sum_squares = KERNEL(sum_squares),
-    .scale = KERNEL(scale),
     .sgd_step = KERNEL(sgd_step),
     .adamw_step = KERNEL(adamw_step),
 };

@@ -75,9 +75,8 @@ struct kernel_table {
                        const struct focal_loss_config *config, int64_t counted, float *dlogits, struct loss_sums *sums,
                        int threads);
     double (*sum_squares)(size_t n, const float *x, double *partial, int threads); // partial: [KERNEL_PARTIAL_SUMS]
-    void (*scale)(size_t n, float factor, float *x, int threads);
-    void (*sgd_step)(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                     const struct optimizer_state *from, const struct optimizer_state *to, int threads);
+    void (*sgd_step)(size_t n, const struct sgd_config *config, const float *grad, const struct optimizer_state *from,
+                     const struct optimizer_state *to, int threads);
     void (*adamw_step)(size_t n, const struct adamw_config *config, const float *grad,
                        const struct optimizer_state *from, const struct optimizer_state *to, int threads);
 };

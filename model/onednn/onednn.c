@@ -146,9 +146,9 @@ static void onednn_release(backend *b, void *memory) {
     free(memory);
 }
 
-static void onednn_zero(backend *b, void *memory, size_t bytes) {
+static void onednn_fill(backend *b, void *memory, int byte, size_t bytes) {
     (void)b;
-    memset(memory, 0, bytes);
+    memset(memory, byte, bytes);
 }
 
 static void onednn_copy(backend *b, void *to, const void *from, size_t bytes) {
@@ -352,15 +352,10 @@ static double onednn_sum_squares(backend *b, size_t n, const float *x) {
     return o->kernels->sum_squares(n, x, o->partial, o->threads);
 }
 
-static void onednn_scale(backend *b, size_t n, float factor, float *x) {
+static void onednn_sgd_step(backend *b, size_t n, const struct sgd_config *config, const float *grad,
+                            const struct optimizer_state *from, const struct optimizer_state *to) {
     self(b)->changes++;
-    self(b)->kernels->scale(n, factor, x, self(b)->threads);
-}
-
-static void onednn_sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first,
-                            const float *grad, const struct optimizer_state *from, const struct optimizer_state *to) {
-    self(b)->changes++;
-    self(b)->kernels->sgd_step(n, lr, momentum, weight_decay, first, grad, from, to, self(b)->threads);
+    self(b)->kernels->sgd_step(n, config, grad, from, to, self(b)->threads);
 }
 
 static void onednn_adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
@@ -377,7 +372,7 @@ static const struct backend_ops onednn_ops = {
     .alloc = onednn_alloc,
     .reserve = onednn_reserve,
     .release = onednn_release,
-    .zero = onednn_zero,
+    .fill = onednn_fill,
     .copy = onednn_copy,
     .activation_floats = onednn_activation_floats,
     .activation_import = onednn_activation_import,
@@ -395,7 +390,6 @@ static const struct backend_ops onednn_ops = {
     .op_backward = onednn_op_backward,
     .focal_loss = onednn_focal_loss,
     .sum_squares = onednn_sum_squares,
-    .scale = onednn_scale,
     .sgd_step = onednn_sgd_step,
     .adamw_step = onednn_adamw_step,
 };

@@ -66,9 +66,8 @@ void kernel_focal_sums(struct shape shape, const real *logits, const uint8_t *ma
 
 // See backend_ops: arithmetic over flat arenas (optimizer.c).
 double kernel_sum_squares(size_t n, const real *x);
-void kernel_scale(size_t n, float factor, real *x);
-void kernel_sgd_step(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                     const struct optimizer_state *from, const struct optimizer_state *to);
+void kernel_sgd_step(size_t n, const struct sgd_config *config, const float *grad, const struct optimizer_state *from,
+                     const struct optimizer_state *to);
 void kernel_adamw_step(size_t n, const struct adamw_config *config, const float *grad,
                        const struct optimizer_state *from, const struct optimizer_state *to);
 

@@ -10,18 +10,13 @@ double kernel_sum_squares(size_t n, const real *x) {
     return sum;
 }
 
-void kernel_scale(size_t n, float factor, real *x) {
-    for (size_t i = 0; i < n; i++)
-        x[i] *= factor;
-}
-
-void kernel_sgd_step(size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
-                     const struct optimizer_state *from, const struct optimizer_state *to) {
+void kernel_sgd_step(size_t n, const struct sgd_config *config, const float *grad, const struct optimizer_state *from,
+                     const struct optimizer_state *to) {
     for (size_t i = 0; i < n; i++) {
-        float g = grad[i] + weight_decay * from->param[i];
-        float v = first ? g : momentum * from->moment1[i] + g;
+        float g = config->clip * grad[i] + config->weight_decay * from->param[i];
+        float v = config->first ? g : config->momentum * from->moment1[i] + g;
         to->moment1[i] = v;
-        to->param[i] = from->param[i] - lr * v;
+        to->param[i] = from->param[i] - config->lr * v;
     }
 }
 
@@ -31,7 +26,7 @@ void kernel_adamw_step(size_t n, const struct adamw_config *config, const float 
     double correction1 = 1 - pow(beta1, (double)config->step), correction2 = 1 - pow(beta2, (double)config->step);
     double keep = 1 - lr * (double)config->weight_decay;
     for (size_t i = 0; i < n; i++) {
-        double g = grad[i], m = beta1 * from->moment1[i] + (1 - beta1) * g;
+        double g = (double)(config->clip * grad[i]), m = beta1 * from->moment1[i] + (1 - beta1) * g;
         double v = beta2 * from->moment2[i] + (1 - beta2) * g * g;
         double update = lr / correction1 * m / (sqrt(v) / sqrt(correction2) + (double)config->epsilon);
         to->moment1[i] = (float)m;

@@ -45,9 +45,9 @@ static void reference_release(backend *b, void *memory) {
     free(memory);
 }
 
-static void reference_zero(backend *b, void *memory, size_t bytes) {
+static void reference_fill(backend *b, void *memory, int byte, size_t bytes) {
     (void)b;
-    memset(memory, 0, bytes);
+    memset(memory, byte, bytes);
 }
 
 static void reference_copy(backend *b, void *to, const void *from, size_t bytes) {
@@ -207,15 +207,10 @@ static double sum_squares(backend *b, size_t n, const float *x) {
     return kernel_sum_squares(n, x);
 }
 
-static void scale(backend *b, size_t n, float factor, float *x) {
-    (void)b;
-    kernel_scale(n, factor, x);
-}
-
-static void sgd_step(backend *b, size_t n, float lr, float momentum, float weight_decay, bool first, const float *grad,
+static void sgd_step(backend *b, size_t n, const struct sgd_config *config, const float *grad,
                      const struct optimizer_state *from, const struct optimizer_state *to) {
     (void)b;
-    kernel_sgd_step(n, lr, momentum, weight_decay, first, grad, from, to);
+    kernel_sgd_step(n, config, grad, from, to);
 }
 
 static void adamw_step(backend *b, size_t n, const struct adamw_config *config, const float *grad,
@@ -232,7 +227,7 @@ static const struct backend_ops reference_ops = {
     .alloc = reference_alloc,
     .reserve = reference_reserve,
     .release = reference_release,
-    .zero = reference_zero,
+    .fill = reference_fill,
     .copy = reference_copy,
     .activation_floats = activation_floats,
     .activation_import = activation_import,
@@ -250,7 +245,6 @@ static const struct backend_ops reference_ops = {
     .op_backward = op_backward,
     .focal_loss = focal_loss,
     .sum_squares = sum_squares,
-    .scale = scale,
     .sgd_step = sgd_step,
     .adamw_step = adamw_step,
 };

@@ -295,7 +295,7 @@ static void test_activation_round_trip(void **state) {
         float *host = malloc(count * sizeof *host), *back = malloc(count * sizeof *back);
         float *value = device(b, floats * sizeof(float));
         op_fill((uint32_t)i, count, host);
-        b->ops->scale(b, floats, NAN, value);
+        b->ops->fill(b, value, 0xff, floats * sizeof *value); // NaN
         b->ops->activation_import(b, s, host, value);
         b->ops->activation_export(b, s, value, back);
         assert_memory_equal(host, back, count * sizeof *host);
@@ -342,7 +342,7 @@ static void test_param_round_trip(void **state) {
         float *host = malloc(count * sizeof *host), *back = malloc(count * sizeof *back);
         float *param = device(b, floats * sizeof(float));
         op_fill((uint32_t)i, count, host);
-        b->ops->scale(b, floats, NAN, param);
+        b->ops->fill(b, param, 0xff, floats * sizeof *param);
         b->ops->param_import(b, layout, host, param);
         b->ops->param_export(b, layout, param, back);
         assert_memory_equal(host, back, count * sizeof *host);
@@ -378,7 +378,7 @@ static void test_focal_loss(void **state) {
             backend *b = open_backend(i ? t->backend : "reference", 2);
             size_t bytes = b->ops->activation_floats(b, s) * sizeof(float);
             float *logits = device(b, bytes), *dlogits = device(b, bytes);
-            b->ops->scale(b, bytes / sizeof(float), NAN, dlogits);
+            b->ops->fill(b, dlogits, 0xff, bytes);
             b->ops->activation_import(b, s, host, logits);
             assert_int_equal(b->ops->focal_loss(b, s, logits, mask, &configs[k], NULL, dlogits, &sums[i], &err),
                              STATUS_OK);
@@ -468,13 +468,18 @@ static void adamw_step(const struct adamw_config *c, double g, double *m, double
     *p -= lr / bias1 * *m / (sqrt(*v) / sqrt(bias2) + (double)c->epsilon);
 }
 
+static float clip_at(int k) {
+    return k % 2 ? 1 : 0.3f;
+}
+
 static void optimizer_step(const struct vectors *v, bool adamw, int k, const struct optimizer_state *from,
                            const struct optimizer_state *to) {
-    struct adamw_config config = {0.01f, 0.9f, 0.999f, 1e-8f, 0.05f, k};
+    struct adamw_config config = {clip_at(k), 0.01f, 0.9f, 0.999f, 1e-8f, 0.05f, k};
+    struct sgd_config sgd = {clip_at(k), 0.1f, 0.9f, 0.01f, k == 1};
     if (adamw)
         v->b->ops->adamw_step(v->b, v->floats, &config, v->grad, from, to);
     else
-        v->b->ops->sgd_step(v->b, v->floats, 0.1f, 0.9f, 0.01f, k == 1, v->grad, from, to);
+        v->b->ops->sgd_step(v->b, v->floats, &sgd, v->grad, from, to);
 }
 
 static void reserve(backend *b, size_t bytes, void **memory) {
@@ -525,7 +530,7 @@ static void test_optimizer(void **state, bool adamw) {
         m[i] = s[i] = 0;
     }
     for (int k = 1; k <= STEPS; k++) {
-        struct adamw_config config = {0.01f, 0.9f, 0.999f, 1e-8f, 0.05f, k};
+        struct adamw_config config = {1, 0.01f, 0.9f, 0.999f, 1e-8f, 0.05f, k};
         op_fill((uint32_t)k, LENGTH, grad);
         grad[k] = 0;
         b->ops->param_import(b, v.layout, grad, v.grad);
@@ -534,10 +539,10 @@ static void test_optimizer(void **state, bool adamw) {
         optimizer_step(&v, adamw, k, &all, &all);
         for (int i = 0; i < LENGTH; i++) {
             if (adamw) {
-                adamw_step(&config, (double)grad[i], &m[i], &s[i], &p[i]);
+                adamw_step(&config, (double)clip_at(k) * (double)grad[i], &m[i], &s[i], &p[i]);
                 continue;
             }
-            double g = (double)grad[i] + (double)0.01f * p[i];
+            double g = (double)clip_at(k) * (double)grad[i] + (double)0.01f * p[i];
             m[i] = k == 1 ? g : (double)0.9f * m[i] + g;
             p[i] -= (double)0.1f * m[i];
         }
@@ -572,14 +577,16 @@ static void test_arena(void **state) {
     assert_true(fabs(squares - sum) <= 1e-7 * sum);
     assert_true(b->ops->sum_squares(b, v.floats, v.param) == squares);
     b->ops->copy(b, v.grad, v.param, v.floats * sizeof(float));
-    b->ops->scale(b, v.floats, 0.5f, v.grad);
     b->ops->param_export(b, v.layout, v.grad, after);
-    for (int i = 0; i < LENGTH; i++)
-        assert_true(after[i] == 0.5f * host[i]);
+    assert_memory_equal(after, host, sizeof host);
+    b->ops->fill(b, v.grad, 0x41, v.floats * sizeof *v.grad);
+    b->ops->param_export(b, v.layout, v.grad, after);
+    for (int i = 0; i < 4 * LENGTH; i++)
+        assert_int_equal(((const unsigned char *)after)[i], 0x41);
     host[LENGTH - 1] = NAN; // divergence must be seen
     b->ops->param_import(b, v.layout, host, v.param);
     assert_true(isnan(b->ops->sum_squares(b, v.floats, v.param)));
-    b->ops->zero(b, v.param, v.floats * sizeof(float));
+    b->ops->fill(b, v.param, 0, v.floats * sizeof(float));
     assert_true(b->ops->sum_squares(b, v.floats, v.param) == 0);
     vectors_destroy(&v);
     backend_destroy(b);

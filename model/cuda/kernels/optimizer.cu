@@ -1,4 +1,4 @@
-// Arithmetic over flat arenas of n floats: sum of squares, scaling, and the update rules of SGD and AdamW (as PyTorch's
+// Arithmetic over flat arenas of n floats: sum of squares and the update rules of SGD and AdamW (as PyTorch's
 // torch.optim; Loshchilov and Hutter 2019). One thread four floats, in 16-byte
 // loads and stores; with bf16 the update also writes the parameters' copy (params.c).
 //
@@ -64,14 +64,6 @@ static __global__ void sum_squares(size_t n, const float *x, struct cuda_workspa
     sum_threads<1>(sum, shared);
     if (threadIdx.x == 0)
         w->squares = sum[0];
-}
-
-static __global__ void scale(size_t n, float factor, float *x) {
-    size_t first = thread_number() * 4;
-    struct quad q = load4(n, first, x);
-    for (int i = 0; i < 4; i++)
-        q.v[i] *= factor;
-    store4(n, first, q, x);
 }
 
 static __global__ void sgd(size_t n, const struct cuda_update *u, const float *grad, float *velocity, float *param,
@@ -150,10 +142,6 @@ cudaError_t cuda_sum_squares(size_t n, const float *x, struct cuda_workspace *w,
     size_t blocks = (n + BLOCK_THREADS * 16 - 1) / (BLOCK_THREADS * 16);
     dim3 grid(blocks < 1 ? 1 : blocks > SQUARE_BLOCKS ? (unsigned)SQUARE_BLOCKS : (unsigned)blocks);
     return launch(sum_squares, grid, BLOCK_THREADS, stream, n, x, w);
-}
-
-cudaError_t cuda_scale(size_t n, float factor, float *x, cudaStream_t stream) {
-    return n == 0 ? cudaSuccess : launch(scale, blocks_for(quad_count(n)), BLOCK_THREADS, stream, n, factor, x);
 }
 
 cudaError_t cuda_sgd_step(size_t n, const float *grad, float *velocity, float *param, void *copy,

@@ -170,15 +170,14 @@ void golden_vectors_step(struct golden_vectors *v, const struct optimizer_config
     const struct backend_ops *ops = v->b->ops;
     ops->param_import(v->b, v->layout, grad, v->grad);
     double factor = (double)config->clip_norm / (sqrt(ops->sum_squares(v->b, v->floats, v->grad)) + 1e-6);
-    if (factor < 1)
-        ops->scale(v->b, v->floats, (float)factor, v->grad);
+    float clip = factor < 1 ? (float)factor : 1;
     struct optimizer_state state = {v->param, v->moment1, v->moment2};
     if (config->kind == OPTIMIZER_SGD) {
-        ops->sgd_step(v->b, v->floats, (float)lr, config->momentum, config->weight_decay, step == 1, v->grad, &state,
-                      &state);
+        struct sgd_config sgd = {clip, (float)lr, config->momentum, config->weight_decay, step == 1};
+        ops->sgd_step(v->b, v->floats, &sgd, v->grad, &state, &state);
     } else {
-        struct adamw_config adamw = {(float)lr,       config->beta1,        config->beta2,
-                                     config->epsilon, config->weight_decay, step};
+        struct adamw_config adamw = {
+            clip, (float)lr, config->beta1, config->beta2, config->epsilon, config->weight_decay, step};
         ops->adamw_step(v->b, v->floats, &adamw, v->grad, &state, &state);
     }
     ops->param_export(v->b, v->layout, v->param, host);

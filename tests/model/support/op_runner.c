@@ -60,7 +60,7 @@ static float *device_alloc(struct run *r, size_t bytes, bool poisoned) {
     assert_true(r->memories < (int)(sizeof r->memory / sizeof *r->memory));
     check(r, r->b->ops->alloc(r->b, bytes, &memory, &err), &err);
     if (poisoned)
-        r->b->ops->scale(r->b, bytes / sizeof(float), NAN, memory);
+        r->b->ops->fill(r->b, memory, 0xff, bytes); // NaN
     r->memory[r->memories++] = memory;
     return memory;
 }
@@ -70,7 +70,7 @@ static float *param_alloc(struct run *r, size_t floats) {
     float *param;
     assert_true(r->memories < (int)(sizeof r->memory / sizeof *r->memory));
     check(r, backend_alloc_params(r->b, floats, &param, &err), &err);
-    r->b->ops->scale(r->b, floats, NAN, param);
+    r->b->ops->fill(r->b, param, 0xff, floats * sizeof *param);
     r->memory[r->memories++] = param;
     return param;
 }
