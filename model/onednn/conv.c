@@ -12,7 +12,7 @@
 // Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
 // oneDNN is slower, several times where most taps meet the border. oneDNN keeps those of one tap in bf16 or with a
 // stride. What is done once for a weight (transforms) needs tiles or frames enough to be worth it.
-enum { SMALL_MAP_PIXELS = 4, SMALL_SOURCE_PIXELS = 16, LEAST_FRAMES = 8 };
+enum { LEAST_FRAMES = 8 };
 enum { WINOGRAD_LEAST_TILES = 24, WINOGRAD_LEAST_CHANNELS = 64 };
 
 // How the weight comes to a pass: as it is (all zero), reordered, or as a copy in bf16 that its layout owns.
@@ -263,7 +263,7 @@ static void count_temporary(const struct onednn *o, conv_op *c, const struct op_
 static bool is_small(const struct onednn *o, const struct op_desc *d, const param_layout *weight) {
     bool one_tap = d->kernel == 1 && (o->precision == PRECISION_BF16 || d->stride > 1 || d->in.n < LEAST_FRAMES);
     return d->kind == OP_CONV2D && weight->blocked && d->kernel * d->kernel <= KERNEL_SMALL_TAPS && !one_tap &&
-           d->out.h * d->out.w <= SMALL_MAP_PIXELS && d->in.h * d->in.w <= SMALL_SOURCE_PIXELS;
+           d->out.h * d->out.w <= KERNEL_SMALL_MAP && d->in.h * d->in.w <= KERNEL_SMALL_SOURCE;
 }
 
 static const struct conv_small_kernels *small_kernels_for(const struct onednn *o, const struct op_desc *d,

@@ -3,12 +3,21 @@
 //
 // For each tap the gradient is a matrix product over the pairs (input pixel, output pixel) that the tap joins and over
 // the frames; pairs that meet the border do not exist. One block [b of Ci][b of Co] of one tap stays in registers.
+// Both values are packed first, [block][pixel][frame][b]: as they stand, the frames of a block lie a power of two apart,
+// and a few of them fill the ways of the caches that they fall into.
 #include "model/onednn/kernel_vec.h"
 
+static void pack_block(struct planes p, const float *value, int block, float *packed) {
+    vec *to = (vec *)packed + (size_t)block * (size_t)p.pixels * (size_t)p.frames;
+    for (int n = 0; n < p.frames; n++)
+        for (int j = 0; j < p.pixels; j++)
+            to[(size_t)j * (size_t)p.frames + (size_t)n] =
+                *(const vec *)(value + (size_t)(n * p.blocks + block) * plane_elements(p) + (size_t)j * BLOCK);
+}
+
 // acc[i][o] += sum over frames of x[i] dy[o]
-ALWAYS_INLINE void outer_products(int frames, const float *x, size_t x_stride, const float *dy, size_t dy_stride,
-                                  vec acc[BLOCK]) {
-    for (int n = 0; n < frames; n++, x += x_stride, dy += dy_stride) {
+ALWAYS_INLINE void outer_products(int frames, const float *x, const float *dy, vec acc[BLOCK]) {
+    for (int n = 0; n < frames; n++, x += BLOCK, dy += BLOCK) {
         vec g = *(const vec *)dy;
 #pragma GCC unroll 16
         for (int i = 0; i < BLOCK; i++)
@@ -16,12 +25,10 @@ ALWAYS_INLINE void outer_products(int frames, const float *x, size_t x_stride, c
     }
 }
 
-struct block_pair {
-    const float *x, *dy; // frame 0 of the two planes
-    size_t x_stride, dy_stride;
-};
-
-static void tap_gradient(const struct conv_small *conv, struct block_pair pair, int ky, int kx, float *dweight) {
+// x and dy: one block, packed.
+static void tap_gradient(const struct conv_small *conv, const float *x, const float *dy, int ky, int kx,
+                         float *dweight) {
+    size_t pixel = (size_t)conv->src.n * BLOCK;
     vec acc[BLOCK];
 #pragma GCC unroll 16
     for (int i = 0; i < BLOCK; i++)
@@ -31,8 +38,8 @@ static void tap_gradient(const struct conv_small *conv, struct block_pair pair, 
             int iy = oy * conv->stride - conv->pad + ky, ix = ox * conv->stride - conv->pad + kx;
             if (iy < 0 || iy >= conv->src.h || ix < 0 || ix >= conv->src.w)
                 continue;
-            outer_products(conv->src.n, pair.x + (size_t)(iy * conv->src.w + ix) * BLOCK, pair.x_stride,
-                           pair.dy + (size_t)(oy * conv->dst.w + ox) * BLOCK, pair.dy_stride, acc);
+            outer_products(conv->src.n, x + (size_t)(iy * conv->src.w + ix) * pixel,
+                           dy + (size_t)(oy * conv->dst.w + ox) * pixel, acc);
         }
 #pragma GCC unroll 16
     for (int i = 0; i < BLOCK; i++)
@@ -41,20 +48,24 @@ static void tap_gradient(const struct conv_small *conv, struct block_pair pair, 
 
 void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads) {
-    (void)scratch;
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
+    size_t in_block = (size_t)in.frames * plane_elements(in), out_block = (size_t)out.frames * plane_elements(out);
     int taps = conv->kernel * conv->kernel;
-#pragma omp parallel for num_threads(threads) schedule(static) collapse(2)
-    for (int co = 0; co < out.blocks; co++)
-        for (int ci = 0; ci < in.blocks; ci++) {
-            struct block_pair pair = {
-                .x = src + (size_t)ci * plane_elements(in),
-                .dy = ddst + (size_t)co * plane_elements(out),
-                .x_stride = (size_t)in.blocks * plane_elements(in),
-                .dy_stride = (size_t)out.blocks * plane_elements(out),
-            };
-            for (int tap = 0; tap < taps; tap++)
-                tap_gradient(conv, pair, tap / conv->kernel, tap % conv->kernel,
-                             dweight + (size_t)((co * in.blocks + ci) * taps + tap) * BLOCK * BLOCK);
-        }
+    float *x = scratch, *dy = x + (size_t)in.blocks * in_block;
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static) nowait
+        for (int ci = 0; ci < in.blocks; ci++)
+            pack_block(in, src, ci, x);
+#pragma omp for schedule(static)
+        for (int co = 0; co < out.blocks; co++)
+            pack_block(out, ddst, co, dy);
+#pragma omp for schedule(static) collapse(2)
+        for (int co = 0; co < out.blocks; co++)
+            for (int ci = 0; ci < in.blocks; ci++)
+                for (int tap = 0; tap < taps; tap++)
+                    tap_gradient(conv, x + (size_t)ci * in_block, dy + (size_t)co * out_block, tap / conv->kernel,
+                                 tap % conv->kernel,
+                                 dweight + (size_t)((co * in.blocks + ci) * taps + tap) * BLOCK * BLOCK);
+    }
 }

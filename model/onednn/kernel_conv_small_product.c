@@ -16,7 +16,13 @@ enum {
     GROUP = BLOCK == 16 ? 14 : 7, // frames whose sums fit the registers
     SMALL_GROUP = 4,
     MAX_TAPS = KERNEL_SMALL_TAPS,
+    MAX_PIXELS = KERNEL_SMALL_SOURCE,
     TOGETHER = (int)(sizeof(float) / sizeof(element)), // channels that one product adds up
+};
+
+// A pixel read that the tap joins with the pixel written at hand.
+struct joined {
+    uint8_t read, tap;
 };
 
 // One product: writes blocks `a` of one value from blocks `r` of another.
@@ -27,10 +33,36 @@ struct product {
     int written_pixels, written_width; // of the two maps
     int read_pixels, read_width;
     bool transposed; // the input gradient
+    // What pixel q written is joined with: joined[first_joined[q]] up to joined[first_joined[q + 1]].
+    struct joined joined[KERNEL_SMALL_MAP * KERNEL_SMALL_SOURCE];
+    int first_joined[MAX_PIXELS + 1];
     const element *weight;
     element *packed; // [groups][read][read_pixels][BLOCK / TOGETHER][group][TOGETHER]
     float *sums;     // [written][groups][written_pixels][group][BLOCK]
 };
+
+// The tap between pixel q written and pixel s read is that with input = output * stride - pad + tap; none: -1.
+static int tap_between(const struct product *p, int q, int s) {
+    int out = p->transposed ? s : q, in = p->transposed ? q : s;
+    int out_width = p->transposed ? p->read_width : p->written_width;
+    int in_width = p->transposed ? p->written_width : p->read_width;
+    int ky = in / in_width - out / out_width * p->stride + p->pad;
+    int kx = in % in_width - out % out_width * p->stride + p->pad;
+    return ky >= 0 && ky < p->kernel && kx >= 0 && kx < p->kernel ? ky * p->kernel + kx : -1;
+}
+
+static void join_pixels(struct product *p) {
+    int count = 0;
+    for (int q = 0; q < p->written_pixels; q++) {
+        p->first_joined[q] = count;
+        for (int s = 0; s < p->read_pixels; s++) {
+            int tap = tap_between(p, q, s);
+            if (tap >= 0)
+                p->joined[count++] = (struct joined){(uint8_t)s, (uint8_t)tap};
+        }
+    }
+    p->first_joined[p->written_pixels] = count;
+}
 
 static struct product product_of(const struct conv_small *conv, bool transposed, void *scratch) {
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
@@ -50,6 +82,7 @@ static struct product product_of(const struct conv_small *conv, bool transposed,
     p.groups = (p.frames + p.group - 1) / p.group;
     size_t packed = (size_t)p.groups * (size_t)p.group * (size_t)p.read * (size_t)p.read_pixels * BLOCK;
     p.sums = (float *)scratch + packed / TOGETHER;
+    join_pixels(&p);
     return p;
 }
 
@@ -98,21 +131,6 @@ ALWAYS_INLINE void multiply_block(const float *weight, const float *packed, vec 
 }
 #endif
 
-struct tap {
-    bool inside;
-    int index;
-};
-
-// The tap that joins pixel q written and pixel s read: input = output * stride - pad + tap.
-static struct tap tap_between(const struct product *p, int q, int s) {
-    int out = p->transposed ? s : q, in = p->transposed ? q : s;
-    int out_width = p->transposed ? p->read_width : p->written_width;
-    int in_width = p->transposed ? p->written_width : p->read_width;
-    int ky = in / in_width - out / out_width * p->stride + p->pad;
-    int kx = in % in_width - out % out_width * p->stride + p->pad;
-    return (struct tap){ky >= 0 && ky < p->kernel && kx >= 0 && kx < p->kernel, ky * p->kernel + kx};
-}
-
 // One block of channels read, into all pixels of one block written, for one group of frames. weight:
 // [taps][BLOCK][BLOCK].
 ALWAYS_INLINE void multiply_pixels(const struct product *p, const element *weight, const element *packed, float *sums,
@@ -122,12 +140,9 @@ ALWAYS_INLINE void multiply_pixels(const struct product *p, const element *weigh
 #pragma GCC unroll 16
         for (int k = 0; k < group; k++)
             acc[k] = (vec){0};
-        for (int s = 0; s < p->read_pixels; s++) {
-            struct tap tap = tap_between(p, q, s);
-            if (tap.inside)
-                multiply_block(weight + (size_t)tap.index * BLOCK * BLOCK, packed + (size_t)s * BLOCK * (size_t)group,
-                               acc, group);
-        }
+        for (int j = p->first_joined[q]; j < p->first_joined[q + 1]; j++)
+            multiply_block(weight + (size_t)p->joined[j].tap * BLOCK * BLOCK,
+                           packed + (size_t)p->joined[j].read * BLOCK * (size_t)group, acc, group);
         vec *total = (vec *)sums + (size_t)q * (size_t)group;
 #pragma GCC unroll 16
         for (int k = 0; k < group; k++)

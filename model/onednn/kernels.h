@@ -23,7 +23,9 @@ struct kernel_class {
 enum {
     KERNEL_KINDS = OP_LSTM_CELL + 1,
     KERNEL_PARTIAL_SUMS = 256,
-    KERNEL_SMALL_TAPS = 25, // most taps of a conv_small
+    KERNEL_SMALL_TAPS = 25,   // most taps of a conv_small
+    KERNEL_SMALL_MAP = 4,     // most pixels of the map that a conv_small writes
+    KERNEL_SMALL_SOURCE = 16, // and of the map that it reads
     KERNEL_TILES_SIDE = 7,  // most taps of a kernel_conv_tiles along one axis
 };
 
