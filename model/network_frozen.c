@@ -77,9 +77,8 @@ void network_freeze(network *net, bool best, network_frozen *f) {
     f->steps_taken = net->steps_taken;
     network_copy(net, f->buffers, net->buffer_arena, net->buffer_floats); // a forward pass changes them
     for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++) {
-        bool lent = f->memory[arena] && net->arenas[arena];
-        f->arenas[arena] = lent ? net->arenas[arena] : NULL;
-        net->next_arenas[arena] = lent ? f->memory[arena] : NULL;
+        f->arenas[arena] = f->memory[arena] ? net->arenas[arena] : NULL;
+        net->next_arenas[arena] = f->memory[arena];
     }
     net->freezing = f;
     if (!best)

@@ -39,6 +39,12 @@ struct checkpoint_writer {
     double paced; // CPU time of the thread until its last pause
 };
 
+struct checkpoint_wants checkpoint_wants(double since, double every) {
+    static const double MOST_AHEAD = 60;
+    double ahead = every / 2 < MOST_AHEAD ? every / 2 : MOST_AHEAD;
+    return (struct checkpoint_wants){since >= every - ahead, since >= every, since >= 2 * every};
+}
+
 // Commits what has been written with `status`, or abandons it.
 static enum status finish_file(const struct trial_folder *folder, struct file_replace *f, enum status status,
                                const char *keep, struct error *err) {

@@ -20,6 +20,14 @@ NODISCARD enum status checkpoint_write_files(const struct trial_folder *folder,
                                              const struct checkpoint_source *source, const struct training_state *state,
                                              bool best, struct error *err);
 
+// What the next checkpoint wants, `since` seconds after the last one, of which there is to be one `every` so many
+// seconds: memory, made slowly, from a minute before it is due or from half the time; to be started; to be waited for,
+// when the one after it would be due as well.
+struct checkpoint_wants {
+    bool memory, start, wait;
+};
+struct checkpoint_wants checkpoint_wants(double since, double every);
+
 typedef struct checkpoint_writer checkpoint_writer;
 
 // Starts the thread. Folder, context and network stay the caller's and outlive the writer. STATUS_UNSUPPORTED: the

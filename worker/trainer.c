@@ -9,8 +9,6 @@
 #include "worker/schedule.h"
 #include "worker/trainer_session.h"
 
-static const double MOST_AHEAD = 60; // seconds before a checkpoint, at which memory for it begins to be made
-
 const char *trial_status_name(enum trial_status status) {
     static const char *const names[] = {"done", "failed", "diverged", "stopped", "interrupted", "paused"};
     return names[status];
@@ -66,20 +64,18 @@ static enum status write_checkpoints(struct session *s, struct error *err) {
     return STATUS_OK;
 }
 
-// The same beside the steps that follow. Memory for it is made before it is due, and slowly. A checkpoint that comes no
-// sooner than the next one is due is waited for: with no time between checkpoints there is one after every step.
+// The same beside the steps that follow. With no time between checkpoints there is one after every step.
 static enum status write_checkpoints_beside(struct session *s, struct error *err) {
-    double every = s->trial->checkpoint_seconds, ahead = every < 2 * MOST_AHEAD ? every / 2 : MOST_AHEAD;
-    double since = clock_seconds() - s->last_written;
-    if (since < every - ahead)
+    struct checkpoint_wants wants = checkpoint_wants(clock_seconds() - s->last_written, s->trial->checkpoint_seconds);
+    if (!wants.memory)
         return checkpoint_writer_check(s->writer, err);
-    bool ready, due = since >= every;
-    enum status status = checkpoint_writer_prepare(s->writer, since >= 2 * every, &ready, err);
-    if (status == STATUS_OK && ready && due)
+    bool ready;
+    enum status status = checkpoint_writer_prepare(s->writer, wants.wait, &ready, err);
+    if (status == STATUS_OK && ready && wants.start)
         status = checkpoint_writer_start(s->writer, &s->state, s->best_pending, err);
     if (status == STATUS_MEMORY) // between two steps it takes none
-        return due ? write_checkpoints(s, err) : STATUS_OK;
-    if (status != STATUS_OK || !ready || !due)
+        return wants.start ? write_checkpoints(s, err) : STATUS_OK;
+    if (status != STATUS_OK || !ready || !wants.start)
         return status;
     s->best_pending = false;
     s->last_written = clock_seconds();
