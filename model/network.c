@@ -80,9 +80,9 @@ static enum status allocate_memory(struct network *net, struct error *err) {
         net->buffers[i] = net->buffer_arena + net->buffer_offsets[i];
     struct shape input = value_shape(net->g, net->g->input);
     size_t frames = (size_t)input.n * (size_t)input.c * (size_t)input.h * (size_t)input.w;
-    size_t slice = network_largest_slice(net);
-    net->staging = malloc((frames > slice ? frames : slice) * sizeof(float));
-    return net->staging ? STATUS_OK : error_memory(err, "a batch of images");
+    net->staging = malloc(frames * sizeof *net->staging);
+    net->slice = malloc(network_largest_slice(net) * sizeof *net->slice);
+    return net->staging && net->slice ? STATUS_OK : error_memory(err, "a batch of images and a slice of a parameter");
 }
 
 enum status network_create(backend *b, const struct lstm_unet_config *config, network **out, struct error *err) {
@@ -156,6 +156,7 @@ void network_destroy(network *net) {
     free(net->tensors);
     free(net->programs);
     free(net->staging);
+    free(net->slice);
     graph_destroy(net->g);
     free(net);
 }
@@ -317,6 +318,7 @@ static enum status compute_gradients(struct network *net, int batch, const float
     TRY(network_ensure_arena(net, ARENA_GRAD, err));
     struct compiled *c;
     struct network_profile *profile = net->profile;
+    network_release_slice(net);
     TRY(find_share(net, batch, true, &c, err));
     TRY(forward(net, c->p, batch, image, logits, profile, err));
     double began = clock_seconds();

@@ -56,7 +56,9 @@ struct network {
     size_t arena_bytes;
     resident *samples; // NULL: the host brings every batch
 
-    float *staging;                            // host: one batch of frames, or one slice of a parameter
+    float *staging;                            // host: one batch of frames
+    float *slice;                              // host: one slice of a parameter (network_largest_slice)
+    bool slice_touched;                        // since network_release_slice
     float *snapshot_params, *snapshot_buffers; // backend memory, laid out as the arenas; NULL until needed
     bool has_snapshot, write_failed;
     struct network_profile *profile, unread; // the caller's, or our own that nobody reads
@@ -86,6 +88,9 @@ size_t network_largest_slice(const struct network *net); // floats
 NODISCARD enum status network_ensure_arena(struct network *net, enum network_arena arena, struct error *err);
 void network_place_arena(struct network *net, enum network_arena arena, float *memory); // the network's from then on
 void network_forget_snapshot(struct network *net);
+// Gives the memory of `slice` back to the system until it is written again: reading and writing the state dict needs it,
+// and training does not.
+void network_release_slice(struct network *net);
 // Of one tensor in an arena, through `staging` (network_largest_slice) where it is sliced.
 void network_export(const struct network *net, const float *arena, int index, float *staging, float *host);
 void network_export_buffer(const struct network *net, const float *arena, int index, float *host);

@@ -149,6 +149,7 @@ enum status network_train_stretch(network *net, const struct network_stretch *st
     *done = 0;
     if (net->write_failed)
         return error_memory(err, "the optimizer state that was to be restored");
+    network_release_slice(net);
     TRY(network_ensure_arena(net, ARENA_GRAD, err));
     TRY(network_ensure_arena(net, ARENA_MOMENT1, err));
     if (config->kind == OPTIMIZER_ADAMW)

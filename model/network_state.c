@@ -1,7 +1,10 @@
 // The state dict: which slices make a tensor, and moving tensors between host and arenas.
 #include <omp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "model/network_private.h"
 
@@ -131,6 +134,21 @@ static void split_slice(struct runs r, const float *joined, float *slice) {
         memcpy(slice + i * r.floats, joined + i * r.stride + r.first, r.floats * sizeof(float));
 }
 
+static float *take_slice(struct network *net) {
+    net->slice_touched = true;
+    return net->slice;
+}
+
+void network_release_slice(struct network *net) {
+    if (!net->slice_touched)
+        return;
+    net->slice_touched = false;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)net->slice + page - 1) / page * page;
+    uintptr_t last = (uintptr_t)(net->slice + network_largest_slice(net)) / page * page;
+    if (first < last)
+        madvise((void *)first, last - first, MADV_DONTNEED); // where that fails, it stays
+}
+
 void network_export(const struct network *net, const float *arena, int index, float *staging, float *host) {
     const struct state_tensor *t = &net->tensors[index];
     for (int i = t->first; i < t->first + t->slices; i++) {
@@ -149,8 +167,8 @@ void network_export_buffer(const struct network *net, const float *arena, int in
 static void write_parameter(struct network *net, float *arena, const struct state_tensor *t, const float *host) {
     for (int i = t->first; i < t->first + t->slices; i++) {
         if (t->slices > 1)
-            split_slice(slice_runs(&t->info, &net->g->params[i]), host, net->staging);
-        net->b->ops->param_import(net->b, net->param_layouts[i], t->slices == 1 ? host : net->staging,
+            split_slice(slice_runs(&t->info, &net->g->params[i]), host, take_slice(net));
+        net->b->ops->param_import(net->b, net->param_layouts[i], t->slices == 1 ? host : net->slice,
                                   arena + net->param_offsets[i]);
     }
 }
@@ -160,7 +178,7 @@ void network_read(network *net, enum network_arena arena, int index, float *host
     if (t->info.buffer)
         network_export_buffer(net, net->buffer_arena, index, host);
     else if (net->arenas[arena])
-        network_export(net, net->arenas[arena], index, net->staging, host);
+        network_export(net, net->arenas[arena], index, take_slice(net), host);
     else
         memset(host, 0, t->info.count * sizeof(float)); // never allocated: gradients and moments begin at zero
 }
@@ -226,7 +244,7 @@ void network_read_snapshot(network *net, int index, float *host) {
     if (net->tensors[index].info.buffer)
         network_export_buffer(net, net->snapshot_buffers, index, host);
     else
-        network_export(net, net->snapshot_params, index, net->staging, host);
+        network_export(net, net->snapshot_params, index, take_slice(net), host);
 }
 
 void network_write_snapshot(network *net, int index, const float *host) {
