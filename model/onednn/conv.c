@@ -266,12 +266,19 @@ static bool is_small(const struct onednn *o, const struct op_desc *d, const para
            d->out.h * d->out.w <= KERNEL_SMALL_MAP && d->in.h * d->in.w <= KERNEL_SMALL_SOURCE;
 }
 
+static bool whole_tiles(const struct op_desc *d) {
+    return d->out.h % 4 == 0 && d->out.w % 4 == 0 && d->pad == 1;
+}
+
 static const struct conv_small_kernels *small_kernels_for(const struct onednn *o, const struct op_desc *d,
                                                           const param_layout *weight) {
     if (o->tiles && d->kind == OP_CONV2D && weight->blocked && d->kernel <= KERNEL_TILES_SIDE)
         return o->tiles;
     if (d->kind == OP_CONV2D && weight->blocked && o->kernels->conv_image_fits && o->kernels->conv_image_fits(d))
         return &o->kernels->conv_image;
+    if (d->kind == OP_CONV2D && weight->blocked && o->kernels->conv_winograd.forward && whole_tiles(d) &&
+        winograd_pays(&(struct conv_geometry){d->in, d->out, d->kernel, d->stride, d->pad, d->bias, d->accumulate}))
+        return &o->kernels->conv_winograd;
     if (!is_small(o, d, weight))
         return NULL;
     bool on_2x2 =

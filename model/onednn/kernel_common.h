@@ -127,6 +127,13 @@ void KERNEL(conv_2x2_data_grad)(const struct conv_small *conv, const float *ddst
 kernel_bytes KERNEL(conv_2x2_scratch_bytes);
 void KERNEL(conv_2x2_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
                                   void *scratch, int threads);
+void KERNEL(conv_winograd_forward)(const struct conv_small *conv, const float *src, const void *weight,
+                                   const float *bias, bool accumulate, float *dst, void *scratch, int threads);
+void KERNEL(conv_winograd_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight,
+                                     bool accumulate, float *dsrc, void *scratch, int threads);
+kernel_bytes KERNEL(conv_winograd_scratch_bytes);
+void KERNEL(conv_winograd_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst,
+                                       float *dweight, void *scratch, int threads);
 bool KERNEL(conv_image_fits)(const struct op_desc *d);
 void KERNEL(conv_image_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
                                 bool accumulate, float *dst, void *scratch, int threads);

@@ -3,8 +3,8 @@
 //
 // For each tap the gradient is a matrix product over the pairs (input pixel, output pixel) that the tap joins and over
 // the frames; pairs that meet the border do not exist. One block [b of Ci][b of Co] of one tap stays in registers.
-// Both values are packed first, [block][pixel][frame][b]: as they stand, the frames of a block lie a power of two apart,
-// and a few of them fill the ways of the caches that they fall into.
+// Both values are packed first, [block][pixel][frame][b]: as they stand, the frames of a block lie a power of two
+// apart, and a few of them fill the ways of the caches that they fall into.
 #include "model/onednn/kernel_vec.h"
 
 static void pack_block(struct planes p, const float *value, int block, float *packed) {

@@ -25,6 +25,10 @@ const struct kernel_table KERNEL(kernel_table) = {
     .conv_image = {KERNEL(conv_image_forward), NULL, KERNEL(conv_image_weight_grad), KERNEL(conv_image_scratch_bytes)},
     .conv_image_fits = KERNEL(conv_image_fits),
 #endif
+#if KERNEL_BLOCK == 8
+    .conv_winograd = {KERNEL(conv_winograd_forward), KERNEL(conv_winograd_data_grad), KERNEL(conv_winograd_weight_grad),
+                      KERNEL(conv_winograd_scratch_bytes)},
+#endif
     .batchnorm_moments = KERNEL(batchnorm_moments),
     .batchnorm_finish = KERNEL(batchnorm_finish),
     .batchnorm_gradient_sums = KERNEL(batchnorm_gradient_sums),

@@ -26,7 +26,7 @@ enum {
     KERNEL_SMALL_TAPS = 25,   // most taps of a conv_small
     KERNEL_SMALL_MAP = 4,     // most pixels of the map that a conv_small writes
     KERNEL_SMALL_SOURCE = 16, // and of the map that it reads
-    KERNEL_TILES_SIDE = 7,  // most taps of a kernel_conv_tiles along one axis
+    KERNEL_TILES_SIDE = 7,    // most taps of a kernel_conv_tiles along one axis
 };
 
 // A convolution by our own kernels: on a map so small that its border outweighs its middle, of an image of few bands,
@@ -58,8 +58,9 @@ struct kernel_table {
     void (*bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
     kernel_bytes *bias_grad_scratch_bytes; // of desc->out
     // conv_2x2: 3x3, stride 1, padding 1 on maps of 2x2. conv_image: where conv_image_fits; it has no data_grad. bf16
-    // has neither: NULL.
-    struct conv_small_kernels conv_small, conv_2x2, conv_image;
+    // has neither: NULL. conv_winograd: 3x3, stride 1, padding 1 on maps whose sides are multiples of 4; for AVX2, for
+    // which oneDNN has no such algorithm, and else NULL.
+    struct conv_small_kernels conv_small, conv_2x2, conv_image, conv_winograd;
     bool (*conv_image_fits)(const struct op_desc *desc);
     // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
     // the rest from those of all. With args->absent `finish` sets the running statistics alone; the other three are not
