@@ -1,5 +1,6 @@
-// OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution; those on the smallest maps and the one of the image
-// by our own kernels, and all of OP_CONV2D in bf16 where there are tile registers.
+// OP_CONV2D and OP_CONV_TRANSPOSE2D through oneDNN's convolution; by our own kernels those on the smallest maps, the
+// one of the image, those for which Winograd's algorithm pays where oneDNN lacks it, and all of OP_CONV2D in bf16 where
+// there are tile registers.
 //
 // Each pass is created with the weight layout that oneDNN likes best there; where that is not the parameter's own, a
 // reorder through scratch stands before (or, for the gradient, after) it. With bf16 the products read copies of the
@@ -24,7 +25,7 @@ struct weight_source {
 struct conv_op {
     struct conv_geometry geometry;
     bool transposed;
-    const struct conv_small_kernels *small; // by our own kernels; NULL: by oneDNN
+    const struct conv_kernels *own; // by our own kernels; NULL: by oneDNN
     struct dnnl_call forward, data, weights;
     struct weight_source forward_weight, data_weight;
     struct dnnl_call from_weights; // the gradient's reorder, or none
@@ -196,8 +197,8 @@ static enum status create_weights(const struct onednn *o, conv_op *c, const stru
 }
 
 // Weights in bf16 for our own kernels: pairs of what is summed over lie together.
-static enum status create_small_source(const struct onednn *o, conv_op *c, const param_layout *weight,
-                                       dnnl_format_tag_t tag, struct weight_source *source, struct error *err) {
+static enum status create_own_source(const struct onednn *o, conv_op *c, const param_layout *weight,
+                                     dnnl_format_tag_t tag, struct weight_source *source, struct error *err) {
     const struct conv_geometry *g = &c->geometry;
     const dnnl_dim_t dims[] = {onednn_padded(o, g->dst.c), onednn_padded(o, g->src.c), g->kernel, g->kernel};
     compat_md md = NULL;
@@ -222,21 +223,21 @@ static struct conv_passes conv_passes_of(const struct op_desc *d) {
     };
 }
 
-static enum status create_small(const struct onednn *o, conv_op *c, struct conv_passes passes,
-                                const param_layout *weight, struct error *err) {
+static enum status create_own(const struct onednn *o, conv_op *c, struct conv_passes passes, const param_layout *weight,
+                              struct error *err) {
     bool bf16 = o->precision == PRECISION_BF16;
     if (bf16 && passes.forward)
-        TRY(create_small_source(o, c, weight, dnnl_OIhw8i16o2i, &c->forward_weight, err));
+        TRY(create_own_source(o, c, weight, dnnl_OIhw8i16o2i, &c->forward_weight, err));
     if (bf16 && passes.data)
-        TRY(create_small_source(o, c, weight, dnnl_OIhw8o16i2o, &c->data_weight, err));
+        TRY(create_own_source(o, c, weight, dnnl_OIhw8o16i2o, &c->data_weight, err));
     return STATUS_OK;
 }
 
 static enum status create_passes(struct onednn *o, conv_op *c, const struct op_desc *d, const struct compat_conv *conv,
                                  const struct compat_conv *gradient, const param_layout *weight, struct error *err) {
     struct conv_passes passes = conv_passes_of(d);
-    if (c->small)
-        return create_small(o, c, passes, weight, err);
+    if (c->own)
+        return create_own(o, c, passes, weight, err);
     dnnl_primitive_desc_t hint = NULL;
     enum status status = onednn_status(compat_conv_forward(&hint, o->engine, conv, o->attr), "convolution", err);
     if (status == STATUS_OK && passes.forward)
@@ -252,34 +253,37 @@ static enum status create_passes(struct onednn *o, conv_op *c, const struct op_d
 
 // What an accumulated input gradient, or a bias gradient of our own, needs besides.
 static void count_temporary(const struct onednn *o, conv_op *c, const struct op_desc *d) {
-    if (c->small)
-        c->temporary_bytes = aligned(c->small->scratch_bytes(d));
+    if (c->own)
+        c->temporary_bytes = aligned(c->own->scratch_bytes(d));
     else if (d->passes & PASS_INPUT_GRAD)
         c->temporary_bytes = aligned(onednn_value_floats(o, d->in) * sizeof(float));
-    if (d->passes & PASS_PARAM_GRAD && (c->transposed || c->small))
+    if (d->passes & PASS_PARAM_GRAD && (c->transposed || c->own))
         c->temporary_bytes = max_size(c->temporary_bytes, aligned(o->kernels->bias_grad_scratch_bytes(d)));
 }
 
-static bool is_small(const struct onednn *o, const struct op_desc *d, const param_layout *weight) {
+static bool is_small(const struct onednn *o, const struct op_desc *d) {
     bool one_tap = d->kernel == 1 && (o->precision == PRECISION_BF16 || d->stride > 1 || d->in.n < LEAST_FRAMES);
-    return d->kind == OP_CONV2D && weight->blocked && d->kernel * d->kernel <= KERNEL_SMALL_TAPS && !one_tap &&
-           d->out.h * d->out.w <= KERNEL_SMALL_MAP && d->in.h * d->in.w <= KERNEL_SMALL_SOURCE;
+    return d->kernel * d->kernel <= KERNEL_SMALL_TAPS && !one_tap && d->out.h * d->out.w <= KERNEL_SMALL_MAP &&
+           d->in.h * d->in.w <= KERNEL_SMALL_SOURCE;
 }
 
-static bool whole_tiles(const struct op_desc *d) {
-    return d->out.h % 4 == 0 && d->out.w % 4 == 0 && d->pad == 1;
+static bool is_own_winograd(const struct onednn *o, const struct op_desc *d) {
+    struct conv_geometry g = conv_geometry_of(d);
+    bool whole_tiles = g.pad == 1 && g.dst.h % 4 == 0 && g.dst.w % 4 == 0;
+    return o->kernels->conv_winograd.forward && whole_tiles && winograd_pays(&g);
 }
 
-static const struct conv_small_kernels *small_kernels_for(const struct onednn *o, const struct op_desc *d,
-                                                          const param_layout *weight) {
-    if (o->tiles && d->kind == OP_CONV2D && weight->blocked && d->kernel <= KERNEL_TILES_SIDE)
+static const struct conv_kernels *own_kernels_for(const struct onednn *o, const struct op_desc *d,
+                                                  const param_layout *weight) {
+    if (d->kind != OP_CONV2D || !weight->blocked)
+        return NULL;
+    if (o->tiles && d->kernel <= KERNEL_TILES_SIDE)
         return o->tiles;
-    if (d->kind == OP_CONV2D && weight->blocked && o->kernels->conv_image_fits && o->kernels->conv_image_fits(d))
+    if (o->kernels->conv_image_fits && o->kernels->conv_image_fits(d))
         return &o->kernels->conv_image;
-    if (d->kind == OP_CONV2D && weight->blocked && o->kernels->conv_winograd.forward && whole_tiles(d) &&
-        winograd_pays(&(struct conv_geometry){d->in, d->out, d->kernel, d->stride, d->pad, d->bias, d->accumulate}))
+    if (is_own_winograd(o, d))
         return &o->kernels->conv_winograd;
-    if (!is_small(o, d, weight))
+    if (!is_small(o, d))
         return NULL;
     bool on_2x2 =
         d->kernel == 3 && d->stride == 1 && d->pad == 1 && d->in.h == 2 && d->in.w == 2 && d->in.n >= LEAST_FRAMES;
@@ -295,7 +299,7 @@ enum status conv_op_create(struct onednn *o, const struct op_desc *d, const para
         return error_memory(err, "a convolution");
     c->geometry = conv_geometry_of(d);
     c->transposed = d->kind == OP_CONV_TRANSPOSE2D;
-    c->small = small_kernels_for(o, d, weight);
+    c->own = own_kernels_for(o, d, weight);
     count_temporary(o, c, d);
     struct conv_mds mds;
     enum status status = onednn_status(conv_mds_create(o, &c->geometry, &mds), "convolution", err);
@@ -351,18 +355,18 @@ static enum status weight_for(const struct onednn *o, const struct weight_source
     return call_run(o, &source->reorder, (const void *[]){weight, s.reordered}, s.scratchpad, err);
 }
 
-static struct conv_small small_of(const conv_op *c) {
+static struct conv_shape shape_of(const conv_op *c) {
     const struct conv_geometry *g = &c->geometry;
-    return (struct conv_small){g->src, g->dst, g->kernel, g->stride, g->pad};
+    return (struct conv_shape){g->src, g->dst, g->kernel, g->stride, g->pad};
 }
 
 static enum status run_forward(const struct onednn *o, const conv_op *c, const float *src, const float *weight,
                                const float *bias, float *dst, struct conv_scratch s, struct error *err) {
     const void *wanted;
     TRY(weight_for(o, &c->forward_weight, weight, s, &wanted, err));
-    if (c->small) {
-        struct conv_small small = small_of(c);
-        c->small->forward(&small, src, wanted, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
+    if (c->own) {
+        struct conv_shape shape = shape_of(c);
+        c->own->forward(&shape, src, wanted, bias, c->geometry.accumulate, dst, s.temporary, o->threads);
         return STATUS_OK;
     }
     return call_run(o, &c->forward, (const void *[]){src, wanted, dst, bias}, s.scratchpad, err);
@@ -377,9 +381,9 @@ static enum status run_data(const struct onednn *o, const conv_op *c, const floa
 
 static enum status run_weights(const struct onednn *o, const conv_op *c, const float *src, const float *ddst,
                                float *dweight, float *dbias, struct conv_scratch s, struct error *err) {
-    if (c->small) {
-        struct conv_small small = small_of(c);
-        c->small->weight_grad(&small, src, ddst, dweight, s.temporary, o->threads);
+    if (c->own) {
+        struct conv_shape shape = shape_of(c);
+        c->own->weight_grad(&shape, src, ddst, dweight, s.temporary, o->threads);
         if (dbias)
             o->kernels->bias_grad(c->geometry.dst, ddst, dbias, s.temporary, o->threads);
         return STATUS_OK;
@@ -404,12 +408,12 @@ enum status conv_op_forward(const struct onednn *o, conv_op *c, const struct op_
 static enum status input_gradient(const struct onednn *o, conv_op *c, const struct op_args *args, struct error *err) {
     struct conv_scratch s = scratch_of(c, args->scratch);
     bool accumulate = args->input_grad_accumulate[0];
-    if (c->small) {
-        struct conv_small small = small_of(c);
+    if (c->own) {
+        struct conv_shape shape = shape_of(c);
         const void *wanted;
         TRY(weight_for(o, &c->data_weight, args->param[0], s, &wanted, err));
-        c->small->data_grad(&small, args->output_grad[0], wanted, accumulate, args->input_grad[0], s.temporary,
-                            o->threads);
+        c->own->data_grad(&shape, args->output_grad[0], wanted, accumulate, args->input_grad[0], s.temporary,
+                          o->threads);
         return STATUS_OK;
     }
     float *dx = accumulate ? s.temporary : args->input_grad[0];

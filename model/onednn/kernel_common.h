@@ -113,32 +113,32 @@ kernel_op KERNEL(lstm_cell_forward), KERNEL(lstm_cell_backward);
 void KERNEL(bias_add)(struct shape shape, const float *bias, float *y, int threads);
 void KERNEL(bias_grad)(struct shape shape, const float *dy, float *dbias, void *scratch, int threads);
 kernel_bytes KERNEL(bias_grad_scratch_bytes);
-void KERNEL(conv_small_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+void KERNEL(conv_small_forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                                 bool accumulate, float *dst, void *scratch, int threads);
-void KERNEL(conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+void KERNEL(conv_small_data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight, bool accumulate,
                                   float *dsrc, void *scratch, int threads);
 kernel_bytes KERNEL(conv_small_scratch_bytes);
-void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_small_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads);
-void KERNEL(conv_2x2_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+void KERNEL(conv_2x2_forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                               bool accumulate, float *dst, void *scratch, int threads);
-void KERNEL(conv_2x2_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+void KERNEL(conv_2x2_data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight, bool accumulate,
                                 float *dsrc, void *scratch, int threads);
 kernel_bytes KERNEL(conv_2x2_scratch_bytes);
-void KERNEL(conv_2x2_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_2x2_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                   void *scratch, int threads);
-void KERNEL(conv_winograd_forward)(const struct conv_small *conv, const float *src, const void *weight,
+void KERNEL(conv_winograd_forward)(const struct conv_shape *conv, const float *src, const void *weight,
                                    const float *bias, bool accumulate, float *dst, void *scratch, int threads);
-void KERNEL(conv_winograd_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight,
+void KERNEL(conv_winograd_data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight,
                                      bool accumulate, float *dsrc, void *scratch, int threads);
 kernel_bytes KERNEL(conv_winograd_scratch_bytes);
-void KERNEL(conv_winograd_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst,
+void KERNEL(conv_winograd_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst,
                                        float *dweight, void *scratch, int threads);
 bool KERNEL(conv_image_fits)(const struct op_desc *d);
-void KERNEL(conv_image_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+void KERNEL(conv_image_forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                                 bool accumulate, float *dst, void *scratch, int threads);
 kernel_bytes KERNEL(conv_image_scratch_bytes);
-void KERNEL(conv_image_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_image_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads);
 void KERNEL(focal_loss)(struct shape shape, const float *logits, const uint8_t *mask,
                         const struct focal_loss_config *config, int64_t counted, float *dlogits, struct loss_sums *sums,

@@ -27,7 +27,7 @@ struct product {
     float *sums;   // [written][groups][PRODUCTS][group][BLOCK]
 };
 
-static struct product product_of(const struct conv_small *conv, bool transposed, const void *weight, void *scratch) {
+static struct product product_of(const struct conv_shape *conv, bool transposed, const void *weight, void *scratch) {
     int in = planes_of(conv->src).blocks, out = planes_of(conv->dst).blocks, frames = conv->src.n;
     int groups = (frames + GROUP - 1) / GROUP;
     struct product p = {.frames = frames,
@@ -189,13 +189,13 @@ static void run_product(const struct product *p, const float *read, const float 
     }
 }
 
-void KERNEL(conv_2x2_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+void KERNEL(conv_2x2_forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                               bool accumulate, float *dst, void *scratch, int threads) {
     struct product p = product_of(conv, false, weight, scratch);
     run_product(&p, src, bias, accumulate, dst, threads);
 }
 
-void KERNEL(conv_2x2_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+void KERNEL(conv_2x2_data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight, bool accumulate,
                                 float *dsrc, void *scratch, int threads) {
     struct product p = product_of(conv, true, weight, scratch);
     run_product(&p, ddst, NULL, accumulate, dsrc, threads);
@@ -249,7 +249,7 @@ static void transform_gradient(const vec *products, vec *dweight) {
     }
 }
 
-void KERNEL(conv_2x2_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_2x2_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                   void *scratch, int threads) {
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
     size_t block = (size_t)in.frames * PRODUCTS * BLOCK;

@@ -20,7 +20,7 @@ struct image {
     float *packed;
 };
 
-static struct image image_of(const struct conv_small *conv, void *scratch) {
+static struct image image_of(const struct conv_shape *conv, void *scratch) {
     struct image m = {.in = planes_of(conv->src),
                       .out = planes_of(conv->dst),
                       .bands = conv->src.c,
@@ -53,7 +53,7 @@ size_t KERNEL(conv_image_scratch_bytes)(const struct op_desc *d) {
     return (whole_blocks((size_t)d->in.n * frame) + PARTS * partial_floats(d)) * sizeof(float);
 }
 
-static void pack_frame(const struct image *m, const struct conv_small *conv, const float *src, int n) {
+static void pack_frame(const struct image *m, const struct conv_shape *conv, const float *src, int n) {
     float *to = m->packed + (size_t)n * m->frame;
     const float *from = src + (size_t)n * plane_elements(m->in); // few bands: one block
     memset(to, 0, m->frame * sizeof *to);
@@ -111,7 +111,7 @@ static void forward_row(const struct image *m, const float *weight, float *dst, 
         }
 }
 
-void KERNEL(conv_image_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+void KERNEL(conv_image_forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                                 bool accumulate, float *dst, void *scratch, int threads) {
     struct image m = image_of(conv, scratch);
     (void)bias, (void)accumulate; // conv_image_fits
@@ -190,7 +190,7 @@ static void gradient_frame(const struct image *m, const float *ddst, float *dwei
             }
 }
 
-void KERNEL(conv_image_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_image_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads) {
     struct image m = image_of(conv, scratch);
     size_t floats = (size_t)m.out.blocks * m.block_weights;

@@ -26,7 +26,7 @@ ALWAYS_INLINE void outer_products(int frames, const float *x, const float *dy, v
 }
 
 // x and dy: one block, packed.
-static void tap_gradient(const struct conv_small *conv, const float *x, const float *dy, int ky, int kx,
+static void tap_gradient(const struct conv_shape *conv, const float *x, const float *dy, int ky, int kx,
                          float *dweight) {
     size_t pixel = (size_t)conv->src.n * BLOCK;
     vec acc[BLOCK];
@@ -46,7 +46,7 @@ static void tap_gradient(const struct conv_small *conv, const float *x, const fl
         *(vec *)(dweight + (size_t)i * BLOCK) = acc[i];
 }
 
-void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_small_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads) {
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
     size_t in_block = (size_t)in.frames * plane_elements(in), out_block = (size_t)out.frames * plane_elements(out);

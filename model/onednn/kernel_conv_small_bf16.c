@@ -40,7 +40,7 @@ ALWAYS_INLINE void outer_products(int pairs, const element *x, const element *dy
 }
 
 // x, dy: the packed blocks read and written.
-static void tap_gradient(const struct conv_small *conv, const element *x, const element *dy, int ky, int kx,
+static void tap_gradient(const struct conv_shape *conv, const element *x, const element *dy, int ky, int kx,
                          float *dweight) {
     __m512 acc[BLOCK];
     int pairs = (conv->src.n + 1) / PAIR;
@@ -60,7 +60,7 @@ static void tap_gradient(const struct conv_small *conv, const element *x, const 
         _mm512_store_ps(dweight + (size_t)i * BLOCK, acc[i]);
 }
 
-void KERNEL(conv_small_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_small_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads) {
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
     int taps = conv->kernel * conv->kernel;

@@ -64,7 +64,7 @@ static void join_pixels(struct product *p) {
     p->first_joined[p->written_pixels] = count;
 }
 
-static struct product product_of(const struct conv_small *conv, bool transposed, void *scratch) {
+static struct product product_of(const struct conv_shape *conv, bool transposed, void *scratch) {
     struct planes in = planes_of(conv->src), out = planes_of(conv->dst);
     struct product p = {.frames = conv->src.n,
                         .kernel = conv->kernel,
@@ -214,14 +214,14 @@ static void run_product(const struct product *p, const float *read, const float 
     }
 }
 
-void KERNEL(conv_small_forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+void KERNEL(conv_small_forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                                 bool accumulate, float *dst, void *scratch, int threads) {
     struct product p = product_of(conv, false, scratch);
     p.weight = weight;
     run_product(&p, src, bias, accumulate, dst, threads);
 }
 
-void KERNEL(conv_small_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+void KERNEL(conv_small_data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight, bool accumulate,
                                   float *dsrc, void *scratch, int threads) {
     struct product p = product_of(conv, true, scratch);
     p.weight = weight;

@@ -161,7 +161,7 @@ struct product {
     float *packed; // [groups][read][PRODUCTS][GROUP][BLOCK]
 };
 
-static struct product product_of(const struct conv_small *conv, bool transposed, const void *weight, void *scratch) {
+static struct product product_of(const struct conv_shape *conv, bool transposed, const void *weight, void *scratch) {
     struct map in = map_of(conv->src), out = map_of(conv->dst);
     return (struct product){.written = transposed ? in : out,
                             .read = transposed ? out : in,
@@ -348,13 +348,13 @@ static void run_product(const struct product *p, const float *read, const float 
     }
 }
 
-void KERNEL(conv_winograd_forward)(const struct conv_small *conv, const float *src, const void *weight,
+void KERNEL(conv_winograd_forward)(const struct conv_shape *conv, const float *src, const void *weight,
                                    const float *bias, bool accumulate, float *dst, void *scratch, int threads) {
     struct product p = product_of(conv, false, weight, scratch);
     run_product(&p, src, bias, accumulate, dst, threads);
 }
 
-void KERNEL(conv_winograd_data_grad)(const struct conv_small *conv, const float *ddst, const void *weight,
+void KERNEL(conv_winograd_data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight,
                                      bool accumulate, float *dsrc, void *scratch, int threads) {
     struct product p = product_of(conv, true, weight, scratch);
     run_product(&p, ddst, NULL, accumulate, dsrc, threads);
@@ -403,7 +403,7 @@ static void finish_gradient(const vec *products, vec *dweight) {
     }
 }
 
-void KERNEL(conv_winograd_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst,
+void KERNEL(conv_winograd_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst,
                                        float *dweight, void *scratch, int threads) {
     struct map in = map_of(conv->src), out = map_of(conv->dst);
     int tiles = tile_count(in), in_blocks = in.planes.blocks, out_blocks = out.planes.blocks;

@@ -10,9 +10,9 @@
 
 #include "model/onednn/kernel_vec.h"
 
-void KERNEL(conv_tiles_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_tiles_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads);
-size_t KERNEL(conv_tiles_gradient_bytes)(const struct conv_small *conv);
+size_t KERNEL(conv_tiles_gradient_bytes)(const struct conv_shape *conv);
 
 enum { TILE_ROWS = 16, TILE_DEPTH_MAX = 32, TILE_RIGHT = 6 };
 
@@ -32,7 +32,7 @@ ALWAYS_INLINE bool tap_reads(int at, int kernel, int stride, int pad) {
 }
 
 // A product of channels alone: the map may be taken as one row.
-ALWAYS_INLINE bool is_pointwise(const struct conv_small *conv) {
+ALWAYS_INLINE bool is_pointwise(const struct conv_shape *conv) {
     return conv->kernel == 1 && conv->stride == 1 && conv->pad == 0;
 }
 

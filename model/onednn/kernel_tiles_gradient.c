@@ -46,7 +46,7 @@ static struct map flat_map_of(struct shape s, bool by_frame) {
     return m;
 }
 
-static struct gradient gradient_of(const struct conv_small *conv, void *scratch) {
+static struct gradient gradient_of(const struct conv_shape *conv, void *scratch) {
     struct gradient g = {.frames = conv->src.n,
                          .kernel = conv->kernel,
                          .stride = conv->stride,
@@ -73,7 +73,7 @@ static struct gradient gradient_of(const struct conv_small *conv, void *scratch)
     return g;
 }
 
-size_t KERNEL(conv_tiles_gradient_bytes)(const struct conv_small *conv) {
+size_t KERNEL(conv_tiles_gradient_bytes)(const struct conv_shape *conv) {
     struct gradient g = gradient_of(conv, NULL);
     return ((size_t)g.in.blocks * g.x_block + (size_t)g.out.blocks * g.dy_block) * sizeof(element);
 }
@@ -229,7 +229,7 @@ static void pair_gradient(const struct gradient *g, int ci, int co, float *dweig
     }
 }
 
-void KERNEL(conv_tiles_weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+void KERNEL(conv_tiles_weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                                     void *scratch, int threads) {
     struct gradient g = gradient_of(conv, scratch);
 #pragma omp parallel num_threads(threads)

@@ -66,7 +66,7 @@ static void count_columns(struct product *p) {
     p->columns = p->margin + (last > widest ? last : widest);
 }
 
-static struct product product_of(const struct conv_small *conv, bool transposed) {
+static struct product product_of(const struct conv_shape *conv, bool transposed) {
     bool flat = is_pointwise(conv);
     struct product p = {.read = side_of(transposed ? conv->dst : conv->src, flat, transposed ? 1 : conv->stride),
                         .written = side_of(transposed ? conv->src : conv->dst, flat, transposed ? conv->stride : 1),
@@ -294,14 +294,14 @@ static void run_product(struct product *p, const element *value, element *packed
 }
 
 static size_t scratch_bytes(const struct op_desc *d) {
-    struct conv_small conv = {d->in, d->out, d->kernel, d->stride, d->pad};
+    struct conv_shape conv = {d->in, d->out, d->kernel, d->stride, d->pad};
     struct product forward = product_of(&conv, false), gradient = product_of(&conv, true);
     size_t a = product_bytes(&forward), b = product_bytes(&gradient), c = KERNEL(conv_tiles_gradient_bytes)(&conv);
     a = a > b ? a : b;
     return a > c ? a : c;
 }
 
-static void forward(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+static void forward(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                     bool accumulate, float *dst, void *scratch, int threads) {
     struct product p = product_of(conv, false);
     p.weight = weight;
@@ -311,7 +311,7 @@ static void forward(const struct conv_small *conv, const float *src, const void 
     run_product(&p, elements_of(src), scratch, threads);
 }
 
-static void data_grad(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+static void data_grad(const struct conv_shape *conv, const float *ddst, const void *weight, bool accumulate,
                       float *dsrc, void *scratch, int threads) {
     struct product p = product_of(conv, true);
     p.weight = weight;
@@ -320,5 +320,5 @@ static void data_grad(const struct conv_small *conv, const float *ddst, const vo
     run_product(&p, elements_of(ddst), scratch, threads);
 }
 
-const struct conv_small_kernels KERNEL(kernel_conv_tiles) = {forward, data_grad, KERNEL(conv_tiles_weight_grad),
-                                                             scratch_bytes};
+const struct conv_kernels KERNEL(kernel_conv_tiles) = {forward, data_grad, KERNEL(conv_tiles_weight_grad),
+                                                       scratch_bytes};

@@ -29,9 +29,8 @@ enum {
     KERNEL_TILES_SIDE = 7,    // most taps of a kernel_conv_tiles along one axis
 };
 
-// A convolution by our own kernels: on a map so small that its border outweighs its middle, of an image of few bands,
-// or any in bf16 by tile registers.
-struct conv_small {
+// A convolution by our own kernels (conv_kernels).
+struct conv_shape {
     struct shape src, dst;
     int kernel, stride, pad;
 };
@@ -39,12 +38,12 @@ struct conv_small {
 // Weights are [Co / b][Ci / b][k][k][b of Ci][b of Co], and so is their gradient. In bf16 the forward pass reads
 // [Co / b][Ci / b][k][k][b / 2 of Ci][b of Co][2 of Ci], the input gradient the same with Ci and Co exchanged
 // within a block. bias may be NULL.
-struct conv_small_kernels {
-    void (*forward)(const struct conv_small *conv, const float *src, const void *weight, const float *bias,
+struct conv_kernels {
+    void (*forward)(const struct conv_shape *conv, const float *src, const void *weight, const float *bias,
                     bool accumulate, float *dst, void *scratch, int threads);
-    void (*data_grad)(const struct conv_small *conv, const float *ddst, const void *weight, bool accumulate,
+    void (*data_grad)(const struct conv_shape *conv, const float *ddst, const void *weight, bool accumulate,
                       float *dsrc, void *scratch, int threads);
-    void (*weight_grad)(const struct conv_small *conv, const float *src, const float *ddst, float *dweight,
+    void (*weight_grad)(const struct conv_shape *conv, const float *src, const float *ddst, float *dweight,
                         void *scratch, int threads);
     kernel_bytes *scratch_bytes;
 };
@@ -60,7 +59,7 @@ struct kernel_table {
     // conv_2x2: 3x3, stride 1, padding 1 on maps of 2x2. conv_image: where conv_image_fits; it has no data_grad. bf16
     // has neither: NULL. conv_winograd: 3x3, stride 1, padding 1 on maps whose sides are multiples of 4; for AVX2, for
     // which oneDNN has no such algorithm, and else NULL.
-    struct conv_small_kernels conv_small, conv_2x2, conv_image, conv_winograd;
+    struct conv_kernels conv_small, conv_2x2, conv_image, conv_winograd;
     bool (*conv_image_fits)(const struct op_desc *desc);
     // Batch norm in training in parts, with the statistics of several batches between them: sums[C] of this one, and
     // the rest from those of all. With args->absent `finish` sets the running statistics alone; the other three are not
@@ -87,6 +86,6 @@ struct kernel_table {
 extern const struct kernel_table kernel_table_avx512_bf16, kernel_table_avx512, kernel_table_avx2, kernel_table_scalar;
 
 // bf16 on processors with tile registers (AMX), which the process has been allowed to use.
-extern const struct conv_small_kernels kernel_conv_tiles_amx;
+extern const struct conv_kernels kernel_conv_tiles_amx;
 
 #endif

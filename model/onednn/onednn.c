@@ -70,7 +70,7 @@ static bool has_tiles(void) {
 #endif
 }
 
-static const struct conv_small_kernels *choose_tiles(enum precision precision) {
+static const struct conv_kernels *choose_tiles(enum precision precision) {
 #ifdef GRIDFOLD_KERNELS_X86
     if (precision == PRECISION_BF16 && has_tiles())
         return &kernel_conv_tiles_amx;

@@ -22,8 +22,8 @@ struct onednn {
     dnnl_stream_t stream;
     dnnl_primitive_attr_t attr; // scratchpads are the caller's
     const struct kernel_table *kernels;
-    const struct conv_small_kernels *tiles; // OP_CONV2D by tile registers; NULL: the processor has none
-    double partial[KERNEL_PARTIAL_SUMS];    // sum_squares
+    const struct conv_kernels *tiles;    // OP_CONV2D by tile registers; NULL: the processor has none
+    double partial[KERNEL_PARTIAL_SUMS]; // sum_squares
 };
 
 enum { CALL_MAX_MEMORIES = 6, SCRATCH_ALIGNMENT = 64 };

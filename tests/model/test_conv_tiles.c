@@ -14,7 +14,7 @@
 #include "model/base/bf16.h"
 #include "model/onednn/kernels.h"
 
-extern const struct conv_small_kernels kernel_conv_tiles_emulated;
+extern const struct conv_kernels kernel_conv_tiles_emulated;
 
 enum { BLOCK = 16, NOT_A_NUMBER = 0xff };
 
@@ -95,7 +95,7 @@ static void value_free(struct value *v) {
 }
 
 struct convolution {
-    struct conv_small conv;
+    struct conv_shape conv;
     float *weight;                  // [Co][Ci][k][k]
     uint16_t *forward, *transposed; // as the two passes read it
     float bias[256];
@@ -158,7 +158,7 @@ static void convolution_free(struct convolution *c) {
 typedef void adder(const struct convolution *c, struct value *x, struct value *y, float *dweight, size_t from,
                    size_t to, size_t w);
 static void for_pairs(const struct convolution *c, struct value *x, struct value *y, float *dweight, adder *add) {
-    const struct conv_small *v = &c->conv;
+    const struct conv_shape *v = &c->conv;
     for (int n = 0; n < v->src.n; n++)
         for (int o = 0; o < v->dst.c; o++)
             for (int oy = 0; oy < v->dst.h; oy++)
@@ -206,7 +206,7 @@ static void compare_value(const char *what, struct value *expected, const uint16
                      (double)bf16_to_float(expected->blocked[i]));
 }
 
-static size_t scratch_bytes(const struct conv_small_kernels *kernels, const struct convolution *c) {
+static size_t scratch_bytes(const struct conv_kernels *kernels, const struct convolution *c) {
     struct op_desc d = {.kind = OP_CONV2D,
                         .in = c->conv.src,
                         .out = c->conv.dst,
@@ -224,7 +224,7 @@ static void add_bias(const struct convolution *c, struct value *y) {
                 y->plain[plain_at(s, n, o, 0, 0) + (size_t)j] += c->bias[o];
 }
 
-static void test_forward(const struct conv_small_kernels *kernels, const struct convolution *c, bool with_bias,
+static void test_forward(const struct conv_kernels *kernels, const struct convolution *c, bool with_bias,
                          bool accumulate, int threads) {
     struct value x = value_of(c->conv.src), y = value_of(c->conv.dst);
     uint16_t *actual = room(y.blocked_bytes);
@@ -246,8 +246,7 @@ static void test_forward(const struct conv_small_kernels *kernels, const struct 
     value_free(&y);
 }
 
-static void test_data(const struct conv_small_kernels *kernels, const struct convolution *c, bool accumulate,
-                      int threads) {
+static void test_data(const struct conv_kernels *kernels, const struct convolution *c, bool accumulate, int threads) {
     struct value x = value_of(c->conv.src), y = value_of(c->conv.dst);
     uint16_t *actual = room(x.blocked_bytes);
     void *scratch = room(scratch_bytes(kernels, c));
@@ -266,7 +265,7 @@ static void test_data(const struct conv_small_kernels *kernels, const struct con
     value_free(&y);
 }
 
-static void test_weight(const struct conv_small_kernels *kernels, const struct convolution *c, int threads) {
+static void test_weight(const struct conv_kernels *kernels, const struct convolution *c, int threads) {
     struct value x = value_of(c->conv.src), y = value_of(c->conv.dst);
     size_t elements = weight_elements(c);
     float *actual = room(elements * sizeof *actual), *expected = room(elements * sizeof *expected);
@@ -297,7 +296,7 @@ static void test_weight(const struct conv_small_kernels *kernels, const struct c
     value_free(&y);
 }
 
-static void test_all(const struct conv_small_kernels *kernels) {
+static void test_all(const struct conv_kernels *kernels) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct convolution c = convolution_of(&cases[i]);
         for (int threads = 1; threads <= 3; threads += 2) {
