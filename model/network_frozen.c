@@ -28,7 +28,8 @@ bool network_can_freeze(const network *net) {
 }
 
 size_t network_frozen_bytes(const network *net, enum optimizer_kind optimizer) {
-    return ((size_t)kept_arenas(optimizer) * net->param_floats + net->buffer_floats) * sizeof(float);
+    size_t floats = (size_t)kept_arenas(optimizer) * net->param_floats + net->buffer_floats;
+    return (floats + network_largest_slice(net)) * sizeof(float);
 }
 
 static enum status reserve(const network *net, size_t floats, float **out, struct error *err) {
@@ -43,8 +44,7 @@ static enum status reserve_all(const network *net, enum optimizer_kind optimizer
     for (int i = 0; i < kept_arenas(optimizer); i++)
         TRY(reserve(net, net->param_floats, &f->memory[KEPT[i]], err));
     TRY(reserve(net, net->buffer_floats, &f->buffers, err));
-    f->staging = malloc(network_largest_slice(net) * sizeof *f->staging);
-    return f->staging ? STATUS_OK : error_memory(err, "a slice of a parameter");
+    return reserve(net, network_largest_slice(net), &f->staging, err);
 }
 
 enum status network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **out,
@@ -64,12 +64,12 @@ enum status network_frozen_create(network *net, enum optimizer_kind optimizer, n
 void network_frozen_destroy(network_frozen *f) {
     if (!f)
         return;
-    float *const all[] = {f->memory[ARENA_PARAM], f->memory[ARENA_MOMENT1], f->memory[ARENA_MOMENT2], f->buffers,
-                          f->best_params,         f->best_buffers};
+    float *const all[] = {
+        f->memory[ARENA_PARAM], f->memory[ARENA_MOMENT1], f->memory[ARENA_MOMENT2], f->buffers, f->staging,
+        f->best_params,         f->best_buffers};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
             f->net->b->ops->release(f->net->b, all[i]);
-    free(f->staging);
     free(f);
 }
 
@@ -121,7 +121,8 @@ static volatile char *byte_at(network_frozen *f, size_t i) {
                 return (volatile char *)f->memory[KEPT[k]] + i;
             i -= arena;
         }
-    return (volatile char *)f->buffers + i;
+    size_t buffers = f->net->buffer_floats * sizeof(float);
+    return i < buffers ? (volatile char *)f->buffers + i : (volatile char *)f->staging + (i - buffers);
 }
 
 bool network_frozen_touch(network_frozen *f, size_t first, size_t count) {

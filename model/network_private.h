@@ -88,8 +88,8 @@ size_t network_largest_slice(const struct network *net); // floats
 NODISCARD enum status network_ensure_arena(struct network *net, enum network_arena arena, struct error *err);
 void network_place_arena(struct network *net, enum network_arena arena, float *memory); // the network's from then on
 void network_forget_snapshot(struct network *net);
-// Gives the memory of `slice` back to the system until it is written again: reading and writing the state dict needs it,
-// and training does not.
+// Gives the memory of `slice` back to the system until it is written again: reading and writing the state dict needs
+// it, and training does not.
 void network_release_slice(struct network *net);
 // Of one tensor in an arena, through `staging` (network_largest_slice) where it is sliced.
 void network_export(const struct network *net, const float *arena, int index, float *staging, float *host);

@@ -244,6 +244,19 @@ static enum status write_all(safetensors_writer *writer, struct output *o, const
     return file_replace_patch(o->file, LENGTH_BYTES + at, digits, CHECKSUM_DIGITS, err);
 }
 
+// Pages of new memory cost more than what is written to them: with pauses between, they are made before they are
+// needed.
+static void make_pages(const safetensors_writer *w, void *buffer, size_t bytes) {
+    enum { PAGE = 4096, BETWEEN = 1 << 18 };
+    if (!w->pause)
+        return;
+    for (size_t i = 0; i < bytes; i += PAGE) {
+        ((volatile char *)buffer)[i] = 0;
+        if (i % BETWEEN == 0)
+            w->pause(w->pause_context);
+    }
+}
+
 enum status safetensors_write_into(safetensors_writer *writer, struct file_replace *f, struct error *err) {
     char *text = header_text(writer);
     void *buffer = malloc(largest_filled(writer));
@@ -252,6 +265,8 @@ enum status safetensors_write_into(safetensors_writer *writer, struct file_repla
                        .held = aligned_alloc(FILE_DIRECT_GRANULE, HELD_BYTES),
                        .writer = writer};
     bool ready = text && buffer && o.held && (o.sum || !writer->checksummed);
+    if (ready)
+        make_pages(writer, buffer, largest_filled(writer));
     enum status status = ready ? write_all(writer, &o, text, buffer, err) : error_memory(err, f->path);
     checksum_destroy(o.sum);
     free(o.held);

@@ -14,7 +14,13 @@
 #include "tests/worker/small_dataset.h"
 #include "worker/checkpoint_writer.h"
 
-enum { BATCH = 2, SIDE = 32, FLOATS = BATCH * SMALL_STEPS * SMALL_BANDS * SIDE * SIDE, PIXELS = BATCH * SIDE * SIDE };
+enum {
+    EPOCHS = 4,
+    BATCH = 2,
+    SIDE = 32,
+    FLOATS = BATCH * SMALL_STEPS * SMALL_BANDS * SIDE * SIDE,
+    PIXELS = BATCH * SIDE * SIDE
+};
 
 static const struct lstm_unet_config model = {.batch = BATCH,
                                               .steps = SMALL_STEPS,
@@ -41,7 +47,7 @@ struct fixture {
     struct normalization normalization;
     struct trial_folder folder;
     struct checkpoint_context context;
-    struct epoch_metrics history[1];
+    struct epoch_metrics *history;
     struct training_state state;
     checkpoint_writer *writer;
     float image[FLOATS];
@@ -62,6 +68,8 @@ static network *new_network(backend *b, uint64_t seed) {
 }
 
 static void fill_trial(struct fixture *f) {
+    f->history = calloc(EPOCHS, sizeof *f->history);
+    assert_non_null(f->history);
     f->trial = (struct trial){.hp = hyperparameters_default(), .folds = 3, .fold = 1, .seed = 42, .backend = "auto"};
     f->trial.hp.optimizer = OPTIMIZER_ADAMW;
     trial_id(&f->trial.hp, f->trial.folds, f->trial.fold, f->trial.seed, f->trial.id);
@@ -104,6 +112,7 @@ static int tear_down(void **state) {
     backend_destroy(f->b);
     dataset_close(f->ds);
     snprintf(command, sizeof command, "rm -r %s", f->path);
+    free(f->history);
     free(f);
     return system(command);
 }
@@ -126,7 +135,7 @@ static float *read_all(const network *net, enum network_arena arena, size_t *flo
     *floats = 0;
     for (int i = 0; i < network_tensor_count(net); i++)
         *floats += network_tensor_at(net, i)->count;
-    float *all = calloc(*floats, sizeof *all), *next = all;
+    float *all = calloc(*floats + 1, sizeof *all), *next = all;
     assert_non_null(all);
     for (int i = 0; i < network_tensor_count(net); next += network_tensor_at(net, i++)->count)
         if (arena == ARENA_PARAM || !network_tensor_at(net, i)->buffer)
@@ -158,17 +167,17 @@ static void saved_free(struct saved s) {
 
 // What a resume takes from last.safetensors.
 static void assert_resumes_as(struct fixture *f, struct saved expected) {
-    struct epoch_metrics history[4] = {{0}};
-    struct training_state state = {.history = history};
+    struct training_state state = {.history = calloc(EPOCHS, sizeof *state.history)};
     struct error err;
     network *net = new_network(f->b, 7);
-    f->trial.hp.epochs = 4;
+    f->trial.hp.epochs = EPOCHS;
     check(checkpoint_resume(f->folder.last, &f->trial, net, &state, &err), &err);
     struct saved found = save(net);
     assert_true(same(found, expected));
     assert_int_equal(state.epoch, 1);
     assert_int_equal(state.step, 1);
     saved_free(found);
+    free(state.history);
     network_destroy(net);
 }
 
