@@ -71,7 +71,7 @@ static enum status plan_pass(struct cuda_backend *b, cuda_convolution *c, struct
     }
     if (writes && wanted.bias && plan_launch(b, c, &wanted, &pass->write, &refusal) == STATUS_OK)
         return STATUS_OK;
-    pass->bias_apart = wanted.bias;
+    pass->bias_apart = wanted.bias && (writes || pass->add_apart); // else the plan that adds has it
     wanted.bias = 0;
     return writes || pass->add_apart ? plan_launch(b, c, &wanted, &pass->write, err) : STATUS_OK;
 }
@@ -199,8 +199,9 @@ enum status cuda_convolution_forward(struct cuda_backend *b, cuda_convolution *c
     struct operands o = {.in = args->input[0], .out = args->output[0], .bias = args->param[1]};
     TRY(weight_for(b, args->param[0], &o.weight, err));
     if (c->desc.accumulate)
-        return add(b, c, &c->forward, &o, &o.out, c->desc.out, &s, err);
-    TRY(launch(b, c, &c->forward.write, &o, &s, err));
+        TRY(add(b, c, &c->forward, &o, &o.out, c->desc.out, &s, err));
+    else
+        TRY(launch(b, c, &c->forward.write, &o, &s, err));
     if (!c->forward.bias_apart)
         return STATUS_OK;
     return cuda_status(
