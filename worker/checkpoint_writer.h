@@ -3,8 +3,8 @@
 // A checkpoint has three parts. Memory as large as the training state is made (in the writer's thread); the next step
 // writes its results there and leaves the state as it was (network_freeze); and that becomes a file: reordered, summed,
 // written, fsync'ed, renamed (in the writer's thread, which takes a few per cent of one core, so that the steps
-// meanwhile hardly feel it).
-// One is under way at a time. What is on disk, and in which order, is the same as when the trainer writes it.
+// meanwhile hardly feel it). One is under way at a time. What is on disk, and in which order, is the same as when the
+// trainer writes it.
 //
 // A writer belongs to one trial and to the trainer's thread.
 #ifndef GRIDFOLD_WORKER_CHECKPOINT_WRITER_H

@@ -10,9 +10,9 @@
 
 #include <stdlib.h>
 
-// Convolutions to maps of at most so many pixels, from maps of at most so many, are left to our own kernels, where
-// oneDNN is slower, several times where most taps meet the border. oneDNN keeps those of one tap in bf16 or with a
-// stride. What is done once for a weight (transforms) needs tiles or frames enough to be worth it.
+// Convolutions to maps of at most KERNEL_SMALL_MAP pixels, from maps of at most KERNEL_SMALL_SOURCE, are left to our
+// own kernels, where oneDNN is slower, several times where most taps meet the border. oneDNN keeps those of one tap in
+// bf16 or with a stride. What is done once for a weight (transforms) needs tiles or frames enough to be worth it.
 enum { LEAST_FRAMES = 8 };
 enum { WINOGRAD_LEAST_TILES = 24, WINOGRAD_LEAST_CHANNELS = 64 };
 
