@@ -67,7 +67,7 @@ if [[ $parts == *checkpoints* ]]; then
     done
 fi
 if [[ $parts == *predict* ]]; then
-    tile=$(find tiles/sentinel -name '*.tif' | sort | head -1)
+    tile=$(find tiles/sentinel -name '*.tif' | sort | sed -n 1p)
     gdal_translate -q -r bilinear -outsize "$scene" "$scene" "$tile" scene.tif
     [ -e trial/best.safetensors ] || bench 0 --epochs 1
     for b in "${!builds[@]}"; do

@@ -37,7 +37,7 @@ measure() { # NAME COMMAND...
         "$(sort -n "$work/memory" | awk '{ v[NR] = $1 } END { printf "%.0f", v[int((NR + 1) / 2)] }')"
 }
 
-echo "$(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $("$gridfold" info | head -1), median and spread of $repeats runs, $(date -u +%F)"
+echo "$(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $("$gridfold" info | sed -n 1p), median and spread of $repeats runs, $(date -u +%F)"
 for size in "${sizes[@]}"; do
     sweep "$size" >"$work/sweep$size.ini"
     "$gridfold" run "$work/sweep$size.ini" >"$work/log" 2>&1 || { tail -3 "$work/log" >&2; exit 1; }

@@ -57,7 +57,7 @@ row() { # NAME TRIALS COMMAND... : milliseconds a trial of the whole run less it
         "$(if [ -s "$work/memory" ]; then median <"$work/memory"; fi)"
 }
 
-echo "$(nproc) cores of $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $("$gridfold" info | head -1), $(mpirun --version | head -1), $ranks ranks, median of $repeats runs, $(date -u +%F)"
+echo "$(nproc) cores of $(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo), $("$gridfold" info | sed -n 1p), $(mpirun --version | sed -n 1p), $ranks ranks, median of $repeats runs, $(date -u +%F)"
 echo "One row of 100 bytes with its fdatasync: $("$work/sync_floor" "$work/floor" 2000) ms"
 echo
 echo "| start-up, -np $ranks | seconds | runs from .. to |"

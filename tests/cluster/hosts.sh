@@ -32,7 +32,7 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 for host in 1 2 3; do
-    ip netns pids $id-$host | xargs -r ps -o args= -p | grep -q "gridfold run" || fail "no rank on h$host"
+    grep -q "gridfold run" <<<"$(ip netns pids $id-$host | xargs -r ps -o args= -p)" || fail "no rank on h$host"
 done
 began=$SECONDS before=$(epochs)
 ip -n $id-sw link set v3 down

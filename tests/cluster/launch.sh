@@ -59,10 +59,10 @@ expect_same() { # OUTPUT
 rank() { # OUTPUT RANK: the process of this rank
     local pid
     for pid in $(pgrep -f "run .*output=$1( |\$)"); do
-        if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -q "^OMPI_COMM_WORLD_RANK=$2\$" && [ "$(readlink "/proc/$pid/exe")" = "$(realpath "$gridfold")" ]; then
+        if grep -qzx "OMPI_COMM_WORLD_RANK=$2" "/proc/$pid/environ" 2>/dev/null && [ "$(readlink "/proc/$pid/exe")" = "$(realpath "$gridfold")" ]; then
             echo "$pid"
         fi
-    done | head -1
+    done | sed -n 1p
 }
 
 epochs() { { wc -l <"$1/epochs.csv"; } 2>/dev/null || echo 1; } # OUTPUT: recorded, and the head

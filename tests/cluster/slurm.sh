@@ -62,10 +62,10 @@ END
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF"
 for _ in $(seq 100); do
-    sinfo --noheader --format=%t 2>/dev/null | grep -q idle && break
+    grep -q idle <<<"$(sinfo --noheader --format=%t 2>/dev/null)" && break
     sleep 0.2
 done
-sinfo --noheader --format='%t' | grep -q idle || fail "the node does not come up"
+grep -q idle <<<"$(sinfo --noheader --format=%t)" || fail "the node does not come up"
 
 "$GRIDFOLD" synth tiles --samples 14 --test 2 >/dev/null
 "$GRIDFOLD" import tiles tiles.safetensors >/dev/null
@@ -137,5 +137,5 @@ wait_for 60 "training" has_epochs cancelled
 scancel "$job"
 wait_for 40 "cancelled" is_over "$job"
 wait_for 10 "clean: a process is left" nothing_runs cancelled
-scontrol show job "$job" | grep -q JobState=CANCELLED || fail "the cancelled job: $(scontrol show job "$job")"
+grep -q JobState=CANCELLED <<<"$(scontrol show job "$job")" || fail "the cancelled job: $(scontrol show job "$job")"
 echo "cancelled: ended for good, nothing left running"

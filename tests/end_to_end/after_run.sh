@@ -49,14 +49,14 @@ until [ -s run/events.csv ]; do sleep 0.05; done
 "$gridfold" status run --watch --interval 1 --json >watch.log
 wait $running || fail "the run: $(tail -3 run.log)"
 [ "$(wc -l <watch.log)" -ge 2 ] || fail "--watch looked $(wc -l <watch.log) times"
-head -1 watch.log | grep -q '"alive":true' || fail "the first look sees no process: $(head -1 watch.log)"
+grep -q '"alive":true' <<<"$(head -1 watch.log)" || fail "the first look sees no process: $(head -1 watch.log)"
 "$gridfold" status run --json >status.json
 if command -v jq >/dev/null; then
     [ "$(jq -c '[.complete, .alive, .states.done, .states.failed, .count, (.trials | length)]' status.json)" = '[true,false,7,1,8,8]' ] ||
         fail "status --json: $(jq -c . status.json)"
     jq -c . watch.log >/dev/null || fail "--watch --json is not JSON"
 fi
-"$gridfold" status run | grep -q '8 trials: 7 done, 1 failed, 0 diverged, 0 running, 0 paused, 0 waiting' || fail "status: $("$gridfold" status run)"
+grep -q '8 trials: 7 done, 1 failed, 0 diverged, 0 running, 0 paused, 0 waiting' <<<"$("$gridfold" status run)" || fail "status: $("$gridfold" status run)"
 
 # ---- trials ----
 [ "$("$gridfold" trials run --csv | wc -l)" -eq "$(wc -l <run/trials.csv)" ] || fail "trials --csv has other rows"
@@ -66,7 +66,7 @@ highest=$(awk -F, '$2 == "rate" { print $8 }' run/trials.csv | sort -g | tail -1
 [ "$(cut -d, -f8 <<<"$best")" = "$highest" ] || fail "the first of --sort -best_iou is $best, the highest $highest"
 [ "$("$gridfold" trials run --filter 'status != done' --csv | wc -l)" -eq 2 ] || fail "not one trial failed"
 [ "$("$gridfold" trials run --filter 'error ~ image-size' --csv | wc -l)" -eq 2 ] || fail "~ finds no error"
-"$gridfold" trials run | grep -q optimized || fail "trials shows no configuration"
+grep -q optimized <<<"$("$gridfold" trials run)" || fail "trials shows no configuration"
 if command -v jq >/dev/null; then
     "$gridfold" trials run --json | jq -e 'length == 10 and all(.[]; (.fold | type) == "number" and (.trial | type) == "string")' >/dev/null ||
         fail "trials --json"
@@ -133,12 +133,12 @@ grep -q 'mean of 3 checkpoints' predict.log || fail "predict says: $(cat predict
 if command -v gdalinfo >/dev/null; then
     geo() { gdalinfo "$1" | grep -E '^(Size|Origin|Pixel Size)|EPSG'; }
     [ "$(geo map.tif)" = "$(geo "$sentinel")" ] && [ "$(geo mask.tif)" = "$(geo "$sentinel")" ] || fail "georeference of map.tif or mask.tif"
-    gdalinfo mask.tif | grep -q 'NoData Value=255' && gdalinfo map.tif | grep -q 'NoData Value=nan' || fail "nodata of map.tif or mask.tif"
+    grep -q 'NoData Value=255' <<<"$(gdalinfo mask.tif)" && grep -q 'NoData Value=nan' <<<"$(gdalinfo map.tif)" || fail "nodata of map.tif or mask.tif"
     # An image of thousands of windows: a line of progress every tenth, and memory for a band of its rows alone.
     gdal_translate -q -outsize 540 540 "$sentinel" large.tif
     "$gridfold" predict "$checkpoint" large.tif large-map.tif --threads 1 --batch-size 16 2>predict.err >predict.log
     [ "$(grep -c 'of 1089 windows' predict.err)" -eq 10 ] || fail "progress of a large image: $(cat predict.err)"
-    gdalinfo -stats large-map.tif | grep -q 'STATISTICS_VALID_PERCENT=100' || fail "holes in large-map.tif"
+    grep -q 'STATISTICS_VALID_PERCENT=100' <<<"$(gdalinfo -stats large-map.tif)" || fail "holes in large-map.tif"
 fi
 refuse "IN.tif OUT.tif beside --ensemble" "$gridfold" predict --ensemble run "$checkpoint" "$sentinel" none.tif
 refuse "map.tif is named for two outputs" "$gridfold" predict "$checkpoint" "$sentinel" map.tif --mask map.tif

@@ -43,7 +43,7 @@ run one || fail "one process: $(tail -3 one.log)"
 [ "$(grep -c 'at rung 2 of 4: not among the best 2 of 4' one/trials.csv)" -eq 4 ] || fail "not 4 trials stopped at rung 2"
 [ "$(grep -c 'at rung 3 of 4: not among the best 1 of 2' one/trials.csv)" -eq 2 ] || fail "not 2 trials stopped at rung 3"
 [ "$(($(wc -l <one/epochs.csv) - 1))" -eq $((2 * (9 * 1 + 4 * 1 + 2 * 2 + 1 * 1) + 2 * 5)) ] || fail "$(wc -l <one/epochs.csv) lines in epochs.csv"
-"$gridfold" plan "$source/sweeps/search.ini" "${settings[@]}" | grep -q 'at most 36 epochs, 40.0 % of the 90' || fail "plan does not say what the rungs cost"
+grep -q 'at most 36 epochs, 40.0 % of the 90' <<<"$("$gridfold" plan "$source/sweeps/search.ini" "${settings[@]}")" || fail "plan does not say what the rungs cost"
 
 # Any number of ranks.
 run three mpi -np 3 || fail "three ranks: $(tail -3 three.log)"
@@ -80,7 +80,7 @@ grep -q 'is stopped after 2 epochs, but by the epochs of its section after 3' ve
 grep -q '20 trials: 4 done, 16 stopped early, 0 failed' status.log || fail "status says: $(head -1 status.log)"
 grep -q '; complete$' status.log || fail "status does not take the run for complete"
 [ "$("$gridfold" trials one --filter 'status = stopped' --csv | wc -l)" -eq 17 ] || fail "trials does not list the stopped"
-"$gridfold" best one | grep -q 'over 2 folds' || fail "best: $("$gridfold" best one | head -3)"
+grep -q 'over 2 folds' <<<"$("$gridfold" best one)" || fail "best: $("$gridfold" best one | head -3)"
 "$gridfold" export one --optuna journal.log >/dev/null
 [ "$(grep -c '"state":2\|"state": 2' journal.log)" -eq 16 ] || fail "the journal has not 16 pruned trials"
 grep -q 'stopped after 1 epoch at rung 1 of 4: not among the best 4 of 9' one/report/report.md || fail "the report does not say where trials were stopped"
@@ -101,7 +101,7 @@ grep -q "another sweep" one.log || fail "the refusal says: $(cat one.log)"
 # run-cap: whole configurations, then more of the same.
 run capped -- method=random run-cap=7 || fail "run-cap: $(tail -3 capped.log)"
 grep -q '6 of 20 trials done, 14 left out by run-cap = 7' capped.log || fail "run-cap says: $(tail -1 capped.log)"
-"$gridfold" status capped | grep -q '14 left out by run-cap = 7' || fail "status of a capped run"
+grep -q '14 left out by run-cap = 7' <<<"$("$gridfold" status capped)" || fail "status of a capped run"
 cp capped/trials.csv six.csv
 run capped mpi -np 3 -- method=random run-cap=10 || fail "a larger run-cap: $(tail -3 capped.log)"
 [ "$(count capped done)" -eq 10 ] && [ "$(grep -cxFf six.csv capped/trials.csv)" -eq 7 ] || fail "a larger run-cap does not add to the smaller"

@@ -99,6 +99,6 @@ same seed42 again
 best=$(awk -F, 'NR > 1 && /bf16/ { print "seed42/trials/" $1 "/best.safetensors" }' seed42/trials.csv)
 [ -f "$best" ] || fail "no checkpoint of the bf16 trial"
 "$gridfold" evaluate "$best" --dataset tiles.safetensors --split val >evaluate.log 2>&1 || fail "evaluate: $(tail -3 evaluate.log)"
-"$gridfold" predict "$best" "$(find tiles/sentinel -name '*.tif' | sort | head -1)" probability.tif >predict.log 2>&1 || fail "predict: $(tail -3 predict.log)"
+"$gridfold" predict "$best" "$(find tiles/sentinel -name '*.tif' | sort | sed -n 1p)" probability.tif >predict.log 2>&1 || fail "predict: $(tail -3 predict.log)"
 [ -s probability.tif ] || fail "no prediction"
 echo "bf16: inside the spread of fp32; same bytes; evaluates; refused where it is not"

@@ -67,7 +67,7 @@ run anew anew || fail "one process: $(tail -n 3 anew.log)"
 same anew
 "$gridfold" plan anew.ini >planned.log
 grep -q '  2         3               3       6              18$' planned.log || fail "plan does not count that a program begins anew: $(cat planned.log)"
-"$gridfold" plan kept.ini | grep -q '  2         3               3       6              12$' || fail "plan: $("$gridfold" plan kept.ini)"
+grep -q '  2         3               3       6              12$' <<<"$("$gridfold" plan kept.ini)" || fail "plan: $("$gridfold" plan kept.ini)"
 grep -q 'from 0 to 3' runs/anew/trials/*/starts || fail "no program was begun anew for rung 2"
 grep -q 'Rungs of rate' runs/anew/report/report.md || fail "the report has no rungs"
 

@@ -67,8 +67,8 @@ same() {
 
 run plain || fail "one process: $(tail -n 3 plain.log)"
 [ "$(wc -l <runs/plain/trials.csv)" -eq 13 ] || fail "trials.csv has not its 12 rows"
-head -1 runs/plain/trials.csv | grep -q '^trial,grid,config,fold,epochs,rate,status,best_loss,best_epoch,best_f1,final_loss,' || fail "columns of trials.csv"
-head -1 runs/plain/epochs.csv | grep -q 'grad_norm,loss,x$' || fail "columns of epochs.csv"
+grep -q '^trial,grid,config,fold,epochs,rate,status,best_loss,best_epoch,best_f1,final_loss,' <<<"$(head -1 runs/plain/trials.csv)" || fail "columns of trials.csv"
+grep -q 'grad_norm,loss,x$' <<<"$(head -1 runs/plain/epochs.csv)" || fail "columns of epochs.csv"
 # The smallest loss wins: 0.4 overshoots least; its row after 8 epochs has (3 - 0) * 0.2^8 to go.
 awk -F, '$3 == "best" && $4 == 0 { found = $6 == 0.4 && $7 == "done" && $8 < 1e-9 && $13 == 8 && $14 == 8 } END { exit !found }' <(awk -F, -v OFS=, '{ $13 = $14 = $14; print }' runs/plain/trials.csv) ||
     fail "the winner of a minimized metric: $(grep best runs/plain/trials.csv)"

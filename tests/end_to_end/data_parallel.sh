@@ -79,7 +79,7 @@ members() {
 strike() { # OUTPUT SIGNAL: the first member, once an epoch has been recorded
     local victim i
     for ((i = 0; i < 600; i++)); do
-        victim=$(members | head -1)
+        victim=$(members | sed -n 1p)
         if [ -n "$victim" ] && [ "$(wc -l <"$1/epochs.csv" 2>/dev/null || echo 0)" -gt 1 ]; then
             kill "-$2" "$victim" && return 0
         fi

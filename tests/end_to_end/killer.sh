@@ -107,7 +107,7 @@ differs() { # what is not as it should be, if anything
     local file
     for file in epochs.csv trials.csv folds.csv; do cmp -s "plain/$file" "out/$file" || { echo "$file"; return; }; done
     while read -r file; do cmp -s "plain/$file" "out/$file" || { echo "$file"; return; }; done <checkpoints
-    find out/trials -type f ! -name best.safetensors ! -name last.safetensors | head -1
+    find out/trials -type f ! -name best.safetensors ! -name last.safetensors | sed -n 1p
 }
 
 fail() { # ROUND WORDS

@@ -77,11 +77,11 @@ grep -q "another architecture: encoder-width 8, the trial's is 64" other.log || 
 [ ! -e other ] || fail "a refused run left a folder"
 
 # A prediction is georeferenced as its input, and its values are probabilities.
-tile=$(ls tiles/sentinel | head -1)
+tile=$(ls tiles/sentinel | sed -n 1p)
 "$gridfold" predict "one/trials/$trial/best.safetensors" "tiles/sentinel/$tile" out.tif --threads 1 >/dev/null
 if command -v gdalinfo >/dev/null; then
     geo() { gdalinfo "$1" | grep -E '^(Size|Origin|Pixel Size)'; }
     [ "$(geo out.tif)" = "$(geo "tiles/sentinel/$tile")" ] || fail "georeference of out.tif"
-    gdalinfo -stats out.tif | grep -q 'STATISTICS_MAXIMUM=0\.' || fail "out.tif holds no probabilities"
+    grep -q 'STATISTICS_MAXIMUM=0\.' <<<"$(gdalinfo -stats out.tif)" || fail "out.tif holds no probabilities"
 fi
 echo "same bytes: one process, 2 and 4 ranks, $rounds interruptions, 3 kills"

@@ -14,7 +14,7 @@ LD_PRELOAD=$spawn_by_name valgrind --quiet --trace-children=yes --child-silent-a
 code=$?
 errors=$(cat log.* | grep -c '^==.*== \(Invalid\|Conditional\|Use of\|Syscall\|[0-9,]* bytes in\)')
 echo "valgrind: exit code $code, $errors reports in $(find . -name 'log.*' | wc -l) processes"
-[ "$errors" -eq 0 ] || cat log.* | head -60
+[ "$errors" -eq 0 ] || cat log.* | sed -n 1,60p
 [ "$code" -eq 0 ] || tail -n 3 run.log
 [ "$(find . -name 'log.*' | wc -l)" -gt 1 ] || { echo "valgrind has not followed the trainer"; exit 1; }
 [ "$code" -eq 0 ] && [ "$errors" -eq 0 ] && [ -f out/trials.csv ]

@@ -43,7 +43,7 @@ same() { # OUTPUT: as the undisturbed run, and nothing half-written beside it
     while read -r file; do
         cmp -s "plain/$file" "$1/$file" || { echo "$file differs"; return; }
     done <checkpoints
-    find "$1" -name '*.tmp-*' | head -1
+    find "$1" -name '*.tmp-*' | sed -n 1p
 }
 
 run plain plain.log || { echo "the sweep fails without any fault:"; tail -3 plain.log; exit 1; }
