@@ -25,6 +25,13 @@ function(gridfold_library name)
     target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} m)
 endfunction()
 
+# gridfold_wrap(NAME FUNCTION...): calls of these functions from other files go to __wrap_<function> of the program, which may call __real_<function>.
+function(gridfold_wrap name)
+    foreach(function ${ARGN})
+        target_link_options(${name} PRIVATE LINKER:--wrap=${function})
+    endforeach()
+endfunction()
+
 # gridfold_test(NAME SOURCES... LIBS libs... LABELS labels... [TIMEOUT s] [ENV K=V ...]): one cmocka binary, one ctest entry.
 function(gridfold_test name)
     cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENV" ${ARGN})

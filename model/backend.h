@@ -130,7 +130,11 @@ struct backend_ops {
     void (*param_layout_destroy)(backend *b, param_layout *layout);
     size_t (*param_floats)(const param_layout *layout);
     void (*param_import)(backend *b, const param_layout *layout, const float *host, float *param);
-    void (*param_export)(backend *b, const param_layout *layout, const float *param, float *host);
+    // Rows `first` to `first + rows - 1` of dimension 0, of which `host` gets no others. They come in groups: `first`
+    // is a multiple of the group, and so is `rows` unless it goes up to the last one.
+    int64_t (*param_row_group)(const param_layout *layout);
+    void (*param_export)(backend *b, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                         float *host);
 
     // Operations. `weight` is the layout of parameter 0, NULL when the operation has none. STATUS_UNSUPPORTED when the
     // backend lacks it.

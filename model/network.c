@@ -339,15 +339,11 @@ static enum status compute_gradients(struct network *net, int batch, const float
     return STATUS_OK;
 }
 
-static float *written_next(const struct network *net, enum network_arena arena) {
-    return net->next_arenas[arena] ? net->next_arenas[arena] : net->arenas[arena];
-}
-
 static void update_parameters(struct network *net, const struct optimizer_config *config, double lr, float clip) {
     const float *grad = net->arenas[ARENA_GRAD];
     struct optimizer_state from = {net->arenas[ARENA_PARAM], net->arenas[ARENA_MOMENT1], net->arenas[ARENA_MOMENT2]};
-    struct optimizer_state to = {written_next(net, ARENA_PARAM), written_next(net, ARENA_MOMENT1),
-                                 written_next(net, ARENA_MOMENT2)};
+    struct optimizer_state to = {network_next_arena(net, ARENA_PARAM), network_next_arena(net, ARENA_MOMENT1),
+                                 network_next_arena(net, ARENA_MOMENT2)};
     if (config->kind == OPTIMIZER_SGD) {
         struct sgd_config sgd = {clip, (float)lr, config->momentum, config->weight_decay, net->steps_taken == 0};
         net->b->ops->sgd_step(net->b, net->param_floats, &sgd, grad, &from, &to);

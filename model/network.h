@@ -101,6 +101,16 @@ int network_tensor_find(const network *net, const char *key); // -1: absent
 // the next training step fail with STATUS_MEMORY.
 void network_read(network *net, enum network_arena arena, int index, float *host);
 void network_write(network *net, enum network_arena arena, int index, const float *host);
+// Some rows (of dimension 0) of one tensor, for who does not want to hold all of it.
+struct network_piece {
+    enum network_arena arena; // of the network's own
+    bool snapshot;            // of the snapshot's parameters and buffers instead
+    int index;
+    int64_t first, rows; // first: a multiple of network_piece_rows
+};
+// The rows of a piece: about a megabyte, or all. The last piece of a tensor may have fewer.
+int64_t network_piece_rows(const network *net, int index);
+void network_read_piece(network *net, const struct network_piece *piece, float *host);
 int64_t network_steps_taken(const network *net); // optimizer steps since initialisation: AdamW's t
 void network_set_steps_taken(network *net, int64_t steps);
 
@@ -111,10 +121,11 @@ void network_read_snapshot(network *net, int index, float *host);
 void network_write_snapshot(network *net, int index, const float *host); // marks that there is one
 
 // All that a resume needs, as it was at one moment, while the network goes on training: for a writer in another thread.
-// Nothing large is copied. The network gets new memory for parameters and moments, which its next optimizer step
-// writes, and the old memory stays as it is and is the frozen one's. That new memory is the host's, and is made beside
-// the training (network_frozen_touch), so that the step finds it there. The network outlives what was frozen; any
-// thread may destroy it, but not while the arenas are still the network's (network_is_freezing).
+// Nothing large is copied. The network gets other memory for parameters and moments, which its next optimizer step
+// writes, and the old memory stays as it is and is the frozen one's: they exchange it, time and again. That memory is
+// the host's, and is first made beside the training (network_frozen_touch), so that the step finds it there. The
+// network outlives what was frozen; any thread may destroy it, but not while the arenas are still the network's
+// (network_is_freezing).
 typedef struct network_frozen network_frozen;
 bool network_can_freeze(const network *net); // the backend's memory is the host's
 NODISCARD enum status network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **frozen,
@@ -122,8 +133,8 @@ NODISCARD enum status network_frozen_create(network *net, enum optimizer_kind op
 void network_frozen_destroy(network_frozen *frozen);
 size_t network_frozen_bytes(const network *net, enum optimizer_kind optimizer);
 // Of this moment: parameters, buffers, moments and the number of steps; with `best` also the snapshot, which the
-// network then has no longer (network_has_snapshot is false until the next one). Once, and not while another is
-// freezing.
+// network then has no longer (network_has_snapshot is false until the next one). What it held of an earlier moment is
+// lost. Not while one is freezing.
 void network_freeze(network *net, bool best, network_frozen *frozen);
 // Until the next optimizer step the frozen one reads the network's own arenas, which must not change otherwise.
 bool network_is_freezing(const network *net);
@@ -133,8 +144,7 @@ void network_keep_arenas(network *net);
 // For one other thread. Memory from byte `first` on is there, up to `count` bytes; false: that was the end.
 bool network_frozen_touch(network_frozen *frozen, size_t first, size_t count);
 // As network_read (ARENA_PARAM and the moments) and network_read_snapshot, of the moment of network_freeze.
-void network_frozen_read(network_frozen *frozen, enum network_arena arena, int index, float *host);
-void network_frozen_read_best(network_frozen *frozen, int index, float *host);
+void network_frozen_read(network_frozen *frozen, const struct network_piece *piece, float *host);
 int64_t network_frozen_steps_taken(const network_frozen *frozen);
 
 // What a network of this configuration will take, in bytes, without building it on a device.

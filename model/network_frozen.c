@@ -11,8 +11,8 @@ struct network_frozen {
     // our own, which the network takes in exchange for an arena.
     const float *arenas[ARENA_COUNT];
     float *memory[ARENA_COUNT], *buffers;
-    float *best_params, *best_buffers; // the network's own until it was frozen; NULL: none
-    float *staging;                    // one slice of a parameter
+    float *best_params, *best_buffers; // the network's own until it was frozen; NULL: none yet
+    float *staging;                    // network_staging_floats
     int64_t steps_taken;
 };
 
@@ -29,7 +29,7 @@ bool network_can_freeze(const network *net) {
 
 size_t network_frozen_bytes(const network *net, enum optimizer_kind optimizer) {
     size_t floats = (size_t)kept_arenas(optimizer) * net->param_floats + net->buffer_floats;
-    return (floats + network_largest_slice(net)) * sizeof(float);
+    return (floats + network_staging_floats(net)) * sizeof(float);
 }
 
 static enum status reserve(const network *net, size_t floats, float **out, struct error *err) {
@@ -44,7 +44,7 @@ static enum status reserve_all(const network *net, enum optimizer_kind optimizer
     for (int i = 0; i < kept_arenas(optimizer); i++)
         TRY(reserve(net, net->param_floats, &f->memory[KEPT[i]], err));
     TRY(reserve(net, net->buffer_floats, &f->buffers, err));
-    return reserve(net, network_largest_slice(net), &f->staging, err);
+    return reserve(net, network_staging_floats(net), &f->staging, err);
 }
 
 enum status network_frozen_create(network *net, enum optimizer_kind optimizer, network_frozen **out,
@@ -73,19 +73,22 @@ void network_frozen_destroy(network_frozen *f) {
     free(f);
 }
 
+static void exchange(float **a, float **b) {
+    float *kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
 void network_freeze(network *net, bool best, network_frozen *f) {
     f->steps_taken = net->steps_taken;
     network_copy(net, f->buffers, net->buffer_arena, net->buffer_floats); // a forward pass changes them
-    for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++) {
+    for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++)
         f->arenas[arena] = f->memory[arena] ? net->arenas[arena] : NULL;
-        net->next_arenas[arena] = f->memory[arena];
-    }
     net->freezing = f;
     if (!best)
         return;
-    f->best_params = net->snapshot_params;
-    f->best_buffers = net->snapshot_buffers;
-    net->snapshot_params = net->snapshot_buffers = NULL;
+    exchange(&f->best_params, &net->snapshot_params);
+    exchange(&f->best_buffers, &net->snapshot_buffers);
     network_forget_snapshot(net);
 }
 
@@ -94,19 +97,23 @@ bool network_is_freezing(const network *net) {
 }
 
 void network_keep_arenas(network *net) {
-    memset(net->next_arenas, 0, sizeof net->next_arenas);
     net->freezing = NULL;
+}
+
+float *network_next_arena(const struct network *net, enum network_arena arena) {
+    float *other = net->freezing ? net->freezing->memory[arena] : NULL;
+    return other ? other : net->arenas[arena];
 }
 
 void network_leave_to_frozen(struct network *net) {
     if (!net->freezing)
         return;
     for (int arena = ARENA_PARAM; arena < ARENA_COUNT; arena++) {
-        float *next = net->next_arenas[arena];
-        if (!next)
+        float *left = net->arenas[arena];
+        if (!net->freezing->memory[arena])
             continue;
-        net->freezing->memory[arena] = net->arenas[arena];
-        network_place_arena(net, arena, next);
+        network_place_arena(net, arena, net->freezing->memory[arena]);
+        net->freezing->memory[arena] = left;
     }
     network_keep_arenas(net);
     network_bind_programs(net);
@@ -134,28 +141,11 @@ bool network_frozen_touch(network_frozen *f, size_t first, size_t count) {
     return last < bytes;
 }
 
-static void read_parameter(network_frozen *f, const float *arena, int index, float *host) {
-    if (arena)
-        network_export(f->net, arena, index, f->staging, host);
-    else
-        memset(host, 0, f->net->tensors[index].info.count * sizeof(float)); // never allocated: moments begin at zero
-}
-
 // Backends run on as many threads as OpenMP says to the calling one, and the others are the training's.
-void network_frozen_read(network_frozen *f, enum network_arena arena, int index, float *host) {
+void network_frozen_read(network_frozen *f, const struct network_piece *piece, float *host) {
     omp_set_num_threads(1);
-    if (f->net->tensors[index].info.buffer)
-        network_export_buffer(f->net, f->buffers, index, host);
-    else
-        read_parameter(f, f->arenas[arena], index, host);
-}
-
-void network_frozen_read_best(network_frozen *f, int index, float *host) {
-    omp_set_num_threads(1);
-    if (f->net->tensors[index].info.buffer)
-        network_export_buffer(f->net, f->best_buffers, index, host);
-    else
-        network_export(f->net, f->best_params, index, f->staging, host);
+    const float *arena = piece->snapshot ? f->best_params : f->arenas[piece->arena];
+    network_export(f->net, arena, piece->snapshot ? f->best_buffers : f->buffers, piece, f->staging, host);
 }
 
 int64_t network_frozen_steps_taken(const network_frozen *f) {

@@ -41,9 +41,7 @@ struct network {
     size_t *param_offsets, *buffer_offsets; // floats
     size_t param_floats, buffer_floats;     // of a whole arena, padding included
     float *arenas[ARENA_COUNT];             // backend memory, by enum network_arena; NULL until needed
-    // Of a network that has been frozen: where its next optimizer step will write instead; NULL: in place.
-    float *next_arenas[ARENA_COUNT];
-    network_frozen *freezing; // takes the arenas that this step leaves; NULL: nobody
+    network_frozen *freezing; // takes the arenas that the next optimizer step leaves, and gives its own; NULL: nobody
     float *buffer_arena;
     float **params, **grads, **buffers; // addresses for program_bind
 
@@ -91,10 +89,13 @@ void network_forget_snapshot(struct network *net);
 // Gives the memory of `slice` back to the system until it is written again: reading and writing the state dict needs
 // it, and training does not.
 void network_release_slice(struct network *net);
-// Of one tensor in an arena, through `staging` (network_largest_slice) where it is sliced.
-void network_export(const struct network *net, const float *arena, int index, float *staging, float *host);
-void network_export_buffer(const struct network *net, const float *arena, int index, float *host);
-// network_frozen.c: after an optimizer step into next_arenas, which are the arenas from then on. Else nothing.
+size_t network_staging_floats(const struct network *net); // for the rows of a slice in one piece
+// Of parameters or moments in one arena and of running statistics in the other, through `staging` where the tensor is
+// sliced. Zeros where the arena is NULL: gradients and moments begin so.
+void network_export(const struct network *net, const float *arena, const float *buffers,
+                    const struct network_piece *piece, float *staging, float *host);
+// network_frozen.c: where the next optimizer step writes, and what follows it: the arenas are there from then on.
+float *network_next_arena(const struct network *net, enum network_arena arena);
 void network_leave_to_frozen(struct network *net);
 // Between backend memory, by all threads where that is the host's.
 void network_copy(const struct network *net, float *to, const float *from, size_t floats);

@@ -118,9 +118,9 @@ struct runs {
     size_t count, floats, stride, first;
 };
 
-static struct runs slice_runs(const struct network_tensor *t, const struct graph_param *p) {
+static struct runs slice_runs(const struct network_tensor *t, const struct graph_param *p, int64_t rows) {
     size_t inner = (size_t)(p->shape[2] * p->shape[3]);
-    return (struct runs){(size_t)p->shape[0], (size_t)p->shape[1] * inner, (size_t)t->shape[1] * inner,
+    return (struct runs){(size_t)rows, (size_t)p->shape[1] * inner, (size_t)t->shape[1] * inner,
                          (size_t)p->slice_first * inner};
 }
 
@@ -149,38 +149,82 @@ void network_release_slice(struct network *net) {
         madvise((void *)first, last - first, MADV_DONTNEED); // where that fails, it stays
 }
 
-void network_export(const struct network *net, const float *arena, int index, float *staging, float *host) {
+static int64_t row_group(const struct network *net, const struct state_tensor *t) {
+    if (t->info.buffer)
+        return net->b->ops->param_row_group(net->buffer_layouts[t->first]);
+    int64_t largest = 1; // the others divide it
+    for (int i = t->first; i < t->first + t->slices; i++) {
+        int64_t group = net->b->ops->param_row_group(net->param_layouts[i]);
+        largest = group > largest ? group : largest;
+    }
+    return largest;
+}
+
+int64_t network_piece_rows(const network *net, int index) {
+    enum { BYTES = 1 << 20 };
     const struct state_tensor *t = &net->tensors[index];
+    int64_t all = t->info.shape[0], row = (int64_t)(t->info.count * sizeof(float)) / all;
+    int64_t group = row_group(net, t), rows = group * (BYTES / (group * row));
+    rows = rows > group ? rows : group;
+    return rows < all ? rows : all;
+}
+
+size_t network_staging_floats(const struct network *net) {
+    size_t most = 0;
+    for (int i = 0; i < net->tensor_count; i++) {
+        const struct state_tensor *t = &net->tensors[i];
+        for (int k = t->first; !t->info.buffer && t->slices > 1 && k < t->first + t->slices; k++) {
+            const struct graph_param *p = &net->g->params[k];
+            size_t floats = p->count / (size_t)p->shape[0] * (size_t)network_piece_rows(net, i);
+            most = floats > most ? floats : most;
+        }
+    }
+    return most;
+}
+
+static void export_parameter(const struct network *net, const float *arena, const struct network_piece *piece,
+                             float *staging, float *host) {
+    const struct state_tensor *t = &net->tensors[piece->index];
     for (int i = t->first; i < t->first + t->slices; i++) {
         float *to = t->slices == 1 ? host : staging;
-        net->b->ops->param_export(net->b, net->param_layouts[i], arena + net->param_offsets[i], to);
+        net->b->ops->param_export(net->b, net->param_layouts[i], arena + net->param_offsets[i], piece->first,
+                                  piece->rows, to);
         if (t->slices > 1)
-            join_slice(slice_runs(&t->info, &net->g->params[i]), staging, host);
+            join_slice(slice_runs(&t->info, &net->g->params[i], piece->rows), staging, host);
     }
 }
 
-void network_export_buffer(const struct network *net, const float *arena, int index, float *host) {
-    int buffer = net->tensors[index].first;
-    net->b->ops->param_export(net->b, net->buffer_layouts[buffer], arena + net->buffer_offsets[buffer], host);
+void network_export(const struct network *net, const float *arena, const float *buffers,
+                    const struct network_piece *piece, float *staging, float *host) {
+    const struct state_tensor *t = &net->tensors[piece->index];
+    size_t row = t->info.count / (size_t)t->info.shape[0];
+    if (t->info.buffer)
+        net->b->ops->param_export(net->b, net->buffer_layouts[t->first], buffers + net->buffer_offsets[t->first],
+                                  piece->first, piece->rows, host);
+    else if (arena)
+        export_parameter(net, arena, piece, staging, host);
+    else
+        memset(host, 0, (size_t)piece->rows * row * sizeof(float));
 }
 
 static void write_parameter(struct network *net, float *arena, const struct state_tensor *t, const float *host) {
     for (int i = t->first; i < t->first + t->slices; i++) {
         if (t->slices > 1)
-            split_slice(slice_runs(&t->info, &net->g->params[i]), host, take_slice(net));
+            split_slice(slice_runs(&t->info, &net->g->params[i], t->info.shape[0]), host, take_slice(net));
         net->b->ops->param_import(net->b, net->param_layouts[i], t->slices == 1 ? host : net->slice,
                                   arena + net->param_offsets[i]);
     }
 }
 
+void network_read_piece(network *net, const struct network_piece *piece, float *host) {
+    const float *arena = piece->snapshot ? net->snapshot_params : net->arenas[piece->arena];
+    network_export(net, arena, piece->snapshot ? net->snapshot_buffers : net->buffer_arena, piece, take_slice(net),
+                   host);
+}
+
 void network_read(network *net, enum network_arena arena, int index, float *host) {
-    const struct state_tensor *t = &net->tensors[index];
-    if (t->info.buffer)
-        network_export_buffer(net, net->buffer_arena, index, host);
-    else if (net->arenas[arena])
-        network_export(net, net->arenas[arena], index, take_slice(net), host);
-    else
-        memset(host, 0, t->info.count * sizeof(float)); // never allocated: gradients and moments begin at zero
+    struct network_piece all = {.arena = arena, .index = index, .rows = net->tensors[index].info.shape[0]};
+    network_read_piece(net, &all, host);
 }
 
 void network_write(network *net, enum network_arena arena, int index, const float *host) {
@@ -241,10 +285,8 @@ void network_forget_snapshot(struct network *net) {
 }
 
 void network_read_snapshot(network *net, int index, float *host) {
-    if (net->tensors[index].info.buffer)
-        network_export_buffer(net, net->snapshot_buffers, index, host);
-    else
-        network_export(net, net->snapshot_params, index, take_slice(net), host);
+    struct network_piece all = {.snapshot = true, .index = index, .rows = net->tensors[index].info.shape[0]};
+    network_read_piece(net, &all, host);
 }
 
 void network_write_snapshot(network *net, int index, const float *host) {

@@ -14,22 +14,31 @@ enum { HISTORY_COLUMNS = 11, PROGRESS_VALUES = 13 };
 // Where a tensor's numbers come from when the writer asks for them.
 struct tensor_source {
     const struct checkpoint_source *from;
-    int index;
-    enum network_arena arena;
-    bool best;
+    struct network_piece piece; // which tensor, and of which arena
 };
 
-static void fill_tensor(void *context, void *buffer) {
+static size_t row_bytes(const struct network_tensor *t) {
+    return t->count / (size_t)t->shape[0] * sizeof(float);
+}
+
+static void fill_piece(void *context, size_t first, size_t bytes, void *buffer) {
     const struct tensor_source *s = context;
-    network_frozen *frozen = s->from->frozen;
-    if (frozen && s->best)
-        network_frozen_read_best(frozen, s->index, buffer);
-    else if (frozen)
-        network_frozen_read(frozen, s->arena, s->index, buffer);
-    else if (s->best)
-        network_read_snapshot(s->from->net, s->index, buffer);
+    struct network_piece piece = s->piece;
+    size_t row = row_bytes(network_tensor_at(s->from->net, piece.index));
+    piece.first = (int64_t)(first / row);
+    piece.rows = (int64_t)(bytes / row);
+    if (s->from->frozen)
+        network_frozen_read(s->from->frozen, &piece, buffer);
     else
-        network_read(s->from->net, s->arena, s->index, buffer);
+        network_read_piece(s->from->net, &piece, buffer);
+}
+
+static enum status add_tensor(safetensors_writer *w, const char *name, const network *net, struct tensor_source *s,
+                              struct error *err) {
+    const struct network_tensor *t = network_tensor_at(net, s->piece.index);
+    size_t piece = (size_t)network_piece_rows(net, s->piece.index) * row_bytes(t);
+    return safetensors_add_filled(w, name, DTYPE_F32, t->rank, t->shape,
+                                  (struct safetensors_source){fill_piece, s, piece}, err);
 }
 
 static int64_t steps_taken(const struct checkpoint_source *source) {
@@ -90,7 +99,7 @@ static enum status add_state_dict(safetensors_writer *w, const network *net, str
     static const char suffix[] = "running_var";
     for (int i = 0; i < network_tensor_count(net); i++) {
         const struct network_tensor *t = network_tensor_at(net, i);
-        TRY(safetensors_add_filled(w, t->key, DTYPE_F32, t->rank, t->shape, fill_tensor, &sources[i], err));
+        TRY(add_tensor(w, t->key, net, &sources[i], err));
         size_t length = strlen(t->key), stem = length - strlen(suffix);
         if (length < strlen(suffix) || strcmp(t->key + stem, suffix) != 0)
             continue;
@@ -105,7 +114,7 @@ static struct tensor_source *sources_create(const struct checkpoint_source *from
     int count = network_tensor_count(from->net);
     struct tensor_source *s = calloc((size_t)count, sizeof *s);
     for (int i = 0; s && i < count; i++)
-        s[i] = (struct tensor_source){from, i, arena, best};
+        s[i] = (struct tensor_source){from, {.arena = arena, .snapshot = best, .index = i}};
     return s;
 }
 
@@ -137,7 +146,7 @@ static enum status add_moments(safetensors_writer *w, const network *net, struct
             continue;
         char key[2 * GRAPH_KEY_SIZE];
         snprintf(key, sizeof key, "state/%s/%s", name, t->key);
-        TRY(safetensors_add_filled(w, key, DTYPE_F32, t->rank, t->shape, fill_tensor, &sources[i], err));
+        TRY(add_tensor(w, key, net, &sources[i], err));
     }
     return STATUS_OK;
 }

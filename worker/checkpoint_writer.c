@@ -11,15 +11,15 @@
 
 // Of one core's time, while nobody waits. Threads of a step wait for each other, so that what one of them loses, the
 // step loses.
-static const double SHARE = 0.03;
+static const double SHARE = 0.02;
 enum { TOUCHED = 1 << 18 }; // bytes of memory between two pauses
 
 enum phase {
-    IDLE,
+    IDLE,      // at the beginning
     PREPARING, // the thread makes memory
-    PREPARED,
-    FREEZING, // the next step leaves the state to the thread
-    WRITING,  // the thread writes
+    PREPARED,  // it is there, and nothing is under way
+    FREEZING,  // the next step leaves the state to the thread
+    WRITING,   // the thread writes
 };
 
 struct checkpoint_writer {
@@ -103,10 +103,7 @@ static void make_memory(checkpoint_writer *w) {
 
 static enum status write_frozen(checkpoint_writer *w, struct error *err) {
     struct checkpoint_source source = {w->net, w->frozen, pace, w};
-    enum status status = checkpoint_write_files(w->folder, w->context, &source, &w->state, w->best, err);
-    network_frozen_destroy(w->frozen);
-    w->frozen = NULL;
-    return status;
+    return checkpoint_write_files(w->folder, w->context, &source, &w->state, w->best, err);
 }
 
 static void work(checkpoint_writer *w, enum phase phase) {
@@ -118,7 +115,7 @@ static void work(checkpoint_writer *w, enum phase phase) {
         (void)!write_frozen(w, &err); // err says it
     pthread_mutex_lock(&w->mutex);
     w->failure = err;
-    w->phase = phase == PREPARING ? PREPARED : IDLE;
+    w->phase = PREPARED; // the memory is kept for the next one
     w->hurry = false;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
@@ -263,12 +260,7 @@ enum status checkpoint_writer_drain(checkpoint_writer *w, struct error *err) {
     struct error failure;
     if (network_is_freezing(w->net))
         network_keep_arenas(w->net); // nobody steps while this waits
-    enum phase phase = look(w, true, &failure);
-    if (phase == PREPARED) {
-        network_frozen_destroy(w->frozen);
-        w->frozen = NULL;
-        set_phase(w, IDLE);
-    }
+    look(w, true, &failure);
     if (failure.status != STATUS_OK)
         *err = failure;
     return failure.status;
@@ -286,6 +278,7 @@ void checkpoint_writer_destroy(checkpoint_writer *w) {
     pthread_join(w->thread, NULL);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
+    network_frozen_destroy(w->frozen);
     free(w->state.history);
     free(w);
 }

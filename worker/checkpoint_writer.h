@@ -1,10 +1,10 @@
 // Checkpoints that are written beside the training, so that no step waits for a disk.
 //
-// A checkpoint has three parts. Memory as large as the training state is made (in the writer's thread); the next step
-// writes its results there and leaves the state as it was (network_freeze); and that becomes a file: reordered, summed,
-// written, fsync'ed, renamed (in the writer's thread, which takes a few per cent of one core, so that the steps
-// meanwhile hardly feel it). One is under way at a time. What is on disk, and in which order, is the same as when the
-// trainer writes it.
+// Memory as large as the training state is made once (in the writer's thread) and kept. A checkpoint then has two
+// parts: the next step writes its results there and leaves the state as it was (network_freeze); and that becomes a
+// file: reordered, summed, written, fsync'ed, renamed (in the writer's thread, which takes two per cent of one core, so
+// that the steps meanwhile hardly feel it). One is under way at a time. What is on disk, and in which order, is the
+// same as when the trainer writes it.
 //
 // A writer belongs to one trial and to the trainer's thread.
 #ifndef GRIDFOLD_WORKER_CHECKPOINT_WRITER_H
@@ -21,8 +21,8 @@ NODISCARD enum status checkpoint_write_files(const struct trial_folder *folder,
                                              bool best, struct error *err);
 
 // What the next checkpoint wants, `since` seconds after the last one, of which there is to be one `every` so many
-// seconds: memory, made slowly, from a minute before it is due or from half the time; to be started; to be waited for,
-// when the one after it would be due as well.
+// seconds: memory (which the first one makes, slowly), from a minute before it is due or from half the time; to be
+// started; to be waited for, when the one after it would be due as well.
 struct checkpoint_wants {
     bool memory, start, wait;
 };

@@ -63,7 +63,7 @@ fi
 if [[ $parts == *checkpoints* ]]; then
     for b in "${!builds[@]}"; do
         bench "$b" --epochs "${CHECKPOINT_EPOCHS:-30}" --checkpoint-seconds "${CHECKPOINT_SECONDS:-40}"
-        for name in step_ms step_longest_ms peak_mib; do [ -e "$b.$name" ] && mv "$b.$name" "$b.beside_$name"; done
+        for name in step_ms step_longest_ms step_longest_stolen_ms step_stolen_ms steps peak_mib; do [ -e "$b.$name" ] && mv "$b.$name" "$b.beside_$name"; done
     done
 fi
 if [[ $parts == *predict* ]]; then
@@ -91,11 +91,18 @@ row evaluation_megapixels_s "validation, megapixels a second"
 row peak_mib "memory without a checkpoint under way, MiB"
 row checkpoints "checkpoints written while steps were taken"
 row checkpoint_seconds "a checkpoint from beginning to end, s (median)"
-row beside_step_ms "a step while none is written, ms (median)"
+row beside_steps "steps while none is written"
+row beside_step_ms "such a step, ms (median)"
 row beside_step_longest_ms "the longest of them, ms"
-row checkpoint_disturbed_step_ms "a step while one is written, ms (median)"
+row beside_step_longest_stolen_ms "what the hypervisor took in it, of all cores, ms"
+row beside_step_stolen_ms "the same of all of them, ms a step (mean)"
+row checkpoint_steps "steps while one is written, or memory is made for the first"
+row checkpoint_disturbed_step_ms "such a step, ms (median)"
 row checkpoint_longest_step_ms "the longest step of a checkpoint, ms (median)"
 row checkpoint_longest_of_all_ms "the longest of all of them, ms"
+row checkpoint_longest_of_all_stolen_ms "what the hypervisor took in it, of all cores, ms"
+row checkpoint_stolen_ms "the same of all of them, ms a step (mean)"
+row checkpoint_writer_ms "the most that the writer's thread ran in one of them, ms of its processor time"
 row checkpoint_delay_ms "all steps of a checkpoint together later by, ms (median)"
 row beside_peak_mib "memory with checkpoints, MiB"
 row predict_megapixels_s "predict, $scene x $scene pixels, start and all, megapixels a second"

@@ -59,16 +59,21 @@ NODISCARD enum status safetensors_add_metadata(safetensors_writer *writer, const
 // Copies name and shape, not the data: it must live until the write.
 NODISCARD enum status safetensors_add(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
                                       const int64_t *shape, const void *data, struct error *err);
-// The same for data that is made when it is written: fill(context, buffer) puts the tensor's bytes into buffer. One
-// tensor at a time is held.
-typedef void safetensors_fill(void *context, void *buffer);
+// The same for data that is made when it is written, piece by piece: fill(context, first, bytes, buffer) puts so many
+// of the tensor's bytes from `first` into buffer. A piece has `bytes` of them, the last one what is left, and one at a
+// time is held.
+typedef void safetensors_fill(void *context, size_t first, size_t bytes, void *buffer);
+struct safetensors_source {
+    safetensors_fill *fill;
+    void *context;
+    size_t piece; // bytes, at least 1
+};
 NODISCARD enum status safetensors_add_filled(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
-                                             const int64_t *shape, safetensors_fill *fill, void *context,
-                                             struct error *err);
+                                             const int64_t *shape, struct safetensors_source source, struct error *err);
 // The file will have a checksum of all its bytes in its metadata ("checksum").
 NODISCARD enum status safetensors_add_checksum(safetensors_writer *writer, struct error *err);
-// Called while a file is written, after every megabyte and every tensor that was filled: by a writer in the background,
-// which may sleep there.
+// Called while a file is written, after every two megabytes and every piece that was filled: by a writer in the
+// background, which may sleep there.
 typedef void safetensors_pause(void *context);
 void safetensors_set_pause(safetensors_writer *writer, safetensors_pause *pause, void *context);
 // Tensors in the order added, metadata sorted by key: the same content gives the same bytes.

@@ -1,6 +1,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "model/base/file.h"
 #include "model/base/safetensors.h"
@@ -8,13 +9,12 @@
 #include "model/base/safetensors_measure.h"
 #include "model/base/utf8.h"
 
-enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 1 << 20 };
+enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 2 << 20 };
 
 struct chunk { // the bytes of one tensor: there already, or asked for when it is written
     const void *data;
     size_t bytes;
-    safetensors_fill *fill;
-    void *context;
+    struct safetensors_source source; // fill is NULL where `data` is there
 };
 
 struct safetensors_writer {
@@ -120,8 +120,8 @@ enum status safetensors_add(safetensors_writer *writer, const char *name, enum d
 }
 
 enum status safetensors_add_filled(safetensors_writer *writer, const char *name, enum dtype dtype, int rank,
-                                   const int64_t *shape, safetensors_fill *fill, void *context, struct error *err) {
-    return add_chunk(writer, name, dtype, rank, shape, (struct chunk){.fill = fill, .context = context}, err);
+                                   const int64_t *shape, struct safetensors_source source, struct error *err) {
+    return add_chunk(writer, name, dtype, rank, shape, (struct chunk){.source = source}, err);
 }
 
 static int compare_strings(const void *a, const void *b) {
@@ -175,12 +175,16 @@ struct output {
     const safetensors_writer *writer;
 };
 
+static void pause_writing(const safetensors_writer *w) {
+    if (w->pause)
+        w->pause(w->pause_context);
+}
+
 static enum status write_held(struct output *o, struct error *err) {
     size_t used = o->used;
     o->used = 0;
     TRY(file_replace_write(o->file, o->held, used, err));
-    if (o->writer->pause)
-        o->writer->pause(o->writer->pause_context);
+    pause_writing(o->writer);
     return STATUS_OK;
 }
 
@@ -211,21 +215,27 @@ static enum status write_header(struct output *o, const char *text, struct error
     return put(o, "        ", padding, err);
 }
 
-// `buffer` holds the largest filled tensor.
+// `buffer` holds the largest piece.
 static enum status write_chunk(struct output *o, const struct chunk *chunk, void *buffer, struct error *err) {
-    if (!chunk->fill)
+    if (!chunk->source.fill)
         return put(o, chunk->data, chunk->bytes, err);
-    chunk->fill(chunk->context, buffer);
-    if (o->writer->pause)
-        o->writer->pause(o->writer->pause_context);
-    return put(o, buffer, chunk->bytes, err);
+    for (size_t first = 0, bytes; first < chunk->bytes; first += bytes) {
+        size_t left = chunk->bytes - first;
+        bytes = left < chunk->source.piece ? left : chunk->source.piece;
+        chunk->source.fill(chunk->source.context, first, bytes, buffer);
+        pause_writing(o->writer);
+        TRY(put(o, buffer, bytes, err));
+    }
+    return STATUS_OK;
 }
 
-static size_t largest_filled(const safetensors_writer *w) {
+static size_t largest_piece(const safetensors_writer *w) {
     size_t largest = 1;
-    for (size_t i = 0; i < w->count; i++)
-        if (w->chunks[i].fill && w->chunks[i].bytes > largest)
-            largest = w->chunks[i].bytes;
+    for (size_t i = 0; i < w->count; i++) {
+        const struct chunk *c = &w->chunks[i];
+        size_t bytes = c->bytes < c->source.piece ? c->bytes : c->source.piece;
+        largest = bytes > largest ? bytes : largest;
+    }
     return largest;
 }
 
@@ -244,29 +254,21 @@ static enum status write_all(safetensors_writer *writer, struct output *o, const
     return file_replace_patch(o->file, LENGTH_BYTES + at, digits, CHECKSUM_DIGITS, err);
 }
 
-// Pages of new memory cost more than what is written to them: with pauses between, they are made before they are
-// needed.
-static void make_pages(const safetensors_writer *w, void *buffer, size_t bytes) {
-    enum { PAGE = 4096, BETWEEN = 1 << 18 };
-    if (!w->pause)
-        return;
-    for (size_t i = 0; i < bytes; i += PAGE) {
-        ((volatile char *)buffer)[i] = 0;
-        if (i % BETWEEN == 0)
-            w->pause(w->pause_context);
-    }
+// A large page where the system gives one: past the page cache a disk then gets one piece of memory instead of
+// hundreds.
+static char *allocate_held(void) {
+    char *held = aligned_alloc(HELD_BYTES, HELD_BYTES);
+    if (held)
+        madvise(held, HELD_BYTES, MADV_HUGEPAGE); // where that is refused, it takes longer
+    return held;
 }
 
 enum status safetensors_write_into(safetensors_writer *writer, struct file_replace *f, struct error *err) {
     char *text = header_text(writer);
-    void *buffer = malloc(largest_filled(writer));
-    struct output o = {.file = f,
-                       .sum = writer->checksummed ? checksum_create() : NULL,
-                       .held = aligned_alloc(FILE_DIRECT_GRANULE, HELD_BYTES),
-                       .writer = writer};
+    void *buffer = malloc(largest_piece(writer));
+    struct output o = {
+        .file = f, .sum = writer->checksummed ? checksum_create() : NULL, .held = allocate_held(), .writer = writer};
     bool ready = text && buffer && o.held && (o.sum || !writer->checksummed);
-    if (ready)
-        make_pages(writer, buffer, largest_filled(writer));
     enum status status = ready ? write_all(writer, &o, text, buffer, err) : error_memory(err, f->path);
     checksum_destroy(o.sum);
     free(o.held);

@@ -25,7 +25,9 @@ NODISCARD enum status cuda_param_layout_create(backend *b, const struct graph_pa
 void cuda_param_layout_destroy(backend *b, param_layout *layout);
 size_t cuda_param_floats(const param_layout *layout);
 void cuda_param_import(backend *b, const param_layout *layout, const float *host, float *param);
-void cuda_param_export(backend *b, const param_layout *layout, const float *param, float *host);
+int64_t cuda_param_row_group(const param_layout *layout);
+void cuda_param_export(backend *b, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                       float *host);
 
 // operation.c
 NODISCARD enum status cuda_op_create(backend *b, const struct op_desc *desc, const param_layout *weight, op **o,

@@ -97,6 +97,7 @@ static const struct backend_ops cuda_ops = {
     .param_layout_destroy = cuda_param_layout_destroy,
     .param_floats = cuda_param_floats,
     .param_import = cuda_param_import,
+    .param_row_group = cuda_param_row_group,
     .param_export = cuda_param_export,
     .op_create = cuda_op_create,
     .op_destroy = cuda_op_destroy,

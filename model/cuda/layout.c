@@ -141,6 +141,14 @@ void cuda_param_import(backend *base, const param_layout *layout, const float *h
     cuda_params_changed(b, param, cuda_param_floats(layout));
 }
 
-void cuda_param_export(backend *base, const param_layout *layout, const float *param, float *host) {
-    export(cuda_backend_of(base), &layout->extent, param, host);
+int64_t cuda_param_row_group(const param_layout *layout) {
+    return layout->extent.outer > 1 ? 1 : layout->extent.channels; // a vector is a single row of ours
+}
+
+void cuda_param_export(backend *base, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                       float *host) {
+    struct extent e = layout->extent;
+    if (e.outer > 1)
+        e.outer = e.padded_outer = rows;
+    export(cuda_backend_of(base), &e, param + first * e.pixels * e.padded_channels, host);
 }

@@ -381,6 +381,7 @@ static const struct backend_ops onednn_ops = {
     .param_layout_destroy = onednn_param_layout_destroy,
     .param_floats = onednn_param_floats,
     .param_import = onednn_param_import,
+    .param_row_group = onednn_param_row_group,
     .param_export = onednn_param_export,
     .op_create = onednn_op_create,
     .op_destroy = onednn_op_destroy,

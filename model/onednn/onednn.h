@@ -65,6 +65,8 @@ struct param_layout {
     int64_t padded[2];     // of dimensions 0 and 1
     bool blocked;          // [Co / b][Ci / b][k][k][b][b], which our own kernels understand
     compat_md md, host_md; // NULL for vectors; host_md is row-major and padded
+    int64_t group;         // rows of dimension 0 that `export` takes; 1 for vectors
+    size_t group_floats;   // ours, from one group to the next
     struct dnnl_call import, export;
     float *staging; // row-major and padded: between the host's tensor and ours
     void *scratchpad;
@@ -76,7 +78,9 @@ enum status onednn_param_layout_create(backend *b, const struct graph_param *par
 void onednn_param_layout_destroy(backend *b, param_layout *layout);
 size_t onednn_param_floats(const param_layout *layout);
 void onednn_param_import(backend *b, const param_layout *layout, const float *host, float *param);
-void onednn_param_export(backend *b, const param_layout *layout, const float *param, float *host);
+int64_t onednn_param_row_group(const param_layout *layout);
+void onednn_param_export(backend *b, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                         float *host);
 
 // The copies of one weight in bf16, each in another layout, which live as long as the weight's own. A copy is made anew
 // at its first use after the parameter has changed.

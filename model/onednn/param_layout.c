@@ -1,5 +1,6 @@
 #include "model/onednn/onednn.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,54 @@ static enum status detect_blocked(const struct onednn *o, const dnnl_dim_t dims[
     return status;
 }
 
+// As many rows as go well into a cache, in whole blocks. Powers of two, so that groups of slices fit each other.
+static int64_t choose_group(const struct onednn *o, const param_layout *layout) {
+    enum { MOST_BYTES = 1 << 18 };
+    int64_t row = layout->padded[1] * layout->shape[2] * layout->shape[3] * (int64_t)sizeof(float);
+    int64_t group = o->kernels->block;
+    while (layout->padded[0] % (2 * group) == 0 && 2 * group * row <= MOST_BYTES)
+        group *= 2;
+    return group;
+}
+
+// oneDNN settles the number of threads when it makes a primitive; whoever writes a checkpoint beside the training has
+// one.
+static enum status create_for_one_thread(const struct onednn *o, struct dnnl_call *call, compat_const_md from,
+                                         compat_const_md to, struct error *err) {
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    enum status status = call_create_reorder(o, call, from, to, err);
+    omp_set_num_threads(threads);
+    return status;
+}
+
+static enum status create_export(const struct onednn *o, param_layout *layout, int64_t group, struct error *err) {
+    const dnnl_dim_t dims[4] = {group, layout->padded[1], layout->shape[2], layout->shape[3]};
+    compat_md ours = NULL, host = NULL;
+    dnnl_dim_t stride;
+    enum status status = onednn_status(compat_md_rows(&ours, layout->md, group, &stride), "part of a weight", err);
+    if (status == STATUS_OK)
+        status = onednn_status(compat_md_create(&host, 4, dims, dnnl_f32, dnnl_oihw), "weight descriptor", err);
+    if (status == STATUS_OK)
+        status = create_for_one_thread(o, &layout->export, ours, host, err);
+    layout->group = group;
+    layout->group_floats = (size_t)stride;
+    compat_md_destroy(ours);
+    compat_md_destroy(host);
+    return status;
+}
+
+// A layout that cannot be cut into rows is exported as a whole.
+static enum status create_any_export(const struct onednn *o, param_layout *layout, struct error *err) {
+    enum status status = create_export(o, layout, choose_group(o, layout), err);
+    if (status == STATUS_OK || status == STATUS_MEMORY)
+        return status;
+    call_destroy(&layout->export);
+    layout->group = layout->padded[0];
+    layout->group_floats = 0;
+    return create_for_one_thread(o, &layout->export, layout->md, layout->host_md, err);
+}
+
 static float *allocate(size_t bytes) {
     return bytes ? aligned_alloc(SCRATCH_ALIGNMENT,
                                  (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT)
@@ -62,7 +111,7 @@ static enum status create_weight(const struct onednn *o, const struct op_desc *o
     TRY(detect_blocked(o, dims, layout, err));
     layout->floats = dnnl_memory_desc_get_size(layout->md) / sizeof(float);
     TRY(call_create_reorder(o, &layout->import, layout->host_md, layout->md, err));
-    TRY(call_create_reorder(o, &layout->export, layout->md, layout->host_md, err));
+    TRY(create_any_export(o, layout, err));
     if (o->precision == PRECISION_BF16)
         layout->casts = calloc(1, sizeof *layout->casts);
     size_t in = layout->import.scratchpad_bytes, out = layout->export.scratchpad_bytes;
@@ -85,6 +134,7 @@ enum status onednn_param_layout_create(backend *b, const struct graph_param *par
     layout->padded[0] = onednn_padded(o, layout->shape[0]);
     layout->padded[1] = onednn_padded(o, layout->shape[1]);
     layout->floats = (size_t)layout->padded[0];
+    layout->group = 1;
     enum status status = param->role == PARAM_VECTOR ? STATUS_OK : create_weight(o, op_desc, layout, err);
     if (status != STATUS_OK) {
         onednn_param_layout_destroy(b, layout);
@@ -113,10 +163,11 @@ size_t onednn_param_floats(const param_layout *layout) {
 }
 
 // A reorder between two known layouts does not fail; should it ever, the values must not pass for good ones.
-static void run_reorder(const param_layout *layout, const struct dnnl_call *call, const float *from, float *to) {
+static void run_reorder(const param_layout *layout, const struct dnnl_call *call, const float *from, float *to,
+                        size_t floats) {
     struct error err;
     if (call_run(layout->owner, call, (const void *[]){from, to}, layout->scratchpad, &err) != STATUS_OK)
-        memset(to, 0xff, layout->floats * sizeof *to); // NaN
+        memset(to, 0xff, floats * sizeof *to); // NaN
 }
 
 // Rows of one kernel lie together in the host's tensor and in staging alike.
@@ -143,7 +194,7 @@ void onednn_param_import(backend *b, const param_layout *layout, const float *ho
         return;
     }
     if (!is_padded(layout)) {
-        run_reorder(layout, &layout->import, host, param);
+        run_reorder(layout, &layout->import, host, param, layout->floats);
         return;
     }
     float *padded = layout->staging;
@@ -151,21 +202,35 @@ void onednn_param_import(backend *b, const param_layout *layout, const float *ho
     memset(padded, 0, layout->floats * sizeof *padded);
     for (int64_t i = 0; i < layout->shape[0]; i++)
         memcpy(padded + staging_at(layout, i, 0), host + host_at(layout, i, 0), row);
-    run_reorder(layout, &layout->import, padded, param);
+    run_reorder(layout, &layout->import, padded, param, layout->floats);
 }
 
-void onednn_param_export(backend *b, const param_layout *layout, const float *param, float *host) {
+int64_t onednn_param_row_group(const param_layout *layout) {
+    return layout->group;
+}
+
+// One group, of which the host has `rows`.
+static void export_group(const param_layout *layout, const float *param, int64_t rows, float *host) {
+    size_t floats = staging_at(layout, layout->group, 0), row = host_at(layout, 0, layout->shape[1]) * sizeof *host;
+    if (!is_padded(layout)) {
+        run_reorder(layout, &layout->export, param, host, floats);
+        return;
+    }
+    run_reorder(layout, &layout->export, param, layout->staging, floats);
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(host + host_at(layout, i, 0), layout->staging + staging_at(layout, i, 0), row);
+}
+
+void onednn_param_export(backend *b, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                         float *host) {
     (void)b;
     if (!layout->md) {
-        memcpy(host, param, (size_t)layout->shape[0] * sizeof *host);
+        memcpy(host, param + first, (size_t)rows * sizeof *host);
         return;
     }
-    if (!is_padded(layout)) {
-        run_reorder(layout, &layout->export, param, host);
-        return;
+    const float *from = param + (size_t)(first / layout->group) * layout->group_floats;
+    for (int64_t i = 0; i < rows; i += layout->group, from += layout->group_floats) {
+        int64_t left = rows - i;
+        export_group(layout, from, left < layout->group ? left : layout->group, host + host_at(layout, i, 0));
     }
-    size_t row = host_at(layout, 0, layout->shape[1]) * sizeof *host;
-    run_reorder(layout, &layout->export, param, layout->staging);
-    for (int64_t i = 0; i < layout->shape[0]; i++)
-        memcpy(host + host_at(layout, i, 0), layout->staging + staging_at(layout, i, 0), row);
 }

@@ -8,7 +8,7 @@
 enum { ALIGNMENT = 64 };
 
 struct param_layout {
-    size_t count;
+    size_t count, row; // floats: of all, of a row of dimension 0
 };
 
 struct op {
@@ -76,6 +76,7 @@ static enum status reference_param_layout_create(backend *b, const struct graph_
     if (!l)
         return error_memory(err, param->key);
     l->count = param->count;
+    l->row = param->count / (size_t)param->shape[0];
     *layout = l;
     return STATUS_OK;
 }
@@ -94,9 +95,15 @@ static void param_import(backend *b, const param_layout *layout, const float *ho
     memcpy(param, host, layout->count * sizeof(float));
 }
 
-static void param_export(backend *b, const param_layout *layout, const float *param, float *host) {
+static int64_t param_row_group(const param_layout *layout) {
+    (void)layout;
+    return 1;
+}
+
+static void param_export(backend *b, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                         float *host) {
     (void)b;
-    memcpy(host, param, layout->count * sizeof(float));
+    memcpy(host, param + (size_t)first * layout->row, (size_t)rows * layout->row * sizeof(float));
 }
 
 static enum status reference_op_create(backend *b, const struct op_desc *desc, const param_layout *weight, op **o,
@@ -236,6 +243,7 @@ static const struct backend_ops reference_ops = {
     .param_layout_destroy = reference_param_layout_destroy,
     .param_floats = param_floats,
     .param_import = param_import,
+    .param_row_group = param_row_group,
     .param_export = param_export,
     .op_create = reference_op_create,
     .op_destroy = reference_op_destroy,

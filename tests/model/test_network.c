@@ -404,10 +404,12 @@ static bool same_frozen(network_frozen *frozen, network *net, enum network_arena
             continue;
         float *x = read_tensor(net, arena, i), *y = malloc(t->count * sizeof *y);
         assert_non_null(y);
-        if (best)
-            network_frozen_read_best(frozen, i, y);
-        else
-            network_frozen_read(frozen, arena, i, y);
+        struct network_piece piece = {.arena = arena, .snapshot = best, .index = i};
+        int64_t step = network_piece_rows(net, i), all = t->shape[0];
+        for (; piece.first < all; piece.first += step) {
+            piece.rows = all - piece.first < step ? all - piece.first : step;
+            network_frozen_read(frozen, &piece, y + (size_t)piece.first * (t->count / (size_t)all));
+        }
         same = memcmp(x, y, t->count * sizeof *x) == 0;
         free(x);
         free(y);
@@ -482,6 +484,64 @@ static void what_is_frozen_stays(void **state) {
     }
 }
 
+// A frozen state takes the next one as well, and the memory goes to and fro.
+static void what_is_frozen_once_can_freeze_again(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    if (!network_can_freeze(f->net))
+        return;
+    network *net = new_network(f->b, STEPS, 2), *twin = new_network(f->b, STEPS, 2);
+    network_frozen *frozen = new_frozen(net, OPTIMIZER_ADAMW);
+    for (int i = 0; i < 3; i++) {
+        const bool best = i != 1;
+        check(network_snapshot(net, &err), &err);
+        network_freeze(net, best, frozen);
+        assert_true(network_has_snapshot(net) == !best);
+        check(network_snapshot(net, &err), &err); // elsewhere than in what is frozen
+        train(f, net, BATCH, &adamw);
+        check(network_snapshot(net, &err), &err);
+        assert_int_equal(network_frozen_steps_taken(frozen), i);
+        assert_true(same_state(frozen, twin, true));
+        assert_true(!best || same_frozen(frozen, twin, ARENA_PARAM, true));
+        train(f, twin, BATCH, &adamw);
+        same_training(f, net, twin);
+    }
+    network_frozen_destroy(frozen);
+    network_destroy(net);
+    network_destroy(twin);
+}
+
+// Tensors of several megabytes, one of them of two slices.
+static void large_tensors_are_read_in_pieces(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    struct lstm_unet_config wide = small(STEPS);
+    wide.encoder_width = 16;
+    wide.lstm_hidden = 72;
+    network *net;
+    int cut = 0;
+    check(network_create(f->b, &wide, &net, &err), &err);
+    check(network_initialize(net, 1, &err), &err);
+    for (int i = 0; i < network_tensor_count(net); i++) {
+        const struct network_tensor *t = network_tensor_at(net, i);
+        struct network_piece piece = {.arena = ARENA_PARAM, .index = i};
+        float *whole = read_tensor(net, ARENA_PARAM, i), *part = malloc(t->count * sizeof *part);
+        assert_non_null(part);
+        int64_t step = network_piece_rows(net, i), all = t->shape[0];
+        cut += step < all;
+        for (; piece.first < all; piece.first += step) {
+            piece.rows = all - piece.first < step ? all - piece.first : step;
+            network_read_piece(net, &piece, part);
+            assert_memory_equal(part, whole + (size_t)piece.first * (t->count / (size_t)all),
+                                (size_t)piece.rows * (t->count / (size_t)all) * sizeof *part);
+        }
+        free(whole);
+        free(part);
+    }
+    assert_true(cut > 0);
+    network_destroy(net);
+}
+
 static void what_is_frozen_can_be_read_without_a_step(void **state) {
     struct fixture *f = *state;
     if (!network_can_freeze(f->net))
@@ -553,6 +613,8 @@ int main(void) {
         NETWORK_TEST(training_resumes_from_the_state),
         NETWORK_TEST(snapshot_keeps_the_best),
         NETWORK_TEST(what_is_frozen_stays),
+        NETWORK_TEST(what_is_frozen_once_can_freeze_again),
+        NETWORK_TEST(large_tensors_are_read_in_pieces),
         NETWORK_TEST(what_is_frozen_can_be_read_without_a_step),
         NETWORK_TEST(initialisation_is_one_stream_a_tensor),
         NETWORK_TEST(initialising_again_forgets_the_past),

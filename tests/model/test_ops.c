@@ -333,6 +333,19 @@ static void test_activation_round_trip(void **state) {
     backend_destroy(b);
 }
 
+// Exports these rows, and nothing behind them.
+static void assert_rows(backend *b, const param_layout *layout, const float *param, int64_t first, int64_t rows,
+                        const float *expected, size_t row) {
+    size_t floats = (size_t)rows * row;
+    float *host = malloc((floats + 1) * sizeof *host);
+    assert_non_null(host);
+    host[floats] = 42;
+    b->ops->param_export(b, layout, param, first, rows, host);
+    assert_memory_equal(host, expected, floats * sizeof *host);
+    assert_true(host[floats] == 42);
+    free(host);
+}
+
 static void test_param_round_trip(void **state) {
     const struct backend_test *t = *state;
     struct error err;
@@ -346,6 +359,13 @@ static void test_param_round_trip(void **state) {
         {{UP_CONV(2, 17, 3, 3)},
          {.role = PARAM_CONV_TRANSPOSE_WEIGHT, .rank = 4, .shape = {17, 3, 2, 2}, .count = 204}},
         {{NORM(2, 33, 3, 3)}, {.role = PARAM_VECTOR, .rank = 1, .shape = {33}, .count = 33}},
+        // of several groups of rows, the last one not full
+        {{CONV(2, 40, 6, 200, 3, 1, 1)},
+         {.role = PARAM_CONV_WEIGHT, .rank = 4, .shape = {200, 40, 3, 3}, .count = 72000}},
+        {{CONV(2, 64, 6, 256, 3, 1, 1)},
+         {.role = PARAM_CONV_WEIGHT, .rank = 4, .shape = {256, 64, 3, 3}, .count = 147456}},
+        {{UP_CONV(2, 320, 3, 33)},
+         {.role = PARAM_CONV_TRANSPOSE_WEIGHT, .rank = 4, .shape = {320, 33, 2, 2}, .count = 42240}},
     };
     for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
         param_layout *layout;
@@ -359,8 +379,13 @@ static void test_param_round_trip(void **state) {
         op_fill((uint32_t)i, count, host);
         b->ops->fill(b, param, 0xff, floats * sizeof *param);
         b->ops->param_import(b, layout, host, param);
-        b->ops->param_export(b, layout, param, back);
+        int64_t rows = params[i].param.shape[0], group = b->ops->param_row_group(layout);
+        b->ops->param_export(b, layout, param, 0, rows, back);
         assert_memory_equal(host, back, count * sizeof *host);
+        assert_in_range(group, 1, rows > 16 ? rows + 15 : 16);
+        for (int64_t first = 0; first < rows; first += group)
+            assert_rows(b, layout, param, first, first + group < rows ? group : rows - first,
+                        host + (size_t)first * (count / (size_t)rows), count / (size_t)rows);
         double sum = 0;
         for (size_t j = 0; j < count; j++)
             sum += (double)host[j] * (double)host[j];
@@ -565,7 +590,7 @@ static void test_optimizer(void **state, bool adamw) {
             p[i] -= (double)0.1f * m[i];
         }
     }
-    b->ops->param_export(b, v.layout, v.param, after);
+    b->ops->param_export(b, v.layout, v.param, 0, LENGTH, after);
     for (int i = 0; i < LENGTH; i++)
         if (!(fabs((double)after[i] - p[i]) <= 1e-6))
             fail_msg("element %d is %.9g, not %.9g", i, (double)after[i], p[i]);
@@ -595,10 +620,10 @@ static void test_arena(void **state) {
     assert_true(fabs(squares - sum) <= 1e-7 * sum);
     assert_true(b->ops->sum_squares(b, v.floats, v.param) == squares);
     b->ops->copy(b, v.grad, v.param, v.floats * sizeof(float));
-    b->ops->param_export(b, v.layout, v.grad, after);
+    b->ops->param_export(b, v.layout, v.grad, 0, LENGTH, after);
     assert_memory_equal(after, host, sizeof host);
     b->ops->fill(b, v.grad, 0x41, v.floats * sizeof *v.grad);
-    b->ops->param_export(b, v.layout, v.grad, after);
+    b->ops->param_export(b, v.layout, v.grad, 0, LENGTH, after);
     for (int i = 0; i < 4 * LENGTH; i++)
         assert_int_equal(((const unsigned char *)after)[i], 0x41);
     host[LENGTH - 1] = NAN; // divergence must be seen

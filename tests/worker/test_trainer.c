@@ -18,7 +18,9 @@
 #include "tests/model/support/backends.h"
 #include "tests/worker/same_file.h"
 #include "tests/worker/small_dataset.h"
+#include "worker/checkpoint_writer.h"
 #include "worker/evaluate.h"
+#include "worker/free_memory.h"
 #include "worker/pretrained.h"
 #include "worker/trainer.h"
 #include "worker/trial_folder.h"
@@ -499,6 +501,89 @@ static void a_precision_that_the_cpu_lacks_is_a_failure(void **state) {
     trainer_destroy(t);
 }
 
+// ---- when checkpoints are written ----
+
+// What the trainer is told, and what it then does; the linker puts the functions below in front of its calls.
+static struct {
+    bool instead; // of what is so
+    struct checkpoint_wants wants;
+    size_t free_memory;
+    int beside, between; // checkpoints begun beside the steps, and written between them
+} told;
+
+// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
+
+struct checkpoint_wants __real_checkpoint_wants(double since, double every);
+struct checkpoint_wants __wrap_checkpoint_wants(double since, double every);
+struct checkpoint_wants __wrap_checkpoint_wants(double since, double every) {
+    return told.instead ? told.wants : __real_checkpoint_wants(since, every);
+}
+
+size_t __real_free_memory_bytes(void);
+size_t __wrap_free_memory_bytes(void);
+size_t __wrap_free_memory_bytes(void) {
+    return told.instead ? told.free_memory : __real_free_memory_bytes();
+}
+
+enum status __real_checkpoint_writer_start(checkpoint_writer *w, const struct training_state *state, bool best,
+                                           struct error *err);
+enum status __wrap_checkpoint_writer_start(checkpoint_writer *w, const struct training_state *state, bool best,
+                                           struct error *err);
+enum status __wrap_checkpoint_writer_start(checkpoint_writer *w, const struct training_state *state, bool best,
+                                           struct error *err) {
+    told.beside++;
+    return __real_checkpoint_writer_start(w, state, best, err);
+}
+
+enum status __real_checkpoint_write_files(const struct trial_folder *f, const struct checkpoint_context *context,
+                                          const struct checkpoint_source *source, const struct training_state *state,
+                                          bool best, struct error *err);
+enum status __wrap_checkpoint_write_files(const struct trial_folder *f, const struct checkpoint_context *context,
+                                          const struct checkpoint_source *source, const struct training_state *state,
+                                          bool best, struct error *err);
+enum status __wrap_checkpoint_write_files(const struct trial_folder *f, const struct checkpoint_context *context,
+                                          const struct checkpoint_source *source, const struct training_state *state,
+                                          bool best, struct error *err) {
+    told.between++;
+    return __real_checkpoint_write_files(f, context, source, state, best, err);
+}
+
+// NOLINTEND(bugprone-reserved-identifier)
+
+static void checkpoints_are_written_when_they_are_due(void **state) {
+    (void)state;
+    enum { STEPS = 6, PLENTY = 1 << 30 };
+    static const struct {
+        struct checkpoint_wants wants;
+        size_t free_memory;
+        int beside, between; // the one at the end is among them
+    } cases[] = {
+        {{false, false, false}, PLENTY, 0, 1},
+        {{true, false, true}, PLENTY, 0, 1}, // the memory is there, and nothing
+                                             // is due
+        {{true, true, true}, PLENTY, STEPS, 1},
+        {{true, true, true}, 0, 0, STEPS + 1},
+        {{true, false, true}, 0, 0, 1},
+    };
+    trainer *t = new_trainer();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "due%zu", i);
+        struct trial trial = small_trial(name);
+        snprintf(trial.backend, sizeof trial.backend, "cpu");
+        memset(&told, 0, sizeof told);
+        told.instead = true;
+        told.wants = cases[i].wants;
+        told.free_memory = cases[i].free_memory;
+        struct trial_result result = run(t, &trial, &(struct log){0});
+        told.instead = false;
+        assert_int_equal(result.status, TRIAL_DONE);
+        if (told.beside != cases[i].beside || told.between != cases[i].between)
+            fail_msg("case %zu: %d beside the steps, %d between them", i, told.beside, told.between);
+    }
+    trainer_destroy(t);
+}
+
 static bool has_precision(void) {
     struct error err;
     backend *b = NULL;
@@ -519,6 +604,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_checkpoint_starts_anew),
         cmocka_unit_test(damage_loses_one_checkpoint_at_most),
         cmocka_unit_test(checkpoints_beside_the_training_are_the_same),
+        cmocka_unit_test(checkpoints_are_written_when_they_are_due),
         cmocka_unit_test(a_checkpoint_that_cannot_be_written_is_told),
         cmocka_unit_test(a_trial_that_has_been_handed_on_is_left_alone),
         cmocka_unit_test(failures_are_results),

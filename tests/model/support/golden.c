@@ -146,7 +146,7 @@ enum status golden_vectors_create(backend *b, const struct safetensors_tensor *s
     int n = (int)start->count;
     struct graph_param param = {.key = "vector", .role = PARAM_VECTOR, .rank = 1, .shape = {n}, .count = start->count};
     struct op_desc desc = {.kind = OP_BATCHNORM, .in = {1, n, 1, 1}, .out = {1, n, 1, 1}, .passes = PASS_FORWARD};
-    *v = (struct golden_vectors){.b = b};
+    *v = (struct golden_vectors){.b = b, .count = n};
     TRY(b->ops->param_layout_create(b, &param, &desc, &v->layout, err));
     v->floats = b->ops->param_floats(v->layout);
     TRY(allocate(v, &v->param, err));
@@ -180,5 +180,5 @@ void golden_vectors_step(struct golden_vectors *v, const struct optimizer_config
             clip, (float)lr, config->beta1, config->beta2, config->epsilon, config->weight_decay, step};
         ops->adamw_step(v->b, v->floats, &adamw, v->grad, &state, &state);
     }
-    ops->param_export(v->b, v->layout, v->param, host);
+    ops->param_export(v->b, v->layout, v->param, 0, v->count, host);
 }

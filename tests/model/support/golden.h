@@ -37,6 +37,7 @@ bool golden_verdict_end(struct golden_verdict *v, char *report, size_t size);
 struct golden_vectors {
     backend *b;
     param_layout *layout;
+    int64_t count; // of the host's
     size_t floats;
     float *param, *grad, *moment1, *moment2;
 };

@@ -115,11 +115,11 @@ static void take_value(struct run *r, enum op_slot slot, struct shape s, const f
     check_padding(r, slot, floats, value, again);
 }
 
-static void take_param(struct run *r, enum op_slot slot, size_t count, const param_layout *layout, const float *value,
-                       bool padded) {
-    r->result->count[slot] = count;
-    r->result->values[slot] = host_alloc(count);
-    r->b->ops->param_export(r->b, layout, value, r->result->values[slot]);
+static void take_param(struct run *r, enum op_slot slot, const struct graph_param *param, const param_layout *layout,
+                       const float *value, bool padded) {
+    r->result->count[slot] = param->count;
+    r->result->values[slot] = host_alloc(param->count);
+    r->b->ops->param_export(r->b, layout, value, 0, param->shape[0], r->result->values[slot]);
     if (!padded)
         return;
     size_t floats = r->b->ops->param_floats(layout);
@@ -229,15 +229,17 @@ static void take_results(struct run *r) {
     const struct op_desc *d = &r->desc;
     for (int i = 0; i < output_count(d) && d->passes & PASS_FORWARD; i++)
         take_value(r, (enum op_slot)(SLOT_OUTPUT0 + i), d->out, r->args.output[i]);
+    struct graph_param buffer = {.shape = {d->in.c}, .count = (size_t)d->in.c};
     for (int i = 0; i < OP_MAX_BUFFERS && r->args.buffer[i]; i++)
-        take_param(r, (enum op_slot)(SLOT_BUFFER0 + i), (size_t)d->in.c, r->layout[0], r->args.buffer[i], false);
+        take_param(r, (enum op_slot)(SLOT_BUFFER0 + i), &buffer, r->layout[0], r->args.buffer[i], false);
     if (r->c->evaluation)
         return;
     for (int i = 0; i < input_count(d) && d->passes & PASS_INPUT_GRAD; i++)
         take_value(r, (enum op_slot)(SLOT_INPUT_GRAD0 + i), input_shape(d, i), r->args.input_grad[i]);
-    for (int i = 0; i < param_count(d) && d->passes & PASS_PARAM_GRAD; i++)
-        take_param(r, (enum op_slot)(SLOT_PARAM_GRAD0 + i), param_of(d, i).count, r->layout[i], r->args.param_grad[i],
-                   true);
+    for (int i = 0; i < param_count(d) && d->passes & PASS_PARAM_GRAD; i++) {
+        struct graph_param param = param_of(d, i);
+        take_param(r, (enum op_slot)(SLOT_PARAM_GRAD0 + i), &param, r->layout[i], r->args.param_grad[i], true);
+    }
 }
 
 void op_case_run(backend *b, const struct op_case *c, struct op_result *result) {
