@@ -9,9 +9,9 @@
 
 #include "worker/free_memory.h"
 
-// Of one core's time, while nobody waits. Threads of a step wait for each other, so that what one of them loses, the
-// step loses.
-static const double SHARE = 0.02;
+// Of one core's time, while nobody waits; the second while the next checkpoint is due and waits for this one. Threads
+// of a step wait for each other, so that what one of them loses, the step loses.
+static const double SHARE = 0.015, LATE_SHARE = 0.025;
 enum { TOUCHED = 1 << 18 }; // bytes of memory between two pauses
 
 enum phase {
@@ -27,10 +27,10 @@ struct checkpoint_writer {
     const struct checkpoint_context *context;
     network *net;
     pthread_t thread;
-    pthread_mutex_t mutex; // of the four below
+    pthread_mutex_t mutex; // of the five below
     pthread_cond_t changed;
     enum phase phase;
-    bool hurry, quit;
+    bool late, hurry, quit;
     struct error failure; // STATUS_OK: none
     // The thread's, in PREPARING and WRITING; else the trainer's.
     network_frozen *frozen;
@@ -42,7 +42,7 @@ struct checkpoint_writer {
 struct checkpoint_wants checkpoint_wants(double since, double every) {
     static const double MOST_AHEAD = 60;
     double ahead = every / 2 < MOST_AHEAD ? every / 2 : MOST_AHEAD;
-    return (struct checkpoint_wants){since >= every - ahead, since >= every, since >= 2 * every};
+    return (struct checkpoint_wants){since >= every - ahead, since >= every, every <= 0};
 }
 
 // Commits what has been written with `status`, or abandons it.
@@ -85,11 +85,12 @@ static double cpu_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// Sleeps so long that the time since the last pause was SHARE of what has passed, or until somebody waits.
+// Sleeps so long that the time since the last pause was its share of what has passed, or until somebody waits.
 static void pace(void *context) {
     checkpoint_writer *w = context;
-    struct timespec until = later((cpu_seconds() - w->paced) * (1 / SHARE - 1));
+    double used = cpu_seconds() - w->paced;
     pthread_mutex_lock(&w->mutex);
+    struct timespec until = later(used * (1 / (w->phase == WRITING && w->late ? LATE_SHARE : SHARE) - 1));
     while (!w->hurry && pthread_cond_timedwait(&w->changed, &w->mutex, &until) == 0)
         ;
     pthread_mutex_unlock(&w->mutex);
@@ -116,7 +117,7 @@ static void work(checkpoint_writer *w, enum phase phase) {
     pthread_mutex_lock(&w->mutex);
     w->failure = err;
     w->phase = PREPARED; // the memory is kept for the next one
-    w->hurry = false;
+    w->late = w->hurry = false;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
 }
@@ -204,6 +205,12 @@ static void set_phase(checkpoint_writer *w, enum phase phase) {
     pthread_mutex_unlock(&w->mutex);
 }
 
+static void set_late(checkpoint_writer *w, bool late) {
+    pthread_mutex_lock(&w->mutex);
+    w->late = late;
+    pthread_mutex_unlock(&w->mutex);
+}
+
 static enum status begin_preparing(checkpoint_writer *w, struct error *err) {
     enum optimizer_kind optimizer = (enum optimizer_kind)w->context->trial->hp.optimizer;
     if (free_memory_bytes() / 2 < network_frozen_bytes(w->net, optimizer)) // others may want the same at this moment
@@ -213,9 +220,11 @@ static enum status begin_preparing(checkpoint_writer *w, struct error *err) {
     return STATUS_OK;
 }
 
-enum status checkpoint_writer_prepare(checkpoint_writer *w, bool wait, bool *ready, struct error *err) {
+enum status checkpoint_writer_prepare(checkpoint_writer *w, const struct checkpoint_wants *wants, bool *ready,
+                                      struct error *err) {
     struct error failure;
-    enum phase phase = look(w, wait, &failure);
+    set_late(w, wants->start);
+    enum phase phase = look(w, wants->wait, &failure);
     *ready = false;
     if (failure.status != STATUS_OK) {
         *err = failure;
@@ -223,7 +232,7 @@ enum status checkpoint_writer_prepare(checkpoint_writer *w, bool wait, bool *rea
     }
     if (phase == IDLE) {
         TRY(begin_preparing(w, err));
-        phase = look(w, wait, &failure);
+        phase = look(w, wants->wait, &failure);
     }
     *ready = phase == PREPARED;
     return STATUS_OK;
@@ -244,6 +253,7 @@ enum status checkpoint_writer_start(checkpoint_writer *w, const struct training_
     TRY(copy_state(w, state, err));
     network_freeze(w->net, best, w->frozen);
     w->best = best;
+    set_late(w, false); // that was the one before
     set_phase(w, FREEZING);
     return STATUS_OK;
 }

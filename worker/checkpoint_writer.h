@@ -2,9 +2,9 @@
 //
 // Memory as large as the training state is made once (in the writer's thread) and kept. A checkpoint then has two
 // parts: the next step writes its results there and leaves the state as it was (network_freeze); and that becomes a
-// file: reordered, summed, written, fsync'ed, renamed (in the writer's thread, which takes two per cent of one core, so
-// that the steps meanwhile hardly feel it). One is under way at a time. What is on disk, and in which order, is the
-// same as when the trainer writes it.
+// file: reordered, summed, written, fsync'ed, renamed (in the writer's thread, which takes some 1.5 per cent of one
+// core, so that the steps meanwhile hardly feel it). One is under way at a time. What is on disk, and in which order,
+// is the same as when the trainer writes it.
 //
 // A writer belongs to one trial and to the trainer's thread.
 #ifndef GRIDFOLD_WORKER_CHECKPOINT_WRITER_H
@@ -22,7 +22,8 @@ NODISCARD enum status checkpoint_write_files(const struct trial_folder *folder,
 
 // What the next checkpoint wants, `since` seconds after the last one, of which there is to be one `every` so many
 // seconds: memory (which the first one makes, slowly), from a minute before it is due or from half the time; to be
-// started; to be waited for, when the one after it would be due as well.
+// started, and the one under way written faster; to be waited for, with no time between them. A checkpoint that
+// takes longer than that time delays the next one, and no step.
 struct checkpoint_wants {
     bool memory, start, wait;
 };
@@ -38,10 +39,11 @@ NODISCARD enum status checkpoint_writer_create(const struct trial_folder *folder
 // Finishes what is under way.
 void checkpoint_writer_destroy(checkpoint_writer *writer);
 
-// Comes nearer to the next checkpoint: *ready when checkpoint_writer_start may be called. It takes some calls, or with
-// `wait` one. The failure of the checkpoint before it is this call's. STATUS_MEMORY: there is not enough for a second
-// training state.
-NODISCARD enum status checkpoint_writer_prepare(checkpoint_writer *writer, bool wait, bool *ready, struct error *err);
+// Comes nearer to the next checkpoint: *ready when checkpoint_writer_start may be called, where that is wanted. It
+// takes some calls, or one that waits. The failure of the checkpoint before it is this call's. STATUS_MEMORY: there is
+// not enough for a second training state.
+NODISCARD enum status checkpoint_writer_prepare(checkpoint_writer *writer, const struct checkpoint_wants *wants,
+                                                bool *ready, struct error *err);
 // Keeps network and state as they are and has them written once the network has taken another step, which the first
 // call after it tells the thread (or checkpoint_writer_drain, without a step); with `best` the network's snapshot too.
 NODISCARD enum status checkpoint_writer_start(checkpoint_writer *writer, const struct training_state *state, bool best,

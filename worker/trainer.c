@@ -70,7 +70,7 @@ static enum status write_checkpoints_beside(struct session *s, struct error *err
     if (!wants.memory)
         return checkpoint_writer_check(s->writer, err);
     bool ready;
-    enum status status = checkpoint_writer_prepare(s->writer, wants.wait, &ready, err);
+    enum status status = checkpoint_writer_prepare(s->writer, &wants, &ready, err);
     if (status == STATUS_OK && ready && wants.start)
         status = checkpoint_writer_start(s->writer, &s->state, s->best_pending, err);
     if (status == STATUS_MEMORY) // between two steps it takes none

@@ -4,7 +4,6 @@
 //
 // Prints lines of a name and a number, for run.sh. The linker puts the functions below that begin with __wrap_ in front
 // of the trainer's own calls, so that what is measured is the trainer as it stands. FOLDER is the trial's, and new.
-#include <dirent.h>
 #include <getopt.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,8 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "bench/around/usage.h"
 #include "model/base/clock.h"
 #include "worker/checkpoint.h"
 #include "worker/trial_folder.h"
@@ -26,13 +25,11 @@ struct interval {
 };
 
 static struct {
-    double started, ready;          // the process; its first step
-    double in_step, in_evaluation;  // of the epoch under way
-    double step_ended, epoch_ended; // 0: none in this epoch; none yet
-    struct interval step[MOST];     // from the end of the one before, where that is of the same epoch
-    double writer[MOST],
-        stolen[MOST]; // of each: seconds of the writer's processor time; of the hypervisor's, all cores
-    double writer_before, stolen_before;
+    double started, ready;           // the process; its first step
+    double in_step, in_evaluation;   // of the epoch under way
+    double step_ended, epoch_ended;  // 0: none in this epoch; none yet
+    struct interval step[MOST];      // from the end of the one before, where that is of the same epoch
+    struct usage used[MOST], before; // in each step; so far
     struct interval
         written[MOST]; // checkpoints: from the making of memory, or from when the state is left, to the last rename
     double overhead[MOST], epoch[MOST]; // overhead: what is neither steps nor evaluation
@@ -43,56 +40,18 @@ static struct {
     atomic_bool writing;
 } seen;
 
-// One number of a file that the kernel makes; 0 where there is none.
-static double read_number(const char *path, const char *format) {
-    unsigned long long number = 0;
-    FILE *f = fopen(path, "r");
-    if (!f)
-        return 0;
-    if (fscanf(f, format, &number) != 1)
-        number = 0;
-    fclose(f);
-    return (double)number;
-}
-
-// Processor time of the thread that writes checkpoints, in seconds, so far.
-static double writer_seconds(void) {
-    double seconds = 0;
-    char path[300], name[32];
-    DIR *tasks = opendir("/proc/self/task");
-    for (struct dirent *e; tasks && (e = readdir(tasks));) {
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
-        FILE *f = fopen(path, "r");
-        bool writes = f && fgets(name, sizeof name, f) && strcmp(name, "gridfold-write\n") == 0;
-        if (f)
-            fclose(f);
-        snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", e->d_name);
-        if (writes)
-            seconds += 1e-9 * read_number(path, "%llu");
-    }
-    if (tasks)
-        closedir(tasks);
-    return seconds;
-}
-
-// What the hypervisor gave to others ("steal"), in seconds of all processors together, so far.
-static double stolen_seconds(void) {
-    return read_number("/proc/stat", "cpu %*u %*u %*u %*u %*u %*u %*u %llu") / (double)sysconf(_SC_CLK_TCK);
-}
-
 static void note_step(double began, double ended) {
-    double writer = writer_seconds(), stolen = stolen_seconds();
+    struct usage now = usage_now(), then = seen.before;
+    seen.before = now;
     if (seen.steps == 0)
         seen.ready = ended;
     if (seen.step_ended > 0 && seen.steps < MOST) {
-        seen.writer[seen.steps] = writer - seen.writer_before;
-        seen.stolen[seen.steps] = stolen - seen.stolen_before;
+        seen.used[seen.steps] =
+            (struct usage){now.writer - then.writer, now.waited - then.waited, now.stolen - then.stolen};
         seen.step[seen.steps++] = (struct interval){seen.step_ended, ended};
     } else if (seen.steps == 0) {
         seen.steps = 1; // the first one, compiling and all, is no step like the others
     }
-    seen.writer_before = writer;
-    seen.stolen_before = stolen;
     seen.step_ended = ended;
     seen.in_step += ended - began;
 }
@@ -214,30 +173,38 @@ static bool undisturbed(struct interval s) {
     return true;
 }
 
-// The longest of the steps that were disturbed, or of the others, and how much of it the hypervisor took.
-static void print_longest(const char *name, bool disturbed) {
-    double most = 0, stolen = 0;
+// Of the steps that were disturbed, or of the others: how many, the longest, what threads waited for a processor, and
+// what the hypervisor took.
+static void print_steps(const char *name, bool disturbed) {
+    double longest = 0, waited = 0, most_waited = 0, stolen = 0;
+    int count = 0;
     for (int i = 1; i < seen.steps; i++) {
-        double seconds = seen.step[i].ended - seen.step[i].began;
-        if (undisturbed(seen.step[i]) == disturbed || seconds <= most)
+        double seconds = seen.step[i].ended - seen.step[i].began, wait = seen.used[i].waited;
+        if (undisturbed(seen.step[i]) == disturbed)
             continue;
-        most = seconds;
-        stolen = seen.stolen[i];
+        count++;
+        longest = seconds > longest ? seconds : longest;
+        waited += wait;
+        most_waited = wait > most_waited ? wait : most_waited;
+        stolen += seen.used[i].stolen;
     }
-    printf("%s_ms %.1f\n%s_stolen_ms %.0f\n", name, 1e3 * most, name, 1e3 * stolen);
+    if (count == 0)
+        return;
+    printf("%s_steps %d\n%s_longest_ms %.1f\n", name, count, name, 1e3 * longest);
+    printf("%s_waited_ms %.1f\n%s_waited_most_ms %.1f\n", name, 1e3 * waited / count, name, 1e3 * most_waited);
+    printf("%s_stolen_ms %.1f\n", name, 1e3 * stolen / count);
 }
 
 // The longest step while a checkpoint was written, and how much longer all such steps took together, beside the median
 // of the others. A checkpoint written at the end of the trial delays no step.
 static void print_checkpoints(double quiet) {
     static double longest[MOST], together[MOST], took[MOST], disturbed[MOST];
-    double writer = 0, stolen = 0;
+    double writer = 0;
     int count = 0, steps = 0;
     for (int i = 1; i < seen.steps; i++)
         if (!undisturbed(seen.step[i])) {
             disturbed[steps++] = seen.step[i].ended - seen.step[i].began;
-            writer = seen.writer[i] > writer ? seen.writer[i] : writer;
-            stolen += seen.stolen[i];
+            writer = seen.used[i].writer > writer ? seen.used[i].writer : writer;
         }
     for (int k = 0; k < seen.checkpoints; k++) {
         double most = 0, excess = 0;
@@ -258,10 +225,8 @@ static void print_checkpoints(double quiet) {
     printf("checkpoint_seconds %.4f\n", median(took, count));
     printf("checkpoint_disturbed_step_ms %.1f\n", 1e3 * median(disturbed, steps));
     printf("checkpoint_longest_step_ms %.1f\n", 1e3 * median(longest, count));
-    print_longest("checkpoint_longest_of_all", true);
-    printf("checkpoint_writer_ms %.1f\n", 1e3 * writer);
-    printf("checkpoint_stolen_ms %.1f\n", 1e3 * stolen / steps);
-    printf("checkpoint_steps %d\n", steps);
+    print_steps("checkpoint", true);
+    printf("checkpoint_writer_most_ms %.1f\n", 1e3 * writer);
     printf("checkpoint_delay_ms %.1f\n", 1e3 * median(together, count));
     printf("checkpoints %d\n", count);
 }
@@ -269,20 +234,14 @@ static void print_checkpoints(double quiet) {
 static void print_all(const struct trial *trial, double to_start) {
     static double quiet[MOST];
     struct rusage usage;
-    double stolen = 0;
     int count = 0;
     printf("first_step_s %.3f\n", to_start + seen.ready - seen.started);
     for (int i = 1; i < seen.steps; i++)
-        if (undisturbed(seen.step[i])) {
+        if (undisturbed(seen.step[i]))
             quiet[count++] = seen.step[i].ended - seen.step[i].began;
-            stolen += seen.stolen[i];
-        }
     double typical = median(quiet, count);
     printf("step_ms %.1f\n", 1e3 * typical);
-    if (count > 0) {
-        print_longest("step_longest", false);
-        printf("step_stolen_ms %.1f\nsteps %d\n", 1e3 * stolen / count, count);
-    }
+    print_steps("quiet", false);
     int epochs = seen.epochs - 1;
     if (seen.checkpoints <= 1 && epochs > 0) { // one at the end
         printf("epoch_overhead_ms %.2f\n", 1e3 * median(seen.overhead + 1, epochs));

@@ -58,12 +58,15 @@ if [[ $parts == *start* ]]; then
     done
 fi
 if [[ $parts == *epochs* ]]; then
-    for b in "${!builds[@]}"; do bench "$b" --epochs "${EPOCHS:-6}"; done
+    for b in "${!builds[@]}"; do
+        bench "$b" --epochs "${EPOCHS:-6}"
+        rm -f "$b".quiet_* # of the checkpoints' part alone
+    done
 fi
 if [[ $parts == *checkpoints* ]]; then
     for b in "${!builds[@]}"; do
         bench "$b" --epochs "${CHECKPOINT_EPOCHS:-30}" --checkpoint-seconds "${CHECKPOINT_SECONDS:-40}"
-        for name in step_ms step_longest_ms step_longest_stolen_ms step_stolen_ms steps peak_mib; do [ -e "$b.$name" ] && mv "$b.$name" "$b.beside_$name"; done
+        for name in step_ms peak_mib; do [ -e "$b.$name" ] && mv "$b.$name" "$b.beside_$name"; done
     done
 fi
 if [[ $parts == *predict* ]]; then
@@ -84,25 +87,26 @@ echo "| --- |$(printf ' --- |%.0s' "${builds[@]}")"
 row import_s "import of 53 tiles, s"
 row first_step_s "start of the process to the end of its first step, s"
 row step_ms "a step, ms"
-row step_longest_ms "the longest step, ms"
 row epoch_s "an epoch, s"
 row epoch_overhead_ms "what of it is neither step nor validation, ms"
 row evaluation_megapixels_s "validation, megapixels a second"
 row peak_mib "memory without a checkpoint under way, MiB"
 row checkpoints "checkpoints written while steps were taken"
 row checkpoint_seconds "a checkpoint from beginning to end, s (median)"
-row beside_steps "steps while none is written"
+row quiet_steps "steps while none is written"
 row beside_step_ms "such a step, ms (median)"
-row beside_step_longest_ms "the longest of them, ms"
-row beside_step_longest_stolen_ms "what the hypervisor took in it, of all cores, ms"
-row beside_step_stolen_ms "the same of all of them, ms a step (mean)"
+row quiet_longest_ms "the longest of them, ms"
+row quiet_waited_ms "what their threads together waited for a processor, ms a step (mean)"
+row quiet_waited_most_ms "the most of it, ms"
+row quiet_stolen_ms "what the hypervisor took of all cores, ms a step (mean)"
 row checkpoint_steps "steps while one is written, or memory is made for the first"
 row checkpoint_disturbed_step_ms "such a step, ms (median)"
-row checkpoint_longest_step_ms "the longest step of a checkpoint, ms (median)"
-row checkpoint_longest_of_all_ms "the longest of all of them, ms"
-row checkpoint_longest_of_all_stolen_ms "what the hypervisor took in it, of all cores, ms"
-row checkpoint_stolen_ms "the same of all of them, ms a step (mean)"
-row checkpoint_writer_ms "the most that the writer's thread ran in one of them, ms of its processor time"
+row checkpoint_longest_step_ms "the longest of a checkpoint, ms (median of the checkpoints)"
+row checkpoint_longest_ms "the longest of them, ms"
+row checkpoint_waited_ms "what their threads together waited for a processor, ms a step (mean)"
+row checkpoint_waited_most_ms "the most of it, ms"
+row checkpoint_stolen_ms "what the hypervisor took of all cores, ms a step (mean)"
+row checkpoint_writer_most_ms "the most that the writer's thread ran in one of them, ms"
 row checkpoint_delay_ms "all steps of a checkpoint together later by, ms (median)"
 row beside_peak_mib "memory with checkpoints, MiB"
 row predict_megapixels_s "predict, $scene x $scene pixels, start and all, megapixels a second"
