@@ -10,6 +10,7 @@
 #include "model/base/utf8.h"
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGNMENT = 8, HELD_BYTES = 2 << 20 };
+_Static_assert(HELD_BYTES % FILE_DIRECT_GRANULE == 0, "what is written at once goes past the page cache");
 
 struct chunk { // the bytes of one tensor: there already, or asked for when it is written
     const void *data;

@@ -83,12 +83,14 @@ static enum status create_export(const struct onednn *o, param_layout *layout, i
     return status;
 }
 
-// A layout that cannot be cut into rows is exported as a whole.
+// Some layouts go by larger blocks than ours; one that cannot be cut into rows at all is exported as a whole.
 static enum status create_any_export(const struct onednn *o, param_layout *layout, struct error *err) {
-    enum status status = create_export(o, layout, choose_group(o, layout), err);
-    if (status == STATUS_OK || status == STATUS_MEMORY)
-        return status;
-    call_destroy(&layout->export);
+    for (int64_t group = choose_group(o, layout); layout->padded[0] % group == 0; group *= 2) {
+        enum status status = create_export(o, layout, group, err);
+        if (status == STATUS_OK || status == STATUS_MEMORY)
+            return status;
+        call_destroy(&layout->export);
+    }
     layout->group = layout->padded[0];
     layout->group_floats = 0;
     return create_for_one_thread(o, &layout->export, layout->md, layout->host_md, err);

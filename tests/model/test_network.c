@@ -525,15 +525,18 @@ static void large_tensors_are_read_in_pieces(void **state) {
     for (int i = 0; i < network_tensor_count(net); i++) {
         const struct network_tensor *t = network_tensor_at(net, i);
         struct network_piece piece = {.arena = ARENA_PARAM, .index = i};
-        float *whole = read_tensor(net, ARENA_PARAM, i), *part = malloc(t->count * sizeof *part);
-        assert_non_null(part);
         int64_t step = network_piece_rows(net, i), all = t->shape[0];
+        size_t row = t->count / (size_t)all;
+        float *whole = read_tensor(net, ARENA_PARAM, i), *part = malloc(((size_t)step * row + 1) * sizeof *part);
+        assert_non_null(part);
         cut += step < all;
         for (; piece.first < all; piece.first += step) {
             piece.rows = all - piece.first < step ? all - piece.first : step;
+            size_t floats = (size_t)piece.rows * row;
+            part[floats] = 42;
             network_read_piece(net, &piece, part);
-            assert_memory_equal(part, whole + (size_t)piece.first * (t->count / (size_t)all),
-                                (size_t)piece.rows * (t->count / (size_t)all) * sizeof *part);
+            assert_memory_equal(part, whole + (size_t)piece.first * row, floats * sizeof *part);
+            assert_true(part[floats] == 42); // nothing behind it
         }
         free(whole);
         free(part);

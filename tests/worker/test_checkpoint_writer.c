@@ -22,14 +22,15 @@ enum {
     PIXELS = BATCH * SIDE * SIDE
 };
 
-static const struct lstm_unet_config model = {.batch = BATCH,
-                                              .steps = SMALL_STEPS,
-                                              .bands = SMALL_BANDS,
-                                              .image_size = SIDE,
-                                              .encoder_width = 2,
-                                              .lstm_hidden = 3,
-                                              .lstm_layers = 1,
-                                              .decoder_channels = {6, 5, 4, 3, 2}};
+static const struct lstm_unet_config narrow = {.batch = BATCH,
+                                               .steps = SMALL_STEPS,
+                                               .bands = SMALL_BANDS,
+                                               .image_size = SIDE,
+                                               .encoder_width = 2,
+                                               .lstm_hidden = 3,
+                                               .lstm_layers = 1,
+                                               .decoder_channels = {6, 5, 4, 3, 2}};
+static struct lstm_unet_config model; // of the test under way
 static const struct optimizer_config adamw = {.kind = OPTIMIZER_ADAMW,
                                               .beta1 = 0.9f,
                                               .beta2 = 0.999f,
@@ -80,7 +81,7 @@ static void fill_trial(struct fixture *f) {
     f->state = (struct training_state){.epoch = 1, .step = 1, .history_count = 1, .history = f->history};
 }
 
-static int set_up(void **state) {
+static int set_up_model(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     struct error err;
@@ -102,6 +103,19 @@ static int set_up(void **state) {
         f->mask[i] = i % SIDE < 10;
     *state = f;
     return 0;
+}
+
+static int set_up(void **state) {
+    model = narrow;
+    return set_up_model(state);
+}
+
+// Tensors of several megabytes, which are written in pieces.
+static int set_up_wide(void **state) {
+    model = narrow;
+    model.encoder_width = 16;
+    model.lstm_hidden = 72;
+    return set_up_model(state);
 }
 
 static int tear_down(void **state) {
@@ -211,6 +225,24 @@ static void nothing_is_written_before_the_step_that_leaves_the_state(void **stat
     saved_free(after);
 }
 
+static void large_tensors_are_written_whole(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    int cut = 0;
+    for (int i = 0; i < network_tensor_count(f->net); i++)
+        cut += network_piece_rows(f->net, i) < network_tensor_at(f->net, i)->shape[0];
+    assert_true(cut > 0);
+    step(f);
+    prepare(f);
+    struct saved before = save(f->net);
+    check(checkpoint_writer_start(f->writer, &f->state, false, &err), &err);
+    step(f);
+    check(checkpoint_writer_check(f->writer, &err), &err);
+    check(checkpoint_writer_drain(f->writer, &err), &err);
+    assert_resumes_as(f, before);
+    saved_free(before);
+}
+
 static void without_a_step_it_is_written_when_all_must_be_on_disk(void **state) {
     struct fixture *f = *state;
     struct error err;
@@ -272,6 +304,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_written_before_the_step_that_leaves_the_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_step_it_is_written_when_all_must_be_on_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_tensors_are_written_whole, set_up_wide, tear_down),
         cmocka_unit_test_setup_teardown(a_writer_ends_with_memory_made_or_a_state_kept, set_up, tear_down),
         cmocka_unit_test(memory_is_made_ahead),
     };
