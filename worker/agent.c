@@ -175,6 +175,8 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
     if (a->dead || a->threads != assign->trial.threads || a->crowded != assign->crowded ||
         strcmp(a->gpus, assign->gpus) != 0)
         kill_trainer(a);
+    a->log_start = spawn_log_size(a->pid ? a->log : assign->log); // before the trainer can have a word about this trial
+    a->oom_kills = spawn_oom_kills();
     struct error why;
     enum status status = a->pid ? STATUS_OK : start_trainer(a, assign, &why);
     a->trouble_cause = LOSS_START;
@@ -184,8 +186,6 @@ enum status agent_assign(agent *a, const struct message *order, struct error *er
         a->trouble_cause = LOSS_MEMORY;
     if (status != STATUS_OK)
         snprintf(a->trouble, sizeof a->trouble, "%s", why.message);
-    a->log_start = spawn_log_size(a->log);
-    a->oom_kills = spawn_oom_kills();
     a->heard = clock_seconds();
     return STATUS_OK;
 }

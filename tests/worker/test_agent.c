@@ -16,6 +16,7 @@
 
 #include "fake_trainer.h"
 #include "worker/agent.h"
+#include "worker/agent_spawn.h"
 #include "worker/station.h"
 #include "worker/trainer_process.h"
 
@@ -140,6 +141,34 @@ static void test_exit_code(void **state) {
     struct fixture *f = start(&(struct agent_config){0});
     setenv("FAKE_TRAINER", "exit3", 1);
     assign(f);
+    next(f);
+    next(f);
+    const struct message *m = next(f);
+    assert_int_equal(m->kind, MESSAGE_LOST);
+    assert_non_null(strstr(m->reason, "exit code 3: giving up"));
+    finish(f);
+}
+
+// The linker puts this in front of the agent's calls: an agent that gets no processor for a while.
+static bool delayed;
+
+// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
+off_t __real_spawn_log_size(const char *log);
+off_t __wrap_spawn_log_size(const char *log);
+off_t __wrap_spawn_log_size(const char *log) {
+    if (delayed)
+        nanosleep(&(struct timespec){0, 500000000}, NULL);
+    return __real_spawn_log_size(log);
+}
+// NOLINTEND(bugprone-reserved-identifier)
+
+static void test_last_words_of_a_trainer_that_is_faster_than_the_agent(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    setenv("FAKE_TRAINER", "exit3", 1);
+    delayed = true;
+    assign(f);
+    delayed = false;
     next(f);
     next(f);
     const struct message *m = next(f);
@@ -461,6 +490,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_trials_share_a_trainer),
         cmocka_unit_test(test_fault_is_reported_and_the_trial_goes_on),
         cmocka_unit_test(test_exit_code),
+        cmocka_unit_test(test_last_words_of_a_trainer_that_is_faster_than_the_agent),
         cmocka_unit_test(test_no_result_could_be_established),
         cmocka_unit_test(test_memory_is_told_apart),
         cmocka_unit_test(test_babble_is_a_loss),
