@@ -117,8 +117,6 @@ void network_set_steps_taken(network *net, int64_t steps);
 // A copy of parameters and buffers, in backend memory: the best epoch so far.
 NODISCARD enum status network_snapshot(network *net, struct error *err);
 bool network_has_snapshot(const network *net);
-void network_read_snapshot(network *net, int index, float *host);
-void network_write_snapshot(network *net, int index, const float *host); // marks that there is one
 
 // All that a resume needs, as it was at one moment, while the network goes on training: for a writer in another thread.
 // Nothing large is copied. The network gets other memory for parameters and moments, which its next optimizer step
@@ -143,7 +141,7 @@ void network_keep_arenas(network *net);
 
 // For one other thread. Memory from byte `first` on is there, up to `count` bytes; false: that was the end.
 bool network_frozen_touch(network_frozen *frozen, size_t first, size_t count);
-// As network_read (ARENA_PARAM and the moments) and network_read_snapshot, of the moment of network_freeze.
+// As network_read_piece (parameters, moments, the snapshot), of the moment of network_freeze.
 void network_frozen_read(network_frozen *frozen, const struct network_piece *piece, float *host);
 int64_t network_frozen_steps_taken(const network_frozen *frozen);
 

@@ -283,23 +283,3 @@ bool network_has_snapshot(const network *net) {
 void network_forget_snapshot(struct network *net) {
     net->has_snapshot = false;
 }
-
-void network_read_snapshot(network *net, int index, float *host) {
-    struct network_piece all = {.snapshot = true, .index = index, .rows = net->tensors[index].info.shape[0]};
-    network_read_piece(net, &all, host);
-}
-
-void network_write_snapshot(network *net, int index, const float *host) {
-    const struct state_tensor *t = &net->tensors[index];
-    struct error err;
-    if (ensure_snapshot(net, &err) != STATUS_OK) {
-        net->write_failed = true;
-        return;
-    }
-    if (t->info.buffer)
-        net->b->ops->param_import(net->b, net->buffer_layouts[t->first], host,
-                                  net->snapshot_buffers + net->buffer_offsets[t->first]);
-    else
-        write_parameter(net, net->snapshot_params, t, host);
-    net->has_snapshot = true;
-}

@@ -173,7 +173,10 @@ static void give(network *to, network *from, bool best) {
         float *host = malloc(network_tensor_at(from, i)->count * sizeof *host);
         assert_non_null(host);
         if (best)
-            network_read_snapshot(from, i, host);
+            network_read_piece(
+                from,
+                &(struct network_piece){.snapshot = true, .index = i, .rows = network_tensor_at(from, i)->shape[0]},
+                host);
         else
             network_read(from, ARENA_PARAM, i, host);
         network_write(to, ARENA_PARAM, i, host);
