@@ -16,20 +16,10 @@ dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from) {
     return dnnl_memory_desc_clone(md, from);
 }
 
-static dnnl_status_t get_dims(compat_const_md md, dnnl_dims_t dims) {
-    dnnl_dims_t *borrowed;
-    dnnl_status_t status = dnnl_memory_desc_query(md, dnnl_query_dims, (void *)&borrowed);
-    if (status == dnnl_success)
-        memcpy(dims, *borrowed, sizeof *borrowed);
-    return status;
-}
-
-static dnnl_status_t take_rows(compat_md *md, compat_const_md from, const dnnl_dims_t dims, const dnnl_dims_t first) {
-    return dnnl_memory_desc_create_submemory(md, from, dims, first);
-}
-
-static dnnl_status_t get_offset(compat_const_md md, dnnl_dim_t *offset) {
-    return dnnl_memory_desc_query(md, dnnl_query_submemory_offset_s64, offset);
+dnnl_status_t compat_md_part(compat_md *md, compat_const_md from, const dnnl_dims_t dims, const dnnl_dims_t first,
+                             dnnl_dim_t *offset) {
+    dnnl_status_t status = dnnl_memory_desc_create_submemory(md, from, dims, first);
+    return status == dnnl_success ? dnnl_memory_desc_query(*md, dnnl_query_submemory_offset_s64, offset) : status;
 }
 
 void compat_md_destroy(compat_md md) {
@@ -82,19 +72,15 @@ dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from) {
     return dnnl_success;
 }
 
-static dnnl_status_t get_dims(compat_const_md md, dnnl_dims_t dims) {
-    memcpy(dims, md->dims, sizeof md->dims);
-    return dnnl_success;
-}
-
-static dnnl_status_t take_rows(compat_md *md, compat_const_md from, const dnnl_dims_t dims, const dnnl_dims_t first) {
+dnnl_status_t compat_md_part(compat_md *md, compat_const_md from, const dnnl_dims_t dims, const dnnl_dims_t first,
+                             dnnl_dim_t *offset) {
     *md = malloc(sizeof **md);
-    return *md ? dnnl_memory_desc_init_submemory(*md, from, dims, first) : dnnl_out_of_memory;
-}
-
-static dnnl_status_t get_offset(compat_const_md md, dnnl_dim_t *offset) {
-    *offset = md->offset0;
-    return dnnl_success;
+    if (!*md)
+        return dnnl_out_of_memory;
+    dnnl_status_t status = dnnl_memory_desc_init_submemory(*md, from, dims, first);
+    if (status == dnnl_success)
+        *offset = (*md)->offset0;
+    return status;
 }
 
 void compat_md_destroy(compat_md md) {
@@ -133,25 +119,6 @@ static dnnl_status_t conv_backward_weights(dnnl_alg_kind_t algorithm, dnnl_primi
 }
 
 #endif
-
-dnnl_status_t compat_md_rows(compat_md *md, compat_const_md from, dnnl_dim_t rows, dnnl_dim_t *stride) {
-    dnnl_dims_t dims = {0}, first = {0};
-    compat_md second = NULL;
-    *stride = 0;
-    dnnl_status_t status = get_dims(from, dims);
-    dnnl_dim_t all = dims[0];
-    dims[0] = rows;
-    if (status == dnnl_success)
-        status = take_rows(md, from, dims, first);
-    if (status != dnnl_success || 2 * rows > all)
-        return status;
-    first[0] = rows;
-    status = take_rows(&second, from, dims, first);
-    if (status == dnnl_success)
-        status = get_offset(second, stride);
-    compat_md_destroy(second);
-    return status;
-}
 
 dnnl_status_t compat_conv_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const struct compat_conv *conv,
                                   dnnl_primitive_attr_t attr) {

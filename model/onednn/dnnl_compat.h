@@ -22,9 +22,10 @@ typedef const dnnl_memory_desc_t *compat_const_md;
 dnnl_status_t compat_md_create(compat_md *md, int rank, const dnnl_dim_t *dims, dnnl_data_type_t type,
                                dnnl_format_tag_t tag);
 dnnl_status_t compat_md_clone(compat_md *md, compat_const_md from);
-// The first `rows` of dimension 0; *stride: elements from their beginning to that of the rows after them, if there are
-// any.
-dnnl_status_t compat_md_rows(compat_md *md, compat_const_md from, dnnl_dim_t rows, dnnl_dim_t *stride);
+// What begins at `first`, with the strides of the whole; *offset: elements before it. Dimensions in blocks are cut
+// between blocks alone (dnnl_unimplemented).
+dnnl_status_t compat_md_part(compat_md *md, compat_const_md from, const dnnl_dims_t dims, const dnnl_dims_t first,
+                             dnnl_dim_t *offset);
 void compat_md_destroy(compat_md md);
 
 dnnl_status_t compat_append_sum(dnnl_post_ops_t post_ops);

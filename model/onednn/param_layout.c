@@ -67,11 +67,25 @@ static enum status create_for_one_thread(const struct onednn *o, struct dnnl_cal
     return status;
 }
 
+// Elements from one group of rows to the next, of which there may be none.
+static dnnl_status_t group_stride(const param_layout *layout, const dnnl_dims_t dims, dnnl_dim_t *stride) {
+    const dnnl_dims_t second = {dims[0]};
+    compat_md md = NULL;
+    *stride = 0;
+    dnnl_status_t status =
+        dims[0] < layout->padded[0] ? compat_md_part(&md, layout->md, dims, second, stride) : dnnl_success;
+    compat_md_destroy(md);
+    return status;
+}
+
 static enum status create_export(const struct onednn *o, param_layout *layout, int64_t group, struct error *err) {
-    const dnnl_dim_t dims[4] = {group, layout->padded[1], layout->shape[2], layout->shape[3]};
+    const dnnl_dims_t dims = {group, layout->padded[1], layout->shape[2], layout->shape[3]}, begin = {0};
     compat_md ours = NULL, host = NULL;
-    dnnl_dim_t stride;
-    enum status status = onednn_status(compat_md_rows(&ours, layout->md, group, &stride), "part of a weight", err);
+    dnnl_dim_t none, stride;
+    dnnl_status_t cut = group_stride(layout, dims, &stride);
+    if (cut == dnnl_success)
+        cut = compat_md_part(&ours, layout->md, dims, begin, &none);
+    enum status status = onednn_status(cut, "part of a weight", err);
     if (status == STATUS_OK)
         status = onednn_status(compat_md_create(&host, 4, dims, dnnl_f32, dnnl_oihw), "weight descriptor", err);
     if (status == STATUS_OK)
