@@ -173,10 +173,10 @@ static bool undisturbed(struct interval s) {
     return true;
 }
 
-// Of the steps that were disturbed, or of the others: how many, the longest, what threads waited for a processor, and
-// what the hypervisor took.
+// Of the steps that were disturbed, or of the others: how many, the longest, what threads waited for a processor, what
+// the hypervisor took, and the most that the writer ran.
 static void print_steps(const char *name, bool disturbed) {
-    double longest = 0, waited = 0, most_waited = 0, stolen = 0;
+    double longest = 0, waited = 0, most_waited = 0, writer = 0, stolen = 0;
     int count = 0;
     for (int i = 1; i < seen.steps; i++) {
         double seconds = seen.step[i].ended - seen.step[i].began, wait = seen.used[i].waited;
@@ -186,26 +186,24 @@ static void print_steps(const char *name, bool disturbed) {
         longest = seconds > longest ? seconds : longest;
         waited += wait;
         most_waited = wait > most_waited ? wait : most_waited;
+        writer = seen.used[i].writer > writer ? seen.used[i].writer : writer;
         stolen += seen.used[i].stolen;
     }
     if (count == 0)
         return;
     printf("%s_steps %d\n%s_longest_ms %.1f\n", name, count, name, 1e3 * longest);
     printf("%s_waited_ms %.1f\n%s_waited_most_ms %.1f\n", name, 1e3 * waited / count, name, 1e3 * most_waited);
-    printf("%s_stolen_ms %.1f\n", name, 1e3 * stolen / count);
+    printf("%s_stolen_ms %.1f\n%s_writer_most_ms %.1f\n", name, 1e3 * stolen / count, name, 1e3 * writer);
 }
 
 // The longest step while a checkpoint was written, and how much longer all such steps took together, beside the median
 // of the others. A checkpoint written at the end of the trial delays no step.
 static void print_checkpoints(double quiet) {
     static double longest[MOST], together[MOST], took[MOST], disturbed[MOST];
-    double writer = 0;
     int count = 0, steps = 0;
     for (int i = 1; i < seen.steps; i++)
-        if (!undisturbed(seen.step[i])) {
+        if (!undisturbed(seen.step[i]))
             disturbed[steps++] = seen.step[i].ended - seen.step[i].began;
-            writer = seen.used[i].writer > writer ? seen.used[i].writer : writer;
-        }
     for (int k = 0; k < seen.checkpoints; k++) {
         double most = 0, excess = 0;
         for (int i = 1; i < seen.steps; i++)
@@ -226,7 +224,6 @@ static void print_checkpoints(double quiet) {
     printf("checkpoint_disturbed_step_ms %.1f\n", 1e3 * median(disturbed, steps));
     printf("checkpoint_longest_step_ms %.1f\n", 1e3 * median(longest, count));
     print_steps("checkpoint", true);
-    printf("checkpoint_writer_most_ms %.1f\n", 1e3 * writer);
     printf("checkpoint_delay_ms %.1f\n", 1e3 * median(together, count));
     printf("checkpoints %d\n", count);
 }

@@ -136,16 +136,20 @@ static void test_fault_is_reported_and_the_trial_goes_on(void **state) {
     finish(f);
 }
 
-static void test_exit_code(void **state) {
-    (void)state;
-    struct fixture *f = start(&(struct agent_config){0});
-    setenv("FAKE_TRAINER", "exit3", 1);
-    assign(f);
+static void expect_giving_up(struct fixture *f) {
     next(f);
     next(f);
     const struct message *m = next(f);
     assert_int_equal(m->kind, MESSAGE_LOST);
     assert_non_null(strstr(m->reason, "exit code 3: giving up"));
+}
+
+static void test_exit_code(void **state) {
+    (void)state;
+    struct fixture *f = start(&(struct agent_config){0});
+    setenv("FAKE_TRAINER", "exit3", 1);
+    assign(f);
+    expect_giving_up(f);
     finish(f);
 }
 
@@ -169,11 +173,7 @@ static void test_last_words_of_a_trainer_that_is_faster_than_the_agent(void **st
     delayed = true;
     assign(f);
     delayed = false;
-    next(f);
-    next(f);
-    const struct message *m = next(f);
-    assert_int_equal(m->kind, MESSAGE_LOST);
-    assert_non_null(strstr(m->reason, "exit code 3: giving up"));
+    expect_giving_up(f);
     finish(f);
 }
 

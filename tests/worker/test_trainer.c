@@ -558,12 +558,8 @@ static void checkpoints_are_written_when_they_are_due(void **state) {
         size_t free_memory;
         int beside, between; // the one at the end is among them
     } cases[] = {
-        {{false, false, false}, PLENTY, 0, 1},
-        {{true, false, true}, PLENTY, 0, 1}, // the memory is there, and nothing
-                                             // is due
-        {{true, true, true}, PLENTY, STEPS, 1},
-        {{true, true, true}, 0, 0, STEPS + 1},
-        {{true, false, true}, 0, 0, 1},
+        {{false, false, false}, PLENTY, 0, 1},  {{true, false, true}, PLENTY, 0, 1}, // nothing is due
+        {{true, true, true}, PLENTY, STEPS, 1}, {{true, true, true}, 0, 0, STEPS + 1}, {{true, false, true}, 0, 0, 1},
     };
     trainer *t = new_trainer();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
