@@ -6,7 +6,9 @@
 // Welford's recurrence for eight channels and partial results are merged in pairs (Chan et al. 1979), so that no digits
 // are lost where the mean is large; backward, plain sums. Every block leaves its chunk's result in scratch, and the
 // last block of a tile of channels to finish puts the chunks together, always in the same order. The second kernel is
-// one thread an octet. Statistics are float whatever the values are. Training saves mean and r, [2][channels].
+// one thread an octet. Where one block has all pixels of its channels (small maps: most of the encoder) it does both,
+// in one kernel, by the same arithmetic. Statistics are float whatever the values are. Training saves mean and r,
+// [2][channels].
 //
 // In a group the first kernel leaves what it has in this member's part: two vectors of channels and the number of
 // pixels, [2][channels] and an octet. The parts are gathered, and a third kernel, one thread an octet of channels, puts
@@ -77,7 +79,6 @@ static __device__ inline void merge_rows(struct reduction_grid g, struct reducti
             struct moments b = take_moments(shared, (int)threadIdx.x + half * g.tile_octets);
             merge(a, &b);
         }
-        __syncthreads();
     }
 }
 
@@ -124,42 +125,50 @@ static __device__ inline void put_part(float *part, size_t channel, size_t chann
         part[2 * channels] = count;
 }
 
-// partial: [chunk][2][channels]
+// The moments of the whole batch, in row 0 of one block a tile; false in the tile's other blocks. partial:
+// [chunk][2][channels]
+template <typename T>
+static __device__ inline bool batch_moments(struct reduction_grid g, struct reduction_thread t, const T *x,
+                                            float *partial, unsigned *counters, struct moments *a) {
+    __shared__ struct shared_moments shared;
+    size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
+    bool mine = t.octet < g.octets;
+    float v[OCTET];
+    *a = no_moments();
+    for (size_t p = t.first + (size_t)t.row; mine && p < t.end; p += (size_t)t.rows) {
+        load8(x + p * channels + channel, v);
+        add_pixel(a, v);
+    }
+    merge_rows(g, t, a, &shared);
+    if (g.chunks == 1)
+        return true;
+    if (mine && t.row == 0) {
+        float *to = partial + (size_t)blockIdx.y * 2 * channels + channel;
+        store8(to, a->mean);
+        store8(to + channels, a->m2);
+    }
+    if (!last_block(counters + blockIdx.x, (unsigned)g.chunks))
+        return false;
+    *a = no_moments();
+    for (int chunk = t.row; mine && chunk < g.chunks; chunk += t.rows) {
+        struct moments b;
+        const float *from = partial + (size_t)chunk * 2 * channels + channel;
+        b.count = chunk_pixels(g, chunk);
+        load8(from, b.mean);
+        load8(from + channels, b.m2);
+        merge(a, &b);
+    }
+    merge_rows(g, t, a, &shared);
+    return true;
+}
+
 template <typename T>
 static __global__ void statistics(struct reduction_grid g, struct norm k, const T *x, float *partial,
                                   unsigned *counters, struct statistics_targets target) {
-    __shared__ struct shared_moments shared;
     struct reduction_thread t = reduction_thread_of(g);
     size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
-    bool mine = t.octet < g.octets;
-    struct moments a = no_moments();
-    float v[OCTET];
-    if (mine)
-        for (size_t p = t.first + (size_t)t.row; p < t.end; p += (size_t)t.rows) {
-            load8(x + p * channels + channel, v);
-            add_pixel(&a, v);
-        }
-    merge_rows(g, t, &a, &shared);
-    if (g.chunks > 1) {
-        if (mine && t.row == 0) {
-            float *to = partial + (size_t)blockIdx.y * 2 * channels + channel;
-            store8(to, a.mean);
-            store8(to + channels, a.m2);
-        }
-        if (!last_block(counters + blockIdx.x, (unsigned)g.chunks))
-            return;
-        a = no_moments();
-        for (int chunk = t.row; mine && chunk < g.chunks; chunk += t.rows) {
-            struct moments b;
-            const float *from = partial + (size_t)chunk * 2 * channels + channel;
-            b.count = chunk_pixels(g, chunk);
-            load8(from, b.mean);
-            load8(from + channels, b.m2);
-            merge(&a, &b);
-        }
-        merge_rows(g, t, &a, &shared);
-    }
-    if (!mine || t.row != 0)
+    struct moments a;
+    if (!batch_moments(g, t, x, partial, counters, &a) || t.octet >= g.octets || t.row != 0)
         return;
     if (target.part)
         put_part(target.part, channel, channels, a.count, a.mean, a.m2);
@@ -190,27 +199,64 @@ struct norm_vectors {
     const float *mean, *spread, *gamma, *beta;
 };
 
+struct norm_octet { // of one octet of channels
+    float mean[OCTET], scale[OCTET], beta[OCTET];
+};
+
+static __device__ inline struct norm_octet norm_octet_of(struct norm_vectors k, size_t channel, float epsilon,
+                                                         bool training) {
+    struct norm_octet o;
+    float spread[OCTET], gamma[OCTET];
+    load8(k.mean + channel, o.mean);
+    load8(k.spread + channel, spread);
+    load8(k.gamma + channel, gamma);
+    load8(k.beta + channel, o.beta);
+    for (int c = 0; c < OCTET; c++)
+        o.scale[c] = gamma[c] * (training ? spread[c] : 1.0f / sqrtf(spread[c] + epsilon));
+    return o;
+}
+
+template <typename T>
+static __device__ inline void normalize_octet(const struct norm_octet *o, bool relu, size_t at, const T *x,
+                                              const T *residual, T *y) {
+    float v[OCTET], other[OCTET] = {0};
+    load8(x + at, v);
+    if (residual)
+        load8(residual + at, other);
+    for (int c = 0; c < OCTET; c++) {
+        float out = (v[c] - o->mean[c]) * o->scale[c] + o->beta[c] + other[c];
+        v[c] = relu && out < 0.0f ? 0.0f : out; // a NaN passes, as in PyTorch
+    }
+    store8(y + at, v);
+}
+
 template <typename T>
 static __global__ void normalize(size_t octets, int channel_octets, struct norm_vectors k, float epsilon, bool training,
                                  bool relu, const T *x, const T *residual, T *y) {
     size_t i = thread_number();
     if (i >= octets)
         return;
-    size_t channel = i % (size_t)channel_octets * OCTET;
-    float v[OCTET], mean[OCTET], spread[OCTET], gamma[OCTET], beta[OCTET], other[OCTET] = {0};
-    load8(x + i * OCTET, v);
-    load8(k.mean + channel, mean);
-    load8(k.spread + channel, spread);
-    load8(k.gamma + channel, gamma);
-    load8(k.beta + channel, beta);
-    if (residual)
-        load8(residual + i * OCTET, other);
-    for (int c = 0; c < OCTET; c++) {
-        float r = training ? spread[c] : 1.0f / sqrtf(spread[c] + epsilon);
-        float out = (v[c] - mean[c]) * (gamma[c] * r) + beta[c] + other[c];
-        v[c] = relu && out < 0.0f ? 0.0f : out; // a NaN passes, as in PyTorch
-    }
-    store8(y + i * OCTET, v);
+    const struct norm_octet o = norm_octet_of(k, i % (size_t)channel_octets * OCTET, epsilon, training);
+    normalize_octet(&o, relu, i * OCTET, x, residual, y);
+}
+
+// Both, in training, where a block has all pixels of its channels.
+template <typename T>
+static __global__ void forward_at_once(struct reduction_grid g, struct norm k, struct statistics_targets target,
+                                       struct norm_vectors vectors, bool relu, const T *x, const T *residual, T *y) {
+    struct reduction_thread t = reduction_thread_of(g);
+    size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
+    bool mine = t.octet < g.octets;
+    struct moments a;
+    batch_moments(g, t, x, nullptr, nullptr, &a);
+    if (mine && t.row == 0)
+        finish_statistics(k, &a, channel, channels, target.saved, target.running_mean, target.running_var);
+    __syncthreads();
+    if (!mine)
+        return;
+    const struct norm_octet o = norm_octet_of(vectors, channel, k.epsilon, true);
+    for (size_t p = (size_t)t.row; p < g.pixels; p += (size_t)t.rows)
+        normalize_octet(&o, relu, p * channels + channel, x, residual, y);
 }
 
 // ---- backward ----
@@ -232,15 +278,17 @@ static __device__ inline void finish_sums(const float sum[2 * OCTET], float coun
     }
 }
 
+// The sums of the whole batch, of g and of g xhat, in row 0 of one block a tile; false in the tile's other blocks.
 template <typename T>
-static __global__ void gradient_sums(struct reduction_grid g, bool relu, const T *x, const T *y, const T *dy,
-                                     const float *saved, float *partial, unsigned *counters,
-                                     struct sum_targets target) {
+static __device__ inline bool batch_sums(struct reduction_grid g, struct reduction_thread t, bool relu, const T *x,
+                                         const T *y, const T *dy, const float *saved, float *partial,
+                                         unsigned *counters, float sum[2 * OCTET]) {
     __shared__ float shared[BLOCK_THREADS * 2 * OCTET];
-    struct reduction_thread t = reduction_thread_of(g);
     size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
     bool mine = t.octet < g.octets;
-    float sum[2 * OCTET] = {0}, v[OCTET], out[OCTET], slope[OCTET], mean[OCTET], r[OCTET];
+    float v[OCTET], out[OCTET], slope[OCTET], mean[OCTET], r[OCTET];
+    for (int i = 0; i < 2 * OCTET; i++)
+        sum[i] = 0;
     if (mine) {
         load8(saved + channel, mean);
         load8(saved + channels + channel, r);
@@ -257,37 +305,50 @@ static __global__ void gradient_sums(struct reduction_grid g, bool relu, const T
         }
     }
     sum_rows<2 * OCTET>(g, t, sum, shared);
-    if (g.chunks > 1) {
-        if (mine && t.row == 0) {
-            float *to = partial + (size_t)blockIdx.y * 2 * channels + channel;
-            store8(to, sum);
-            store8(to + channels, sum + OCTET);
-        }
-        if (!last_block(counters + blockIdx.x, (unsigned)g.chunks))
-            return;
-        for (int i = 0; i < 2 * OCTET; i++)
-            sum[i] = 0;
-        for (int chunk = t.row; mine && chunk < g.chunks; chunk += t.rows) {
-            const float *from = partial + (size_t)chunk * 2 * channels + channel;
-            load8(from, v);
-            load8(from + channels, out);
-            for (int i = 0; i < OCTET; i++) {
-                sum[i] += v[i];
-                sum[OCTET + i] += out[i];
-            }
-        }
-        sum_rows<2 * OCTET>(g, t, sum, shared);
+    if (g.chunks == 1)
+        return true;
+    if (mine && t.row == 0) {
+        float *to = partial + (size_t)blockIdx.y * 2 * channels + channel;
+        store8(to, sum);
+        store8(to + channels, sum + OCTET);
     }
-    if (!mine || t.row != 0)
-        return;
+    if (!last_block(counters + blockIdx.x, (unsigned)g.chunks))
+        return false;
+    for (int i = 0; i < 2 * OCTET; i++)
+        sum[i] = 0;
+    for (int chunk = t.row; mine && chunk < g.chunks; chunk += t.rows) {
+        const float *from = partial + (size_t)chunk * 2 * channels + channel;
+        load8(from, v);
+        load8(from + channels, out);
+        for (int i = 0; i < OCTET; i++) {
+            sum[i] += v[i];
+            sum[OCTET + i] += out[i];
+        }
+    }
+    sum_rows<2 * OCTET>(g, t, sum, shared);
+    return true;
+}
+
+static __device__ inline void put_sums(const float sum[2 * OCTET], float count, size_t channel, size_t channels,
+                                       const float *saved, struct sum_targets target) {
     if (target.part)
-        put_part(target.part, channel, channels, (float)g.pixels, sum, sum + OCTET);
+        put_part(target.part, channel, channels, count, sum, sum + OCTET);
     else
-        finish_sums(sum, (float)g.pixels, channel, channels, saved, target.means);
+        finish_sums(sum, count, channel, channels, saved, target.means);
     if (target.dgamma)
         store8(target.dgamma + channel, sum + OCTET);
     if (target.dbeta)
         store8(target.dbeta + channel, sum);
+}
+
+template <typename T>
+static __global__ void gradient_sums(struct reduction_grid g, bool relu, const T *x, const T *y, const T *dy,
+                                     const float *saved, float *partial, unsigned *counters,
+                                     struct sum_targets target) {
+    struct reduction_thread t = reduction_thread_of(g);
+    float sum[2 * OCTET];
+    if (batch_sums(g, t, relu, x, y, dy, saved, partial, counters, sum) && t.octet < g.octets && t.row == 0)
+        put_sums(sum, (float)g.pixels, (size_t)t.octet * OCTET, (size_t)g.octets * OCTET, saved, target);
 }
 
 // parts: [members][2 channels + OCTET]
@@ -312,34 +373,78 @@ struct grad_targets {
     bool relu, add_x, add_residual;
 };
 
+// What the gradient is made of, and goes to: values of the same shape; x's gradient, the residual's, or both.
+template <typename T> struct gradient_values {
+    const T *x, *y, *dy;
+    T *dx, *dresidual;
+};
+
+struct gradient_octet { // of one octet of channels
+    float mean[OCTET], scale[OCTET], mean_grad[OCTET], mean_product[OCTET];
+};
+
+static __device__ inline struct gradient_octet gradient_octet_of(const float *saved, const float *means,
+                                                                 const float *gamma, size_t channel, size_t channels) {
+    struct gradient_octet o;
+    float r[OCTET];
+    load8(saved + channel, o.mean);
+    load8(saved + channels + channel, r);
+    load8(gamma + channel, o.scale);
+    load8(means + channel, o.mean_grad);
+    load8(means + channels + channel, o.mean_product);
+    for (int c = 0; c < OCTET; c++)
+        o.scale[c] *= r[c];
+    return o;
+}
+
 template <typename T>
-static __global__ void gradient(size_t octets, int channel_octets, struct grad_targets k, const T *x, const T *y,
-                                const T *dy, const float *saved, const float *means, const float *gamma, T *dx,
-                                T *dresidual) {
-    size_t i = thread_number();
-    if (i >= octets)
-        return;
-    size_t channels = (size_t)channel_octets * OCTET, channel = i % (size_t)channel_octets * OCTET;
-    float v[OCTET], out[OCTET], grad[OCTET], mean[OCTET], r[OCTET], scale[OCTET], mean_grad[OCTET], mean_product[OCTET];
-    load8(dy + i * OCTET, grad);
+static __device__ inline void put_gradient(const struct gradient_octet *o, struct grad_targets k, size_t at,
+                                           const struct gradient_values<T> *a) {
+    float v[OCTET], out[OCTET], grad[OCTET];
+    load8(a->dy + at, grad);
     if (k.relu) {
-        load8(y + i * OCTET, out);
+        load8(a->y + at, out);
         for (int c = 0; c < OCTET; c++)
             grad[c] = out[c] <= 0.0f ? 0.0f : grad[c];
     }
-    if (dresidual)
-        write8(dresidual + i * OCTET, grad, k.add_residual);
-    if (!dx)
+    if (a->dresidual)
+        write8(a->dresidual + at, grad, k.add_residual);
+    if (!a->dx)
         return;
-    load8(x + i * OCTET, v);
-    load8(saved + channel, mean);
-    load8(saved + channels + channel, r);
-    load8(gamma + channel, scale);
-    load8(means + channel, mean_grad);
-    load8(means + channels + channel, mean_product);
+    load8(a->x + at, v);
     for (int c = 0; c < OCTET; c++)
-        grad[c] = scale[c] * r[c] * (grad[c] - mean_grad[c] - (v[c] - mean[c]) * mean_product[c]);
-    write8(dx + i * OCTET, grad, k.add_x);
+        grad[c] = o->scale[c] * (grad[c] - o->mean_grad[c] - (v[c] - o->mean[c]) * o->mean_product[c]);
+    write8(a->dx + at, grad, k.add_x);
+}
+
+template <typename T>
+static __global__ void gradient(size_t octets, int channel_octets, struct grad_targets k, const float *saved,
+                                const float *means, const float *gamma, struct gradient_values<T> values) {
+    size_t i = thread_number();
+    if (i >= octets)
+        return;
+    const struct gradient_octet o =
+        gradient_octet_of(saved, means, gamma, i % (size_t)channel_octets * OCTET, (size_t)channel_octets * OCTET);
+    put_gradient(&o, k, i * OCTET, &values);
+}
+
+template <typename T>
+static __global__ void backward_at_once(struct reduction_grid g, struct grad_targets k, const float *saved,
+                                        const float *gamma, struct sum_targets target,
+                                        struct gradient_values<T> values) {
+    struct reduction_thread t = reduction_thread_of(g);
+    size_t channels = (size_t)g.octets * OCTET, channel = (size_t)t.octet * OCTET;
+    bool mine = t.octet < g.octets;
+    float sum[2 * OCTET];
+    batch_sums(g, t, k.relu, values.x, values.y, values.dy, saved, nullptr, nullptr, sum);
+    if (mine && t.row == 0)
+        put_sums(sum, (float)g.pixels, channel, channels, saved, target);
+    __syncthreads();
+    if (!mine || (!values.dx && !values.dresidual))
+        return;
+    const struct gradient_octet o = gradient_octet_of(saved, target.means, gamma, channel, channels);
+    for (size_t p = (size_t)t.row; p < g.pixels; p += (size_t)t.rows)
+        put_gradient(&o, k, p * channels + channel, &values);
 }
 
 // ---- launchers ----
@@ -411,38 +516,80 @@ static cudaError_t take_statistics(const struct op_desc *d, const struct op_args
                   chunks_of(d, a), w->counters, targets_of(d, a));
 }
 
-template <typename T> static cudaError_t apply(const struct op_desc *d, const struct op_args *a, cudaStream_t stream) {
+static struct norm_vectors vectors_of(const struct op_desc *d, const struct op_args *a) {
     const float *saved = static_cast<const float *>(a->saved);
-    struct norm_vectors k = {a->buffer[0], a->buffer[1], a->param[0], a->param[1]};
-    if (a->training) {
-        k.mean = saved;
-        k.spread = saved + channels_of(d);
-    }
+    if (a->training)
+        return {saved, saved + channels_of(d), a->param[0], a->param[1]};
+    return {a->buffer[0], a->buffer[1], a->param[0], a->param[1]};
+}
+
+template <typename T> static const T *residual_of(const struct op_desc *d, const struct op_args *a) {
+    return d->residual ? values<T>(a->input[1]) : nullptr;
+}
+
+template <typename T> static cudaError_t apply(const struct op_desc *d, const struct op_args *a, cudaStream_t stream) {
     return launch(normalize<T>, blocks_for(octet_count(d->in)), BLOCK_THREADS, stream, octet_count(d->in),
-                  (int)(channels_of(d) / OCTET), k, d->epsilon, a->training, d->relu, values<T>(a->input[0]),
-                  d->residual ? values<T>(a->input[1]) : nullptr, values<T>(a->output[0]));
+                  (int)(channels_of(d) / OCTET), vectors_of(d, a), d->epsilon, a->training, d->relu,
+                  values<T>(a->input[0]), residual_of<T>(d, a), values<T>(a->output[0]));
+}
+
+// In training, without a group.
+template <typename T>
+static cudaError_t forward_alone(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
+                                 cudaStream_t stream) {
+    struct reduction_grid g = reduction_grid_of(d->in);
+    if (g.chunks == 1)
+        return launch(forward_at_once<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, norm_of(d), targets_of(d, a),
+                      vectors_of(d, a), d->relu, values<T>(a->input[0]), residual_of<T>(d, a), values<T>(a->output[0]));
+    cudaError_t code = take_statistics<T>(d, a, w, stream);
+    return code == cudaSuccess ? apply<T>(d, a, stream) : code;
+}
+
+static struct sum_targets sum_targets_of(const struct op_desc *d, const struct op_args *a) {
+    return {own_part(d, a), means_of(a), a->param_grad[0], a->param_grad[1]};
+}
+
+template <typename T>
+static struct gradient_values<T> gradient_values_of(const struct op_desc *d, const struct op_args *a) {
+    return {values<T>(a->input[0]), d->relu ? values<T>(a->output[0]) : nullptr, values<T>(a->output_grad[0]),
+            values<T>(a->input_grad[0]), d->residual ? values<T>(a->input_grad[1]) : nullptr};
+}
+
+static struct grad_targets
+grad_targets_of(const struct op_desc *d, const struct op_args *a) {
+    return {d->relu, a->input_grad_accumulate[0], a->input_grad_accumulate[1]};
 }
 
 template <typename T>
 static cudaError_t take_sums(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
                              cudaStream_t stream) {
     struct reduction_grid g = reduction_grid_of(d->in);
-    struct sum_targets to = {own_part(d, a), means_of(a), a->param_grad[0], a->param_grad[1]};
-    return launch(gradient_sums<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, d->relu, values<T>(a->input[0]),
-                  d->relu ? values<T>(a->output[0]) : nullptr, values<T>(a->output_grad[0]),
-                  static_cast<const float *>(a->saved), chunks_of(d, a), w->counters, to);
+    struct gradient_values<T> v = gradient_values_of<T>(d, a);
+    return launch(gradient_sums<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, d->relu, v.x, v.y, v.dy,
+                  static_cast<const float *>(a->saved), chunks_of(d, a), w->counters, sum_targets_of(d, a));
 }
 
 template <typename T>
 static cudaError_t apply_gradient(const struct op_desc *d, const struct op_args *a, cudaStream_t stream) {
-    T *dx = values<T>(a->input_grad[0]), *dresidual = d->residual ? values<T>(a->input_grad[1]) : nullptr;
-    struct grad_targets targets = {d->relu, a->input_grad_accumulate[0], a->input_grad_accumulate[1]};
-    if (!dx && !dresidual)
+    struct gradient_values<T> v = gradient_values_of<T>(d, a);
+    if (!v.dx && !v.dresidual)
         return cudaSuccess;
     return launch(gradient<T>, blocks_for(octet_count(d->in)), BLOCK_THREADS, stream, octet_count(d->in),
-                  (int)(channels_of(d) / OCTET), targets, values<T>(a->input[0]),
-                  d->relu ? values<T>(a->output[0]) : nullptr, values<T>(a->output_grad[0]),
-                  static_cast<const float *>(a->saved), means_of(a), a->param[0], dx, dresidual);
+                  (int)(channels_of(d) / OCTET), grad_targets_of(d, a), static_cast<const float *>(a->saved),
+                  means_of(a), a->param[0], v);
+}
+
+// Without a group.
+template <typename T>
+static cudaError_t backward_alone(const struct op_desc *d, const struct op_args *a, struct cuda_workspace *w,
+                                  cudaStream_t stream) {
+    struct reduction_grid g = reduction_grid_of(d->in);
+    if (g.chunks == 1)
+        return launch(backward_at_once<T>, reduction_blocks(g), BLOCK_THREADS, stream, g, grad_targets_of(d, a),
+                      static_cast<const float *>(a->saved), a->param[0], sum_targets_of(d, a),
+                      gradient_values_of<T>(d, a));
+    cudaError_t code = take_sums<T>(d, a, w, stream);
+    return code == cudaSuccess ? apply_gradient<T>(d, a, stream) : code;
 }
 
 cudaError_t cuda_batchnorm_forward_part(const struct op_desc *d, bool is_bf16, const struct op_args *a,
@@ -483,18 +630,12 @@ cudaError_t cuda_batchnorm_backward_rest(const struct op_desc *d, bool is_bf16, 
 
 cudaError_t cuda_batchnorm_forward(const struct op_desc *d, bool is_bf16, const struct op_args *a,
                                    struct cuda_workspace *w, cudaStream_t stream) {
-    cudaError_t code = cudaSuccess;
     if (a->training)
-        code = is_bf16 ? take_statistics<bf16>(d, a, w, stream) : take_statistics<float>(d, a, w, stream);
-    if (code != cudaSuccess)
-        return code;
+        return is_bf16 ? forward_alone<bf16>(d, a, w, stream) : forward_alone<float>(d, a, w, stream);
     return is_bf16 ? apply<bf16>(d, a, stream) : apply<float>(d, a, stream);
 }
 
 cudaError_t cuda_batchnorm_backward(const struct op_desc *d, bool is_bf16, const struct op_args *a,
                                     struct cuda_workspace *w, cudaStream_t stream) {
-    cudaError_t code = is_bf16 ? take_sums<bf16>(d, a, w, stream) : take_sums<float>(d, a, w, stream);
-    if (code != cudaSuccess)
-        return code;
-    return is_bf16 ? apply_gradient<bf16>(d, a, stream) : apply_gradient<float>(d, a, stream);
+    return is_bf16 ? backward_alone<bf16>(d, a, w, stream) : backward_alone<float>(d, a, w, stream);
 }

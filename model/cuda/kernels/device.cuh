@@ -10,7 +10,10 @@
 
 #include "model/cuda/kernels.h"
 
-enum { BLOCK_THREADS = 256, OCTET = 8, TILE_OCTETS = 8 };
+#ifndef CUDA_BLOCK_THREADS
+#define CUDA_BLOCK_THREADS 256 // a power of two, and LOSS_BLOCKS at least
+#endif
+enum { BLOCK_THREADS = CUDA_BLOCK_THREADS, OCTET = 8, TILE_OCTETS = 8 };
 
 typedef __nv_bfloat16 bf16;
 
@@ -126,10 +129,14 @@ static inline struct reduction_grid reduction_grid_of(struct shape s) {
     struct reduction_grid g = {padded_channels(s.c) / OCTET, 1, 0, 1, pixel_count(s)};
     while (g.tile_octets < g.octets && g.tile_octets < TILE_OCTETS)
         g.tile_octets *= 2;
-    g.tiles = (g.octets + g.tile_octets - 1) / g.tile_octets;
     // Eight pixels a thread or more.
     size_t chunks = g.pixels / (size_t)(BLOCK_THREADS / g.tile_octets * 8);
     g.chunks = chunks < 1 ? 1 : chunks > MAX_CHUNKS ? MAX_CHUNKS : (int)chunks;
+    // A block that has all pixels takes fewer channels instead: about four pixels a thread, and more blocks. Two octets
+    // in bf16 are what memory is read by, 32 bytes.
+    while (g.chunks == 1 && g.tile_octets > 2 && g.pixels > (size_t)(BLOCK_THREADS / g.tile_octets * 4))
+        g.tile_octets /= 2;
+    g.tiles = (g.octets + g.tile_octets - 1) / g.tile_octets;
     return g;
 }
 
@@ -153,7 +160,9 @@ static __device__ inline struct reduction_thread reduction_thread_of(struct redu
     return t;
 }
 
-// Adds v over the block's rows, in pairs; row 0 then holds the sum. `shared` has BLOCK_THREADS * COUNT elements.
+// Adds v over the block's rows, in pairs; row 0 then holds the sum. `shared` has BLOCK_THREADS * COUNT elements. One
+// barrier a round: a round's writers were no readers' sources in the round before. Who uses `shared` again has a
+// barrier in between.
 template <int COUNT, typename T>
 static __device__ inline void sum_rows(struct reduction_grid g, struct reduction_thread t, T v[COUNT], T *shared) {
     for (int half = t.rows / 2; half > 0; half /= 2) {
@@ -164,25 +173,24 @@ static __device__ inline void sum_rows(struct reduction_grid g, struct reduction
         if (t.row < half)
             for (int i = 0; i < COUNT; i++)
                 v[i] += shared[i * BLOCK_THREADS + (int)threadIdx.x + half * g.tile_octets];
-        __syncthreads();
     }
 }
 
 // True in every thread of the block that is the last of `blocks` to come here; what the others wrote before is then
 // visible. The counter is zero before and after. Which block it is varies; what it computes from the others' results
-// does not.
+// does not. One thread fences for its block, between the barriers: order by barrier and order by fence add up (PTX ISA,
+// "Memory Consistency Model": causality order); cooperative groups wait for a whole grid in the same way.
 static __device__ inline bool last_block(unsigned *counter, unsigned blocks) {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
+        __threadfence();
         last = atomicAdd(counter, 1u) == blocks - 1;
+        __threadfence();
         if (last)
             *counter = 0;
     }
     __syncthreads();
-    if (last)
-        __threadfence();
     return last;
 }
 

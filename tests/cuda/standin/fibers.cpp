@@ -1,5 +1,6 @@
 // Threads that never wait run one after the other in one fiber, at the price of a call; only a thread that waits keeps
-// its fiber, and the next one gets another.
+// its fiber, and the next one gets another. With ThreadSanitizer every thread gets its own: a
+// fiber is a thread to it.
 #include "fibers.h"
 
 #include <cstdio>
@@ -9,6 +10,8 @@
 
 #include <ucontext.h>
 
+#include "races.h"
+
 // Compiled without the sanitizers' own instrumentation (CMakeLists.txt), which would sweep a whole stack at every jump.
 #if defined(STANDIN_ADDRESS_SANITIZER)
 #include <sanitizer/common_interface_defs.h>
@@ -17,6 +20,11 @@
 namespace {
 
 constexpr size_t STACK_BYTES = 128 * 1024;
+#ifdef STANDIN_THREAD_SANITIZER
+constexpr bool OWN_FIBERS = true;
+#else
+constexpr bool OWN_FIBERS = false;
+#endif
 
 // As the compiler's own setjmp wants it: frame, place, stack. Neither the C library nor a sanitizer sees these jumps.
 struct jump {
@@ -35,6 +43,7 @@ struct fiber {
     std::unique_ptr<char[]> stack{new char[STACK_BYTES]};
     void *fake_stack = nullptr;
     int thread = -1; // whose body it is in; -1: idle
+    struct race_thread race_thread;
 };
 
 struct scheduler {
@@ -45,6 +54,7 @@ struct scheduler {
     std::vector<std::unique_ptr<fiber>> fibers;
     fiber *current = nullptr;
 
+    size_t blocks = 0; // that were begun
     int count = 0, begun = 0, ended = 0;
     bool reverse = false;
     const std::function<void(int)> *resume = nullptr;
@@ -54,6 +64,7 @@ struct scheduler {
 // Addresses of stacks are told to the address sanitizer around every switch.
 __attribute__((noinline)) void to_fiber(fiber *f) {
     now.current = f;
+    races_go_on(&f->race_thread);
 #if defined(STANDIN_ADDRESS_SANITIZER)
     __sanitizer_start_switch_fiber(&now.fake_stack, f->stack.get(), STACK_BYTES);
 #endif
@@ -69,6 +80,7 @@ __attribute__((noinline)) void to_fiber(fiber *f) {
 }
 
 __attribute__((noinline)) void to_scheduler(fiber *f) {
+    races_go_on(nullptr);
 #if defined(STANDIN_ADDRESS_SANITIZER)
     __sanitizer_start_switch_fiber(&f->fake_stack, now.stack_bottom, now.stack_size);
 #endif
@@ -85,22 +97,21 @@ void fiber_main() {
     __sanitizer_finish_switch_fiber(nullptr, &now.stack_bottom, &now.stack_size);
 #endif
     for (;;) {
-        while (now.begun < now.count) {
+        do {
             f->thread = now.reverse ? now.count - 1 - now.begun : now.begun;
             now.begun++;
             (*now.resume)(f->thread);
+            races_thread_begins();
             (*now.thread)();
+            races_thread_ends();
             now.ended++;
-        }
+        } while (!OWN_FIBERS && now.begun < now.count);
         f->thread = -1;
         to_scheduler(f);
     }
 }
 
-fiber *idle_fiber() {
-    for (auto &f : now.fibers)
-        if (f->thread < 0)
-            return f.get();
+fiber *new_fiber() {
     now.fibers.emplace_back(new fiber);
     fiber *f = now.fibers.back().get();
     getcontext(&f->context);
@@ -111,23 +122,44 @@ fiber *idle_fiber() {
     return f;
 }
 
+#ifdef STANDIN_THREAD_SANITIZER
+// Two sets of fibers, of which blocks take turns: what one fiber does in two blocks has an order to the sanitizer, and
+// by barriers so has all that its neighbours do. Neighbouring blocks can race, then, and every other pair.
+fiber *next_fiber() {
+    size_t set = now.blocks % 2, i = 2 * (size_t)now.begun + set;
+    while (now.fibers.size() <= i)
+        new_fiber();
+    return now.fibers[i].get();
+}
+#else
+fiber *next_fiber() {
+    for (auto &f : now.fibers)
+        if (f->thread < 0)
+            return f.get();
+    return new_fiber();
+}
+#endif
+
 } // namespace
 
 void fibers_wait() {
+    races_barrier_reached();
     to_scheduler(now.current);
+    races_barrier_passed();
 }
 
 // All threads begin and come to their first wait, or to their end; then, round after round, all go on to the next. The
 // order of fibers is that of the threads.
 void fibers_run(int count, bool reverse, const std::function<void(int)> &resume, const std::function<void()> &thread) {
     now.count = count;
+    now.blocks++;
     now.begun = now.ended = 0;
     now.reverse = reverse;
     now.resume = &resume;
     now.thread = &thread;
     std::vector<fiber *> waiting;
     while (now.begun < count) {
-        fiber *f = idle_fiber();
+        fiber *f = next_fiber();
         to_fiber(f);
         if (f->thread >= 0)
             waiting.push_back(f);

@@ -6,11 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "fibers.h"
+#include "grid.h"
 #include "machine.h"
 
-uint3 threadIdx, blockIdx;
-dim3 blockDim, gridDim;
 machine here;
 
 cudaError_t standin_answer(cudaError_t code) {
@@ -136,33 +134,7 @@ cudaError_t release(void *memory, bool device) {
     return answer(cudaSuccess);
 }
 
-void run_block(dim3 block, const std::function<void()> &thread) {
-    int count = (int)(block.x * block.y * block.z);
-    fibers_run(
-        count, here.reverse,
-        [=](int i) {
-            unsigned u = (unsigned)i;
-            threadIdx = {u % block.x, u / block.x % block.y, u / block.x / block.y};
-        },
-        thread);
-}
-
-void run_grid(dim3 grid, dim3 block, const std::function<void()> &thread) {
-    gridDim = grid;
-    blockDim = block;
-    size_t blocks = (size_t)grid.x * grid.y * grid.z;
-    for (size_t k = 0; k < blocks; k++) {
-        size_t i = here.reverse ? blocks - 1 - k : k;
-        blockIdx = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y)};
-        run_block(block, thread);
-    }
-}
-
 } // namespace
-
-void __syncthreads() {
-    fibers_wait();
-}
 
 cudaError_t standin_launch(const cudaLaunchConfig_t *config, std::function<void()> thread) {
     dim3 grid = config->gridDim, block = config->blockDim;
@@ -175,7 +147,7 @@ cudaError_t standin_launch(const cudaLaunchConfig_t *config, std::function<void(
         here.sticky = cudaErrorIllegalAddress;
         return answer(here.sticky);
     }
-    return standin_enqueue(config->stream, [=]() { run_grid(grid, block, thread); });
+    return standin_enqueue(config->stream, [=]() { grid_run(grid, block, here.reverse, thread); });
 }
 
 bool standin_is_pinned(const void *at) {
@@ -338,6 +310,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (bytes == 0)
         return answer(cudaSuccess);
+    here.counts.copies++;
     if ((to_device ? !on_device(to, bytes) : touches_device(to)) ||
         (from_device ? !on_device(from, bytes) : touches_device(from)))
         return answer(cudaErrorInvalidValue);
@@ -356,6 +329,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream) {
     if (bytes > 0 && !on_device(memory, bytes))
         return answer(cudaErrorInvalidValue);
+    here.counts.fills++;
     return standin_enqueue(stream, [=]() { memset(memory, value, bytes); });
 }
 

@@ -31,7 +31,8 @@ void standin_hang(void); // from inside a piece of work: it never ends, nor does
 
 struct standin_counts { // since the process began
     long launches, allocations, waits, graph_launches;
-    long side; // pieces of work handed to another stream than the first
+    long library, fills, copies; // pieces of work of cuDNN's or NCCL's, and of the runtime's own
+    long side;                   // pieces of work handed to another stream than the first
 };
 struct standin_counts standin_counts_now(void);
 

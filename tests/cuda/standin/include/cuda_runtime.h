@@ -14,7 +14,11 @@
 #define __global__
 #define __device__
 #define __host__
+#ifdef STANDIN_THREAD_SANITIZER
+#define __shared__ static __attribute__((section("standin_shared"), aligned(4096))) // see races.cpp
+#else
 #define __shared__ static
+#endif
 
 struct uint3 {
     unsigned x, y, z;
@@ -56,16 +60,31 @@ static inline unsigned __float_as_uint(float x) {
     return bits;
 }
 
-extern uint3 threadIdx, blockIdx;
-extern dim3 blockDim, gridDim;
+#ifdef STANDIN_THREAD_SANITIZER
+struct standin_coordinate { // reading it is no access to memory that threads could race for
+    unsigned value;
+    operator unsigned() const;
+};
+#else
+typedef unsigned standin_coordinate;
+#endif
+struct standin_coordinates {
+    standin_coordinate x, y, z;
+};
+extern standin_coordinates threadIdx, blockIdx, blockDim, gridDim;
 
 void __syncthreads();
+#ifdef STANDIN_THREAD_SANITIZER
+void __threadfence();
+unsigned atomicAdd(unsigned *at, unsigned value);
+#else
 static inline void __threadfence() {}
 static inline unsigned atomicAdd(unsigned *at, unsigned value) {
     unsigned before = *at;
     *at += value;
     return before;
 }
+#endif
 
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
