@@ -47,9 +47,9 @@ enum status backend_create(const char *name, const struct backend_config *config
                      backend_list());
 }
 
-enum status backend_alloc_params(backend *b, size_t n, float **params, struct error *err) {
+enum status backend_alloc_params(backend *b, enum params_kind kind, size_t n, float **params, struct error *err) {
     if (b->ops->alloc_params)
-        return b->ops->alloc_params(b, n, params, err);
+        return b->ops->alloc_params(b, kind, n, params, err);
     void *memory;
     TRY(b->ops->alloc(b, n * sizeof(float), &memory, err));
     *params = memory;

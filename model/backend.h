@@ -97,6 +97,8 @@ struct adamw_config {
 
 struct resident_ops;
 
+enum params_kind { PARAMS_VALUES, PARAMS_GRADIENTS };
+
 struct backend_ops {
     const char *name;
     // Backend memory is the host's, and another thread may call param_export (one call at a time) beside all else.
@@ -106,8 +108,10 @@ struct backend_ops {
 
     // Memory, 64-byte aligned or better and zeroed.
     enum status (*alloc)(backend *b, size_t bytes, void **memory, struct error *err);
-    // The same for parameters that operations will read, n floats; NULL where `alloc` will do (backend_alloc_params).
-    enum status (*alloc_params)(backend *b, size_t n, float **params, struct error *err);
+    // The same for n floats of parameters that operations will read, or of gradients that they will write: those may be
+    // in other memory until one of the functions below asks for them. NULL where `alloc` will do
+    // (backend_alloc_params).
+    enum status (*alloc_params)(backend *b, enum params_kind kind, size_t n, float **params, struct error *err);
     // As `alloc`, but with what happens to stand there, and where the system makes pages when they are first written,
     // not before. NULL where memory is not the host's.
     enum status (*reserve)(backend *b, size_t bytes, void **memory, struct error *err);
@@ -184,7 +188,8 @@ struct backend { // a backend's own state begins with this
 NODISCARD enum status backend_create(const char *name, const struct backend_config *config, backend **b,
                                      struct error *err);
 void backend_destroy(backend *b);
-NODISCARD enum status backend_alloc_params(backend *b, size_t n, float **params, struct error *err);
+NODISCARD enum status backend_alloc_params(backend *b, enum params_kind kind, size_t n, float **params,
+                                           struct error *err);
 NODISCARD enum status backend_finish(backend *b, struct error *err);
 const char *backend_list(void); // "reference, onednn"
 

@@ -77,14 +77,12 @@ static size_t chunks(struct shape s) {
 }
 
 // cuDNN's workspace comes on top.
-static size_t scratch_bytes(const struct op_desc *d, bool bf16) {
+static size_t scratch_bytes(const struct op_desc *d) {
     size_t bytes = 0;
     if (d->kind == OP_BATCHNORM)
         return (chunks(d->in) + 1) * 2 * padded(d->in.c) * sizeof(float);
     if (d->kind != OP_CONV2D && d->kind != OP_CONV_TRANSPOSE2D)
         return 0;
-    if (bf16 && d->passes & PASS_PARAM_GRAD)
-        bytes += aligned(padded(d->in.c) * padded(d->out.c) * (size_t)(d->kernel * d->kernel) * 2);
     if (d->bias && d->passes & PASS_PARAM_GRAD && chunks(d->out) > 1)
         bytes += aligned(chunks(d->out) * padded(d->out.c) * sizeof(float));
     return bytes;
@@ -99,7 +97,7 @@ static enum status activation_bytes(const graph *g, bool bf16, size_t *bytes, st
     for (int i = 0; status == STATUS_OK && i < g->storage_count; i++)
         storage[i] = elements(g->storages[i].shape) * (bf16 ? 2 : 4);
     for (int i = 0; status == STATUS_OK && i < g->node_count; i++) {
-        size_t scratch = scratch_bytes(&g->nodes[i].desc, bf16);
+        size_t scratch = scratch_bytes(&g->nodes[i].desc);
         saved[i] = saved_bytes(&g->nodes[i].desc);
         sizes.scratch = scratch > sizes.scratch ? scratch : sizes.scratch;
     }
@@ -130,9 +128,10 @@ enum status device_memory_estimate(const struct lstm_unet_config *config, enum o
     graph *g;
     TRY(lstm_unet_build(config, &g, err));
     size_t arenas = optimizer == OPTIMIZER_ADAMW ? 5 : 4; // parameters, their best, gradients, one or two moments
-    size_t copy = precision == PRECISION_BF16 ? 2 : 0;    // bytes a parameter (model/cuda/params.c)
+    size_t in_bf16 = precision == PRECISION_BF16 ? 2 : 0; // parameters and gradients (model/cuda/params.c)
     *memory = (struct device_memory){
-        .arenas = (arenas * parameter_floats(g) + 2 * buffer_floats(g)) * sizeof(float) + copy * parameter_floats(g),
+        .arenas = (arenas * parameter_floats(g) + 2 * buffer_floats(g)) * sizeof(float) +
+                  in_bf16 * parameter_floats(g) * sizeof(uint16_t),
         .samples = sample_bytes(config, samples) + OWN_BYTES,
         .convolutions = CONVOLUTION_LIMIT,
         .context = CONTEXT,

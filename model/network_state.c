@@ -81,8 +81,9 @@ enum status network_ensure_arena(struct network *net, enum network_arena arena, 
     if (net->arenas[arena])
         return STATUS_OK;
     void *memory;
-    if (arena == ARENA_PARAM) {
-        TRY(backend_alloc_params(net->b, net->param_floats, &net->arenas[arena], err));
+    if (arena == ARENA_PARAM || arena == ARENA_GRAD) {
+        TRY(backend_alloc_params(net->b, arena == ARENA_PARAM ? PARAMS_VALUES : PARAMS_GRADIENTS, net->param_floats,
+                                 &net->arenas[arena], err));
     } else {
         TRY(net->b->ops->alloc(net->b, net->param_floats * sizeof(float), &memory, err));
         net->arenas[arena] = memory;

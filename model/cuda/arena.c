@@ -56,6 +56,7 @@ double cuda_backend_sum_squares(backend *base, size_t n, const float *x) {
     struct cuda_backend *b = cuda_backend_of(base);
     struct error err;
     double squares = NAN;
+    cuda_gradients_settle(b);
     cuda_note(b, cuda_sum_squares(n, x, b->workspace, b->stream), "sum of squares");
     if (cuda_read(b, &b->workspace->squares, &squares, sizeof squares, "reading a norm", &err) != STATUS_OK) {
         if (b->failure.status == STATUS_OK)
@@ -80,6 +81,7 @@ void cuda_backend_sgd_step(backend *base, size_t n, const struct sgd_config *con
                                  .weight_decay = config->weight_decay,
                                  .clip = config->clip,
                                  .first = config->first};
+    cuda_gradients_settle(b);
     put_update(b, &update);
     cuda_note(b,
               cuda_sgd_step(n, grad, to->moment1, to->param, cuda_params_bf16(b, to->param), b->workspace, b->stream),
@@ -102,6 +104,7 @@ void cuda_backend_adamw_step(backend *base, size_t n, const struct adamw_config 
         .epsilon = config->epsilon,
         .clip = config->clip,
     };
+    cuda_gradients_settle(b);
     put_update(b, &update);
     cuda_note(b,
               cuda_adamw_step(n, grad, to->moment1, to->moment2, to->param, cuda_params_bf16(b, to->param),

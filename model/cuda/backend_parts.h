@@ -9,12 +9,21 @@
 NODISCARD enum status cuda_failed_before(const struct cuda_backend *b, struct error *err);
 
 // params.c
-NODISCARD enum status cuda_params_alloc(backend *b, size_t floats, float **params, struct error *err);
+NODISCARD enum status cuda_params_alloc(backend *b, enum params_kind kind, size_t floats, float **params,
+                                        struct error *err);
 void cuda_params_forget(struct cuda_backend *b, const void *memory); // that is being released
-// Where the copy of a parameter in bf16 begins; NULL: `param` is no such memory, or the precision is another.
+// Where a parameter, or a gradient, begins in bf16; NULL: `param` is no such memory, or the precision is another.
 void *cuda_params_bf16(const struct cuda_backend *b, const float *param);
-// After floats have been written anywhere on the device: brings the copy up to date where there is one.
+// After floats have been written anywhere on the device: brings the parameters' copy up to date where there is one.
 void cuda_params_changed(struct cuda_backend *b, const float *param, size_t floats);
+
+// gradients.c
+// After cuDNN has written a gradient at cuda_params_bf16(b, grad); one that was written and not settled may be written
+// again.
+void cuda_gradient_written(struct cuda_backend *b, float *grad, size_t elements);
+// Before gradients are read as floats: what has been written becomes float.
+void cuda_gradients_settle(struct cuda_backend *b);
+void cuda_gradients_forget(struct cuda_backend *b); // what has been written; its memory is being released
 
 // layout.c
 size_t cuda_activation_floats(const backend *b, struct shape shape);

@@ -1,5 +1,4 @@
-// The operation's scratch: [the weights' gradient in bf16][a result that is added afterwards][partial sums of the
-// bias gradient][cuDNN's workspace].
+// The operation's scratch: [a result that is added afterwards][partial sums of the bias gradient][cuDNN's workspace].
 #include "model/cuda/convolution.h"
 
 #include <stdlib.h>
@@ -19,8 +18,8 @@ struct cuda_convolution {
     struct op_desc desc;
     bool transposed;
     struct pass forward, input_grad, weight_grad;
-    size_t weight_elements;                                         // padded
-    size_t weight_bytes, result_bytes, sums_bytes, workspace_bytes; // of scratch
+    size_t weight_elements;                           // padded
+    size_t result_bytes, sums_bytes, workspace_bytes; // of scratch
 };
 
 static size_t aligned(size_t bytes) {
@@ -95,8 +94,6 @@ static enum status plan_passes(struct cuda_backend *b, cuda_convolution *c, stru
 static void count_scratch(const struct cuda_backend *b, cuda_convolution *c) {
     const struct op_desc *d = &c->desc;
     c->weight_elements = (size_t)cuda_padded(d->in.c) * (size_t)cuda_padded(d->out.c) * (size_t)(d->kernel * d->kernel);
-    if (b->precision == PRECISION_BF16 && d->passes & PASS_PARAM_GRAD)
-        c->weight_bytes = aligned(c->weight_elements * cuda_element_bytes(b));
     if (c->forward.add_apart)
         c->result_bytes = aligned(cuda_value_elements(d->out) * cuda_element_bytes(b));
     if (c->input_grad.add_apart && aligned(cuda_value_elements(d->in) * cuda_element_bytes(b)) > c->result_bytes)
@@ -136,20 +133,18 @@ void cuda_convolution_destroy(cuda_convolution *convolution) {
 }
 
 size_t cuda_convolution_scratch_bytes(const cuda_convolution *convolution) {
-    return convolution->weight_bytes + convolution->result_bytes + convolution->sums_bytes +
-           convolution->workspace_bytes;
+    return convolution->result_bytes + convolution->sums_bytes + convolution->workspace_bytes;
 }
 
 // ---- Running ----
 
 struct scratch {
-    void *weight, *result, *sums, *workspace;
+    void *result, *sums, *workspace;
 };
 
 static struct scratch scratch_of(const cuda_convolution *c, void *scratch) {
     char *at = scratch;
-    return (struct scratch){at, at + c->weight_bytes, at + c->weight_bytes + c->result_bytes,
-                            at + c->weight_bytes + c->result_bytes + c->sums_bytes};
+    return (struct scratch){at, at + c->result_bytes, at + c->result_bytes + c->sums_bytes};
 }
 
 // What one pass works on: values or their gradients, and the weight or its gradient, as cuDNN reads and writes them.
@@ -175,7 +170,7 @@ static enum status launch(struct cuda_backend *b, const cuda_convolution *c, str
     return cudnn_launch_run(b->cudnn->handle, l, operands, s->workspace, err);
 }
 
-// The weight as cuDNN reads it: the parameter itself, or its copy in bf16.
+// The weight as cuDNN reads it, or its gradient as cuDNN writes it: in float the network's, else the one in bf16.
 static enum status weight_for(const struct cuda_backend *b, const float *param, void **weight, struct error *err) {
     *weight = b->precision == PRECISION_BF16 ? cuda_params_bf16(b, param) : address(param);
     return *weight ? STATUS_OK : error_set(err, STATUS_INTERNAL, "a weight outside of the memory of parameters");
@@ -220,14 +215,12 @@ static enum status input_gradient(struct cuda_backend *b, cuda_convolution *c, c
 
 static enum status weight_gradient(struct cuda_backend *b, cuda_convolution *c, const struct op_args *args,
                                    const struct scratch *s, struct error *err) {
-    bool bf16 = b->precision == PRECISION_BF16;
-    struct operands o = {
-        .in = args->input[0], .out = args->output_grad[0], .weight = bf16 ? s->weight : args->param_grad[0]};
+    struct operands o = {.in = args->input[0], .out = args->output_grad[0]};
+    TRY(weight_for(b, args->param_grad[0], &o.weight, err));
     TRY(launch(b, c, &c->weight_grad.write, &o, s, err));
-    if (!bf16)
-        return STATUS_OK;
-    return cuda_status(cuda_cast_to_float(c->weight_elements, s->weight, args->param_grad[0], b->stream),
-                       "a weight gradient to float", err);
+    if (b->precision == PRECISION_BF16)
+        cuda_gradient_written(b, args->param_grad[0], c->weight_elements);
+    return STATUS_OK;
 }
 
 enum status cuda_convolution_backward(struct cuda_backend *b, cuda_convolution *c, const struct op_args *args,

@@ -70,6 +70,7 @@ static void cuda_fill(backend *base, void *memory, int byte, size_t bytes) {
 
 static void cuda_copy(backend *base, void *to, const void *from, size_t bytes) {
     struct cuda_backend *b = cuda_backend_of(base);
+    cuda_gradients_settle(b);
     cuda_note(b, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, b->stream), "copying device memory");
     cuda_params_changed(b, to, bytes / sizeof(float));
 }

@@ -16,6 +16,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/backend.h"
+#include "model/cuda/kernels.h"
 
 enum { CUDA_CHANNEL_BLOCK = 8 };
 
@@ -29,8 +30,9 @@ struct cuda_backend {
     cudaStream_t stream;
     enum precision precision;
     cudnn_engine *cudnn;
-    struct cuda_group *group;   // NULL: alone
-    struct cuda_params *params; // those that have a copy in bf16
+    struct cuda_group *group;    // NULL: alone
+    struct cuda_params *params;  // those that have a copy in bf16, and gradients
+    struct cuda_casts unsettled; // weight gradients that are there in bf16 alone (gradients.c)
     char device_name[64];
 
     // The first failure of a function that has no way to say so (zero, copy, imports, optimizers); every fallible

@@ -66,6 +66,7 @@ static enum status gather(void *context, const void *mine, size_t bytes, void *a
 static enum status sum(void *context, size_t n, float *x, struct error *err) {
     struct cuda_backend *b = context;
     struct cuda_group *g = b->group;
+    cuda_gradients_settle(b);
     TRY(usable(b, err));
     return nccl_status(g, g->nccl->ncclAllReduce(x, x, n, ncclFloat32, ncclSum, g->communicator, b->stream),
                        "all-reduce", err);
@@ -80,6 +81,7 @@ static enum status follow(cudaEvent_t event, cudaStream_t before, cudaStream_t a
 static enum status sum_begin(void *context, size_t n, float *x, struct error *err) {
     struct cuda_backend *b = context;
     struct cuda_group *g = b->group;
+    cuda_gradients_settle(b);
     TRY(usable(b, err));
     TRY(follow(g->ready, b->stream, g->side, err));
     return nccl_status(g, g->nccl->ncclAllReduce(x, x, n, ncclFloat32, ncclSum, g->communicator, g->side), "all-reduce",

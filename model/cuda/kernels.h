@@ -21,7 +21,21 @@ extern "C" {
 // ---- cast.cu ----
 // n elements, n a multiple of 8, both 16-byte aligned. To bf16: round to nearest even.
 cudaError_t cuda_cast_to_bf16(size_t n, const float *from, void *to, cudaStream_t stream);
-cudaError_t cuda_cast_to_float(size_t n, const void *from, float *to, cudaStream_t stream);
+
+// To float, several arrays in one kernel.
+enum { CUDA_MOST_CASTS = 96 };
+struct cuda_cast {
+    const void *from;
+    float *to;
+    unsigned octets, first_block;
+};
+struct cuda_casts {
+    int count;
+    unsigned blocks; // of the kernel's grid
+    struct cuda_cast cast[CUDA_MOST_CASTS];
+};
+void cuda_casts_add(struct cuda_casts *casts, size_t n, const void *from, float *to); // count < CUDA_MOST_CASTS
+cudaError_t cuda_casts_to_float(const struct cuda_casts *casts, cudaStream_t stream); // count > 0
 
 // ---- the operations, by what backend.h asks of op_forward and op_backward; scratch and saved as their _bytes say ----
 size_t cuda_batchnorm_saved_bytes(const struct op_desc *d);

@@ -148,6 +148,7 @@ int64_t cuda_param_row_group(const param_layout *layout) {
 void cuda_param_export(backend *base, const param_layout *layout, const float *param, int64_t first, int64_t rows,
                        float *host) {
     struct extent e = layout->extent;
+    cuda_gradients_settle(cuda_backend_of(base));
     if (e.outer > 1)
         e.outer = e.padded_outer = rows;
     export(cuda_backend_of(base), &e, param + first * e.pixels * e.padded_channels, host);

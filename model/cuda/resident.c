@@ -120,6 +120,7 @@ fail:
 // Relaxed: what a library loads at its first launch may allocate; a step itself does not.
 static enum status record_begin(backend *base, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
+    cuda_gradients_settle(b); // those of a step that was led: no part of what is recorded
     TRY(cuda_failed_before(b, err));
     return cuda_status(cudaStreamBeginCapture(b->stream, cudaStreamCaptureModeRelaxed), "recording a step", err);
 }
@@ -190,6 +191,7 @@ static enum status update(backend *base, resident *r, const struct resident_upda
     struct cuda_backend *b = cuda_backend_of(base);
     struct cuda_step step = {r->stretch, r->results};
     void *copy = cuda_params_bf16(b, u->param);
+    cuda_gradients_settle(b);
     TRY(cuda_status(cuda_sum_squares(u->n, u->grad, b->workspace, b->stream), "gradient norm", err));
     TRY(cuda_status(cuda_begin_update(u->config, &step, b->workspace, b->stream), "optimizer step", err));
     if (u->config->kind == OPTIMIZER_SGD)

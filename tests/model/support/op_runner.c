@@ -65,11 +65,11 @@ static float *device_alloc(struct run *r, size_t bytes, bool poisoned) {
     return memory;
 }
 
-static float *param_alloc(struct run *r, size_t floats) {
+static float *param_alloc(struct run *r, enum params_kind kind, size_t floats) {
     struct error err;
     float *param;
     assert_true(r->memories < (int)(sizeof r->memory / sizeof *r->memory));
-    check(r, backend_alloc_params(r->b, floats, &param, &err), &err);
+    check(r, backend_alloc_params(r->b, kind, floats, &param, &err), &err);
     r->b->ops->fill(r->b, param, 0xff, floats * sizeof *param);
     r->memory[r->memories++] = param;
     return param;
@@ -170,13 +170,13 @@ static void create_params(struct run *r) {
         struct graph_param p = param_of(&r->desc, i);
         check(r, r->b->ops->param_layout_create(r->b, &p, &first, &r->layout[i], &err), &err);
         size_t floats = r->b->ops->param_floats(r->layout[i]);
-        float *param = param_alloc(r, floats), *host = host_alloc(p.count);
+        float *param = param_alloc(r, PARAMS_VALUES, floats), *host = host_alloc(p.count);
         op_fill((uint32_t)(TENSOR_PARAM + i), p.count, host);
         r->b->ops->param_import(r->b, r->layout[i], host, param);
         free(host);
         r->args.param[i] = param;
         if (r->desc.passes & PASS_PARAM_GRAD)
-            r->args.param_grad[i] = device_alloc(r, floats * sizeof(float), true);
+            r->args.param_grad[i] = param_alloc(r, PARAMS_GRADIENTS, floats);
     }
 }
 
