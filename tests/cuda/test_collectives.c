@@ -13,7 +13,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "model/cuda/cuda_backend.h"
+#include "model/base/bf16.h"
+#include "model/cuda/backend_parts.h"
 #include "tests/cuda/processes.h"
 
 enum { MEMBERS = 2, FLOATS = 1000, BYTES = 13, PATIENCE = 10 }; // seconds, for the other one
@@ -84,6 +85,28 @@ static void sums(backend *b, const struct collectives *c, int member) {
     b->ops->release(b, x);
 }
 
+// Those that convolutions have written in bf16 are added as floats, once.
+static void gradients(backend *b, const struct collectives *c, int member) {
+    for (int pieces = 0; pieces < 2; pieces++) {
+        struct error err;
+        float *x;
+        succeed(backend_alloc_params(b, PARAMS_GRADIENTS, FLOATS, &x, &err), &err);
+        succeed(backend_finish(b, &err), &err);
+        uint16_t *bf16 = cuda_params_bf16(cuda_backend_of(b), x);
+        for (int i = 0; i < FLOATS; i++)
+            bf16[i] = bf16_from_float((float)((member + 1) * (i % 100)));
+        cuda_gradient_written(cuda_backend_of(b), x, FLOATS);
+        succeed(pieces ? c->sum_begin(c->context, FLOATS, x, &err) : c->sum(c->context, FLOATS, x, &err), &err);
+        if (pieces)
+            succeed(c->sum_end(c->context, &err), &err);
+        (void)b->ops->sum_squares(b, FLOATS, x);
+        succeed(backend_finish(b, &err), &err);
+        for (int i = 0; i < FLOATS; i++)
+            require(x[i] == (float)(3 * (i % 100)), pieces ? "a gradient in pieces" : "a gradient");
+        b->ops->release(b, x);
+    }
+}
+
 // An odd number of bytes, and what lies behind them.
 static void bytes(backend *b, const struct collectives *c, int member) {
     struct error err;
@@ -114,7 +137,7 @@ static void be_member(int member, void *context) {
     struct line line = {member, fds[member]};
     const struct collectives host = {
         .member = member, .members = MEMBERS, .context = &line, .gather = gather, .broadcast = broadcast};
-    const struct backend_config config = {.threads = 1, .device = member};
+    const struct backend_config config = {.threads = 1, .device = member, .precision = PRECISION_BF16};
     const struct collectives *c;
     struct error err;
     backend *b;
@@ -127,6 +150,7 @@ static void be_member(int member, void *context) {
         succeed(b->ops->join(b, &host, &c, &err), &err);
         require(c->member == member && c->members == MEMBERS, "who is who");
         sums(b, c, member);
+        gradients(b, c, member);
         bytes(b, c, member);
     }
 }

@@ -138,6 +138,36 @@ static void steps_leave_no_stale_copy(void **state) {
     replayed(f, &sgd, "replayed steps of SGD");
 }
 
+static void lead_epoch(struct fixture *f, network *net, const struct optimizer_config *config,
+                       struct step_result results[]) {
+    struct error err;
+    for (int i = 0; i < TILES; i += SMALL_BATCH)
+        check(network_train_step(net, SMALL_BATCH, f->tiles.image + i * TILE_FLOATS, f->tiles.mask + i * TILE_PIXELS,
+                                 config, 0.01, &results[i / SMALL_BATCH], &err),
+              &err);
+}
+
+// Bit by bit, in bf16 (test_resident: in float, and more of it).
+static void recorded_steps_are_those_that_are_led(void **state) {
+    struct fixture *f = *state;
+    struct error err;
+    check(network_initialize(f->other, 1, &err), &err);
+    for (int epoch = 0; epoch < 4; epoch++) {
+        const struct optimizer_config *config = epoch < 2 ? &adamw : &sgd;
+        struct step_result led[TILES / SMALL_BATCH];
+        struct tile_epoch recorded;
+        const struct network_stretch stretch = whole_epoch(&recorded);
+        int done;
+        lead_epoch(f, f->other, config, led);
+        check(network_train_stretch(f->net, &stretch, config, 0.01, &done, &err), &err);
+        for (int i = 0; i < TILES / SMALL_BATCH; i++) {
+            assert_true(led[i].grad_norm > 0 && led[i].grad_norm == recorded.results[i].grad_norm);
+            assert_true(led[i].sums.loss == recorded.results[i].sums.loss);
+        }
+        assert_moved(f->net, parameter_copy(f->other), false);
+    }
+}
+
 static void divergence_leaves_no_stale_copy(void **state) {
     struct fixture *f = *state;
     struct optimizer_config wild = sgd;
@@ -246,7 +276,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         PARAMS_TEST(steps_leave_no_stale_copy),       PARAMS_TEST(divergence_leaves_no_stale_copy),
         PARAMS_TEST(arithmetic_leaves_no_stale_copy), PARAMS_TEST(restored_parameters_are_those_that_are_evaluated),
-        PARAMS_TEST(no_pass_casts_a_weight),
+        PARAMS_TEST(no_pass_casts_a_weight),          PARAMS_TEST(recorded_steps_are_those_that_are_led),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
