@@ -3,7 +3,16 @@
 // read them: with a kernel for each a full-size step would have 77 more.
 #include "model/cuda/backend_parts.h"
 
+static bool is_unsettled(const struct cuda_backend *b, const float *grad) {
+    for (int i = 0; i < b->unsettled.count; i++)
+        if (b->unsettled.cast[i].to == grad)
+            return true;
+    return false;
+}
+
 void cuda_gradient_written(struct cuda_backend *b, float *grad, size_t elements) {
+    if (is_unsettled(b, grad)) // two blocks of one kernel would write there
+        return;
     cuda_casts_add(&b->unsettled, elements, cuda_params_bf16(b, grad), grad);
     if (b->unsettled.count == CUDA_MOST_CASTS)
         cuda_gradients_settle(b);
