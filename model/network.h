@@ -75,6 +75,9 @@ struct network_stretch {
     bool (*stop)(void *context);
     void *context;
 };
+// Why a kind of step could not be recorded, so that each is handed to the device call by call, which takes the host
+// longer and gives the same; NULL: none so far. The network's.
+const char *network_unrecorded(const network *net);
 // `done` steps count; after STATUS_DIVERGED those before the step that diverged. Batch-norm statistics go on moving in
 // the steps of the stretch that come after that one.
 NODISCARD enum status network_train_stretch(network *net, const struct network_stretch *stretch,

@@ -24,7 +24,10 @@ struct compiled {
     graph *g;
     program *p;
     size_t *final_from;  // by node: gradients that lie here or later are final once it has run backward; or NULL
-    recording *recorded; // a step with samples that the backend holds; NULL: not yet
+    bool has_run;        // a step with samples that the backend holds
+    recording *recorded; // such a step; NULL: not yet
+    bool replayed;       // it is: it fits, and in a group everyone has one
+    bool unrecordable;   // each step is handed over call by call
     struct optimizer_config recorded_with;
 };
 
@@ -52,7 +55,8 @@ struct network {
     int program_count, program_room;
     void *arena; // shared by the programs
     size_t arena_bytes;
-    resident *samples; // NULL: the host brings every batch
+    resident *samples;       // NULL: the host brings every batch
+    struct error unrecorded; // why a step could not be recorded; STATUS_OK: none
 
     float *staging;                            // host: one batch of frames
     float *slice;                              // host: one slice of a parameter (network_largest_slice)

@@ -1,4 +1,4 @@
-// Steps by samples that the backend holds: each kind of step is recorded once, then replayed.
+// Steps by samples that the backend holds: each kind of step is run once, recorded, then replayed.
 #include <math.h>
 #include <string.h>
 
@@ -16,12 +16,16 @@ bool network_holds_samples(const network *net) {
     return net->samples != NULL;
 }
 
+static void forget(struct network *net, struct compiled *c) {
+    if (c->recorded)
+        resident_ops(net)->recording_destroy(net->b, c->recorded);
+    c->recorded = NULL;
+    c->replayed = false;
+}
+
 void network_forget_recordings(struct network *net) {
-    for (int i = 0; i < net->program_count; i++) {
-        if (net->programs[i].recorded)
-            resident_ops(net)->recording_destroy(net->b, net->programs[i].recorded);
-        net->programs[i].recorded = NULL;
-    }
+    for (int i = 0; i < net->program_count; i++)
+        forget(net, &net->programs[i]);
 }
 
 enum status network_hold_samples(network *net, const struct resident_config *config, struct error *err) {
@@ -59,34 +63,69 @@ static bool same_optimizer(const struct optimizer_config *a, const struct optimi
            a->focal.alpha == b->focal.alpha && a->focal.gamma == b->focal.gamma;
 }
 
-// In a group a recording is of all members: where one has to record a step anew, all do.
-static enum status is_known(const struct network *net, const struct compiled *c, const struct optimizer_config *config,
-                            bool *known, struct error *err) {
-    int64_t count = c->recorded && same_optimizer(&c->recorded_with, config);
-    if (net->host)
-        TRY(collectives_count(net->host, &count, err));
-    *known = count == (net->host ? net->host->members : 1);
+// Of those members for whom it is so.
+static enum status count_members(const struct network *net, bool mine, int64_t *count, struct error *err) {
+    *count = mine;
+    return net->host ? collectives_count(net->host, count, err) : STATUS_OK;
+}
+
+// What is recorded is replayed if it is what is wanted. In a group a recording is of all members: where one has none
+// that will do, all let go of theirs, and where one cannot record, none does.
+static enum status look_at_recording(struct network *net, struct compiled *c, const struct optimizer_config *config,
+                                     struct error *err) {
+    int64_t fit, unable;
+    TRY(count_members(net, c->recorded && same_optimizer(&c->recorded_with, config), &fit, err));
+    TRY(count_members(net, c->unrecordable, &unable, err));
+    c->replayed = fit == (net->host ? net->host->members : 1);
+    c->unrecordable = unable > 0;
+    if (c->unrecordable && net->unrecorded.status == STATUS_OK)
+        error_set(&net->unrecorded, STATUS_UNSUPPORTED, "another member of the group cannot record it");
+    if (!c->replayed)
+        forget(net, c);
     return STATUS_OK;
 }
 
-static enum status record(struct network *net, struct compiled *c, const struct optimizer_config *config,
-                          struct error *err) {
+static enum status try_to_record(struct network *net, struct compiled *c, const struct optimizer_config *config,
+                                 struct error *err) {
     const struct resident_ops *ops = resident_ops(net);
-    bool known;
-    TRY(is_known(net, c, config, &known, err));
-    if (known)
-        return STATUS_OK;
-    if (c->recorded)
-        ops->recording_destroy(net->b, c->recorded);
-    c->recorded = NULL;
-    c->recorded_with = *config;
+    struct error end;
     TRY(ops->record_begin(net->b, err));
     enum status status = step(net, c, config, err);
     if (status == STATUS_OK)
         return ops->record_end(net->b, &c->recorded, err);
-    struct error second;
-    (void)!ops->record_end(net->b, NULL, &second); // the first failure says more
-    return status;
+    if (ops->record_end(net->b, NULL, &end) != STATUS_UNSUPPORTED)
+        return status; // the first failure says more
+    return err->status = STATUS_UNSUPPORTED;
+}
+
+// In a group nobody replays it before all have said that they can (look_at_recording, before the next stretch).
+static enum status record(struct network *net, struct compiled *c, const struct optimizer_config *config,
+                          struct error *err) {
+    enum status status = try_to_record(net, c, config, err);
+    c->recorded_with = *config;
+    c->replayed = c->recorded && !net->host;
+    c->unrecordable = status == STATUS_UNSUPPORTED;
+    if (!c->unrecordable)
+        return status;
+    net->unrecorded = *err;
+    return STATUS_OK;
+}
+
+const char *network_unrecorded(const network *net) {
+    return net->unrecorded.status == STATUS_OK ? NULL : net->unrecorded.message;
+}
+
+// A program's first step is run before one is recorded: what libraries do at a first call is no part of a recording.
+static enum status run_step(struct network *net, struct compiled *c, const struct optimizer_config *config,
+                            struct error *err) {
+    bool first = !c->has_run;
+    if (!first && !c->recorded && !c->unrecordable)
+        TRY(record(net, c, config, err));
+    if (c->replayed)
+        return resident_ops(net)->replay(net->b, c->recorded, err);
+    TRY(step(net, c, config, err));
+    c->has_run = true;
+    return first ? record(net, c, config, err) : STATUS_OK;
 }
 
 // The batch of so many samples, as this member takes it.
@@ -106,8 +145,8 @@ static enum status compile(struct network *net, const int batches[2], bool train
     return STATUS_OK;
 }
 
-// Compiles before it records: a program that needs a larger arena moves the others. Where one member cannot, none goes
-// on: their shares differ, and with them what a library refuses or memory has room for.
+// Compiles before anything is recorded: a program that needs a larger arena moves the others. Where one member cannot,
+// none goes on: their shares differ, and with them what a library refuses or memory has room for.
 static enum status prepare(struct network *net, const int batches[2], bool training,
                            const struct optimizer_config *config, struct error *err) {
     struct compiled *c;
@@ -115,21 +154,21 @@ static enum status prepare(struct network *net, const int batches[2], bool train
     for (int i = 0; i < 2; i++)
         if (batches[i] > 0) {
             TRY(network_find_program(net, share(net, batches[i]), training, &c, err));
-            TRY(record(net, c, config, err));
+            TRY(look_at_recording(net, c, config, err));
         }
     return STATUS_OK;
 }
 
-// Replays the stretch's steps; `steps` of them when it is over.
-static enum status replay_steps(struct network *net, const struct network_stretch *s, bool training, int *steps,
-                                struct error *err) {
+// The stretch's steps; `steps` of them when it is over.
+static enum status run_steps(struct network *net, const struct network_stretch *s, bool training,
+                             const struct optimizer_config *config, int *steps, struct error *err) {
     *steps = 0;
     for (int left = s->count; left > 0; left -= s->batch, ++*steps) {
         struct compiled *c;
         if (*steps > 0 && s->stop && s->stop(s->context))
             return STATUS_OK;
         TRY(network_find_program(net, share(net, left < s->batch ? left : s->batch), training, &c, err));
-        TRY(resident_ops(net)->replay(net->b, c->recorded, err));
+        TRY(run_step(net, c, config, err));
     }
     return STATUS_OK;
 }
@@ -139,7 +178,7 @@ static enum status run_stretch(struct network *net, const struct network_stretch
     const int batches[2] = {s->count >= s->batch ? s->batch : 0, s->count % s->batch};
     TRY(prepare(net, batches, training, config, err));
     TRY(resident_ops(net)->begin(net->b, net->samples, s->cuts, s->count, lr, net->steps_taken, err));
-    TRY(replay_steps(net, s, training, steps, err));
+    TRY(run_steps(net, s, training, config, steps, err));
     return resident_ops(net)->finish(net->b, net->samples, *steps, s->results, err);
 }
 

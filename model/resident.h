@@ -1,6 +1,7 @@
 // Steps that the host does not lead: an optional part of a backend. The samples live in the backend's memory, a step is
 // recorded once (cut a batch, forward, loss, backward, update) and replayed, and the host reads what the steps said
-// when a stretch of them is over. Nothing in between allocates or waits.
+// when a stretch of them is over. Nothing in between allocates or waits. A step that cannot be recorded is asked for
+// anew each time.
 //
 // The results are those of the steps that the host leads, for the arithmetic is the same. Called from the backend's
 // thread.
@@ -47,7 +48,8 @@ struct resident_ops {
     void (*destroy)(backend *b, resident *r);
 
     // Between the two everything that this backend is asked to run is recorded and not run. record_end is called also
-    // when something failed in between; `r` is then NULL.
+    // when something failed in between; `r` is then NULL. STATUS_UNSUPPORTED from either: something in it, a library's
+    // for example, cannot be recorded, though it can be run.
     enum status (*record_begin)(backend *b, struct error *err);
     enum status (*record_end)(backend *b, recording **r, struct error *err);
     enum status (*replay)(backend *b, recording *r, struct error *err);

@@ -1,6 +1,7 @@
 #include "worker/trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +109,16 @@ static bool end_stretch(void *context) {
     return collectives_tell(s->t->together, &end, &err) != STATUS_OK || end;
 }
 
+static void tell_unrecorded(struct session *s) {
+    const char *why = network_unrecorded(s->t->net);
+    if (why && !s->told_unrecorded)
+        fprintf(stderr,
+                "trainer: trial %s: steps cannot be recorded and replayed; each is handed to the device call by call, "
+                "which is slower: %s\n",
+                s->trial->id, why);
+    s->told_unrecorded = why != NULL;
+}
+
 // What is left of the epoch, or what is run until a checkpoint is due, at once, by the samples that the backend holds.
 static enum status train_stretch(struct session *s, double lr, struct error *err) {
     trainer *t = s->t;
@@ -118,6 +129,7 @@ static enum status train_stretch(struct session *s, double lr, struct error *err
     enum status status = network_train_stretch(t->net, &stretch, &s->optimizer, lr, &done, err);
     for (int i = 0; i < done; i++)
         count_step(s, &t->results[i]);
+    tell_unrecorded(s);
     return status;
 }
 

@@ -16,6 +16,7 @@ struct session {
     checkpoint_writer *writer; // NULL: checkpoints are written between steps
     bool best_pending;         // a new best stands in the snapshot, and no checkpoint with it has been begun
     bool stopping;             // the hooks have said so
+    bool told_unrecorded;      // that steps are handed to the device call by call
     double epoch_began, last_written;
 };
 

@@ -117,12 +117,22 @@ fail:
     return status;
 }
 
+// What a library does that must not be done in a recording, or has done so.
+static bool cannot_be_recorded(cudaError_t code) {
+    return code == cudaErrorStreamCaptureUnsupported || code == cudaErrorStreamCaptureInvalidated;
+}
+
+static enum status recording_status(cudaError_t code, struct error *err) {
+    enum status status = cuda_status(code, "recording a step", err);
+    return cannot_be_recorded(code) ? err->status = STATUS_UNSUPPORTED : status;
+}
+
 // Relaxed: what a library loads at its first launch may allocate; a step itself does not.
 static enum status record_begin(backend *base, struct error *err) {
     struct cuda_backend *b = cuda_backend_of(base);
     cuda_gradients_settle(b); // those of a step that was led: no part of what is recorded
     TRY(cuda_failed_before(b, err));
-    return cuda_status(cudaStreamBeginCapture(b->stream, cudaStreamCaptureModeRelaxed), "recording a step", err);
+    return recording_status(cudaStreamBeginCapture(b->stream, cudaStreamCaptureModeRelaxed), err);
 }
 
 static enum status record_end(backend *base, recording **out, struct error *err) {
@@ -134,15 +144,19 @@ static enum status record_end(backend *base, recording **out, struct error *err)
         code = cudaGraphInstantiate(&r->exec, captured, 0);
     if (captured)
         (void)cudaGraphDestroy(captured);
-    if (!out)
+    if (cannot_be_recorded(code)) {
+        (void)cudaGetLastError();      // it is no fault of the calls to come,
+        b->failure.status = STATUS_OK; // nor is what came of it; there was none before
+    } else if (!out) {
         return STATUS_OK; // thrown away
+    }
     if (!r && code == cudaSuccess)
         return error_memory(err, "a recorded step");
     if (code != cudaSuccess)
         free(r);
     else
         *out = r;
-    return cuda_status(code, "recording a step", err);
+    return recording_status(code, err);
 }
 
 static enum status replay(backend *base, recording *r, struct error *err) {

@@ -73,7 +73,7 @@ static bool is_told(enum status status, const struct error *err) {
            (strstr(err->message, "cudaErrorIllegalAddress") || strstr(err->message, "CUDNN_STATUS_EXECUTION_FAILED"));
 }
 
-// False: no call has failed, for there are fewer. Of the whole life, or of `train` without what is captured there.
+// False: no call has failed, for there are fewer. Of the whole life, or of `train` without its kernels.
 static bool fails(enum precision precision, bool whole, int nth) {
     struct life l = {NULL, NULL};
     struct error err = {STATUS_OK, ""};

@@ -15,6 +15,7 @@
 #include "model/cuda/nccl_library.h"
 #include "tests/cuda/processes.h"
 #include "tests/cuda/standin/standin.h"
+#include "tests/worker/same_file.h"
 #include "tests/worker/small_group.h"
 #include "worker/trainer_process.h"
 
@@ -27,7 +28,7 @@ static int set_up(void **state) {
 
 static int tear_down_setting(void **state) {
     static const char *const told[] = {"NCCL_VERSION", "NCCL_FAILURE", "NCCL_DEATH",   "NCCL_SECONDS", "NCCL_HANG",
-                                       "NCCL_GARBLE",  "NCCL_REFUSE",  "CUDNN_REFUSE", "MEMORY"};
+                                       "NCCL_GARBLE",  "NCCL_REFUSE",  "CUDNN_REFUSE", "MEMORY",       "UNCAPTURABLE"};
     char name[64];
     (void)state;
     setenv("GRIDFOLD_NCCL", library, 1);
@@ -109,6 +110,34 @@ static void an_epoch_neither_allocates_nor_waits(void **state) {
     }
 }
 
+static void read_log(char *words, size_t size) { // the other members' words, behind what stands there
+    size_t said = strlen(words);
+    FILE *log = fopen(small_group_log(), "r");
+    assert_non_null(log);
+    said += fread(words + said, 1, size - 1 - said, log);
+    words[said] = 0;
+    fclose(log);
+}
+
+// Where one member's libraries do what cannot be recorded, no member replays: the same bytes, step by step.
+static void a_member_that_cannot_record(void **state) {
+    (void)state;
+    struct trial recorded = small_group_trial("recorded", 2), run = small_group_trial("run", 2);
+    assert_int_equal(small_group_run(recorded, &(struct group_log){0}).status, TRIAL_DONE);
+    remove(small_group_log());
+    setenv("STANDIN_UNCAPTURABLE", "1", 1);
+    struct group_log log = {.after_epoch = note_counts};
+    assert_int_equal(small_group_run(run, &log).status, TRIAL_DONE);
+    assert_int_equal(after[log.epochs - 1].graph_launches, after[0].graph_launches);
+    assert_true(after[log.epochs - 1].launches > after[0].launches);
+    assert_same_file(&recorded, &run, "last.safetensors");
+    assert_same_file(&recorded, &run, "best.safetensors");
+    char words[4096] = "";
+    read_log(words, sizeof words);
+    if (!strstr(words, "cannot be recorded and replayed"))
+        fail_msg("member 1 says: %s", words);
+}
+
 // ---- in a process of its own ----
 
 static void train_alone(int member, void *context) {
@@ -140,12 +169,7 @@ static void an_asynchronous_failure_ends_the_group(void **state) {
         remove(small_group_log());
         setenv("STANDIN_NCCL_FAILURE", failures[i], 1);
         run_processes(1, train_alone, NULL, &status, words, sizeof words);
-        size_t said = strlen(words);
-        FILE *log = fopen(small_group_log(), "r");
-        assert_non_null(log);
-        said += fread(words + said, 1, sizeof words - 1 - said, log);
-        words[said] = 0;
-        fclose(log);
+        read_log(words, sizeof words);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
         if (!strstr(words, "remote process exited or there was a network error"))
             fail_msg("%s: %s", failures[i], words);
@@ -340,6 +364,7 @@ int main(int argc, char **argv) {
         NCCL_TEST(without_nccl),
         NCCL_TEST(a_member_that_cannot_take_part),
         NCCL_TEST(with_too_few_devices),
+        NCCL_TEST(a_member_that_cannot_record),
         NCCL_TEST(an_epoch_neither_allocates_nor_waits),
         NCCL_TEST(a_dead_member_ends_the_group),
         NCCL_TEST(an_asynchronous_failure_ends_the_group),

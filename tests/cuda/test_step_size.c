@@ -34,7 +34,7 @@ static void hold_a_batch(network *net) {
     check(network_hold_samples(net, &config, &err), &err);
 }
 
-// Of a stretch of one step, less what a stretch takes once it is recorded: the step's own.
+// Of a stretch of one step, which is run and recorded, less what a stretch takes once it is recorded: the step twice.
 static struct work recorded_step(network *net, const struct optimizer_config *optimizer) {
     struct sample_cut cuts[BATCH];
     struct step_result result;
@@ -48,8 +48,8 @@ static struct work recorded_step(network *net, const struct optimizer_config *op
         check(network_train_stretch(net, &stretch, optimizer, 1e-3, &done, &err), &err);
         w[i] = work_between(before, standin_counts_now());
     }
-    return (struct work){w[0].kernels - w[1].kernels, w[0].convolutions - w[1].convolutions, w[0].fills - w[1].fills,
-                         w[0].copies - w[1].copies};
+    return (struct work){(w[0].kernels - w[1].kernels) / 2, (w[0].convolutions - w[1].convolutions) / 2,
+                         (w[0].fills - w[1].fills) / 2, (w[0].copies - w[1].copies) / 2};
 }
 
 static struct work step_of(enum precision precision, enum decoder_upsample upsample,

@@ -18,7 +18,8 @@ struct machine {
     std::map<const char *, allocation> memory;
     size_t device_bytes = (size_t)1 << 30, device_used = 0, device_peak = 0;
     int devices = -1, device = 0, captures = 0, failing_launch = 0, failing_call = 0;
-    bool reverse = false, hollow = false, fail_captured = true;
+    bool reverse = false, hollow = false, fail_kernels = true;
+    bool uncapturable = false, failing_capture = false;
     bool hung = false; // what waits on the device waits for ever
     bool side_first = getenv("STANDIN_SIDE_FIRST") != nullptr;
     std::vector<cudaStream_t> streams;

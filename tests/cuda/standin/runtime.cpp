@@ -147,7 +147,8 @@ cudaError_t standin_launch(const cudaLaunchConfig_t *config, std::function<void(
         here.sticky = cudaErrorIllegalAddress;
         return answer(here.sticky);
     }
-    return standin_enqueue(config->stream, [=]() { grid_run(grid, block, here.reverse, thread); });
+    return standin_enqueue(
+        config->stream, [=]() { grid_run(grid, block, here.reverse, thread); }, true);
 }
 
 bool standin_is_pinned(const void *at) {
@@ -189,14 +190,22 @@ void standin_fail_launch(int nth) {
     here.sticky = here.last = cudaSuccess;
 }
 
-void standin_fail_call(int nth, bool captured) {
-    here.fail_captured = captured;
+void standin_fail_call(int nth, bool kernels) {
+    here.fail_kernels = kernels;
     here.failing_call = nth;
     here.last = cudaSuccess;
 }
 
 bool standin_call_has_failed(void) {
     return here.failing_call == 0;
+}
+
+void standin_fail_capture(void) {
+    here.failing_capture = true;
+}
+
+void standin_set_uncapturable(bool on) {
+    here.uncapturable = on;
 }
 
 void standin_set_reverse(bool reverse) {

@@ -11,7 +11,7 @@
 
 // Does the work now, or keeps it for the graph when the stream is being captured. This is how a library's stand-in
 // "launches a kernel".
-cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work);
+cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work, bool kernel = false);
 
 extern "C" {
 #endif
@@ -44,12 +44,16 @@ void standin_set_memory(size_t bytes); // of the device; 1 GiB at first
 void standin_set_hollow(bool hollow);  // device memory is counted but not there, and nothing is run
 void standin_fail_launch(int nth);     // the nth kernel launch from now fails with cudaErrorIllegalAddress; 0: none
 // The nth call from now that would succeed, whatever it is, answers cudaErrorIllegalAddress once, though it does what
-// was asked; 0: none. Not `captured`: work that goes into a graph is not counted. Nor are those that only take things
-// down, whose answers nobody needs.
-void standin_fail_call(int nth, bool captured);
+// was asked; 0: none. Not `kernels`: those, ours and the libraries', are not counted, nor is what goes into a graph.
+// Nor are calls that only take things down, whose answers nobody needs.
+void standin_fail_call(int nth, bool kernels);
 bool standin_call_has_failed(void);     // since then
+void standin_fail_capture(void);        // the next one cannot begin: cudaErrorIllegalAddress
 void standin_set_reverse(bool reverse); // run threads and blocks from the last to the first
-void standin_set_side_first(bool on);   // which streams go first: see streams.cpp; also by STANDIN_SIDE_FIRST
+// What libraries put on a stream cannot be captured: it is refused, and breaks the capture. Always so on the device
+// that STANDIN_UNCAPTURABLE names.
+void standin_set_uncapturable(bool on);
+void standin_set_side_first(bool on); // which streams go first: see streams.cpp; also by STANDIN_SIDE_FIRST
 
 #ifdef __cplusplus
 }

@@ -38,6 +38,7 @@ struct CUgraph_st {
     cudaStream_t origin;
     std::vector<cudaStream_t> streams; // that take part while it is captured
     unsigned long capture;             // which
+    bool broken = false;               // by what cannot be captured
 };
 struct CUgraphExec_st {
     std::vector<node> nodes;
@@ -212,16 +213,17 @@ void standin_finish_all() {
         force(s, s->issued);
 }
 
-cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work) {
+cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work, bool kernel) {
     if (here.sticky != cudaSuccess)
         return standin_answer(here.sticky);
     if (here.hollow)
         return standin_answer(cudaSuccess);
     here.counts.side += stream && is_side(stream);
+    if (stream && stream->capture && stream->capture->broken)
+        return standin_answer(cudaErrorStreamCaptureInvalidated);
     if (stream && stream->capture) {
         capture(stream, std::move(work));
-        if (!here.fail_captured)
-            return here.sticky;
+        kernel = true;
     } else if (here.captures && !stream) {
         return standin_answer(cudaErrorStreamCaptureUnsupported); // the legacy stream waits for all others
     } else if (stream) {
@@ -230,7 +232,12 @@ cudaError_t standin_enqueue(cudaStream_t stream, std::function<void()> work) {
         standin_finish_all();
         work();
     }
-    return standin_answer(cudaSuccess);
+    return kernel && !here.fail_kernels ? here.sticky : standin_answer(cudaSuccess);
+}
+
+static bool is_uncapturable() {
+    const char *told = getenv("STANDIN_UNCAPTURABLE");
+    return here.uncapturable || (told && atoi(told) == here.device);
 }
 
 extern "C" {
@@ -239,8 +246,13 @@ cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *co
                                  size_t bytes) {
     const char *from = static_cast<const char *>(context);
     std::vector<char> copy(from, from + bytes);
+    if (stream->capture && is_uncapturable()) {
+        stream->capture->broken = true;
+        return standin_answer(cudaErrorStreamCaptureUnsupported);
+    }
     here.counts.library++;
-    return standin_enqueue(stream, [=]() { run(copy.data()); });
+    return standin_enqueue(
+        stream, [=]() { run(copy.data()); }, true);
 }
 
 cudaError_t standin_enqueue_serial(const void *serial, cudaStream_t stream, void (*run)(const void *context),
@@ -371,9 +383,11 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     (void)mode; // the strictest, whatever was asked for
     if (!stream || stream->capture)
         return standin_answer(cudaErrorStreamCaptureUnsupported);
-    if (cudaError_t code = standin_answer(cudaSuccess))
+    bool failing = here.failing_capture;
+    here.failing_capture = false;
+    if (cudaError_t code = standin_answer(failing ? cudaErrorIllegalAddress : cudaSuccess))
         return code;
-    stream->capture = new CUgraph_st{{}, stream, {stream}, ++capture_count};
+    stream->capture = new CUgraph_st{{}, stream, {stream}, ++capture_count, false};
     captures[capture_count] = stream->capture;
     stream->captured_after.clear();
     here.captures++;
@@ -385,16 +399,18 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     if (!stream || !stream->capture || stream->capture->origin != stream)
         return standin_answer(cudaErrorInvalidValue);
     CUgraph_st *captured = stream->capture;
-    bool joined = is_joined(captured);
+    bool joined = is_joined(captured), broken = captured->broken;
     for (cudaStream_t s : captured->streams)
         s->capture = nullptr;
     captures.erase(captured->capture);
     here.captures--;
-    if (joined)
+    if (joined && !broken)
         *graph = captured;
     else
         delete captured;
-    return standin_answer(joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
+    return standin_answer(broken   ? cudaErrorStreamCaptureInvalidated
+                          : joined ? cudaSuccess
+                                   : cudaErrorStreamCaptureUnjoined);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags) {
