@@ -240,6 +240,23 @@ static void a_change_of_the_optimizer_is_followed(void **state) {
     }
 }
 
+// What has run once is recorded anew without being run by itself.
+static void only_the_first_step_is_run_by_itself(void **state) {
+    struct fixture *f = *state;
+    struct optimizer_config changed = adamw;
+    struct error err;
+    enum status status;
+    changed.beta1 = 0.5f;
+    long launches[3] = {standin_counts_now().launches};
+    for (int epoch = 0; epoch < 2; epoch++) {
+        hold_epoch(f, epoch, epoch == 0 ? &adamw : &changed, 0.01, &status, &err);
+        check(status, &err);
+        launches[epoch + 1] = standin_counts_now().launches;
+    }
+    assert_int_equal(launches[1] - launches[0], 2 * (launches[2] - launches[1])); // run, recorded; recorded
+    assert_null(network_unrecorded(f->held));
+}
+
 // A step that could not be recorded anew is not replayed as it was before.
 static void a_failed_recording_leaves_none(void **state) {
     struct fixture *f = *state;
@@ -465,6 +482,7 @@ int main(void) {
         RESIDENT_TEST(adamw_steps_are_those_that_the_host_leads),
         RESIDENT_TEST(sgd_steps_are_those_that_the_host_leads),
         RESIDENT_TEST(a_change_of_the_optimizer_is_followed),
+        RESIDENT_TEST(only_the_first_step_is_run_by_itself),
         RESIDENT_TEST(a_failed_recording_leaves_none),
         RESIDENT_TEST(what_cannot_be_recorded_is_run),
         RESIDENT_TEST(too_long_a_stretch_is_refused),

@@ -301,7 +301,8 @@ static cudnnStatus_t find_pointer(const struct descriptor *pack, int64_t id, voi
 }
 
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack) {
-    const struct descriptor *p = plan, *addresses = pack;
+    struct descriptor *p = plan;
+    const struct descriptor *addresses = pack;
     if (!handle || !p || !p->finalized || !addresses || !addresses->finalized)
         FAIL(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED, "no handle, plan or pack that is finalized");
     if (fail_next_run) {
@@ -318,6 +319,9 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     run.workspace = *(void *const *)attribute_values(addresses, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
     if (run.engine.workspace > 0 && !run.workspace)
         FAIL(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "the engine needs a workspace");
+    if (!p->has_run && standin_is_captured(handle->stream)) // the first time it loads code, which may not be captured
+        standin_break_capture(handle->stream);
+    p->has_run = true;
     if (standin_enqueue_copy(handle->stream, convolution_run, &run, sizeof run) != cudaSuccess)
         FAIL(CUDNN_STATUS_EXECUTION_FAILED, "the stream does not take it");
     return CUDNN_STATUS_SUCCESS;

@@ -47,6 +47,7 @@ struct descriptor {
     struct convolution_graph graph; // OPERATIONGRAPH
     const struct engine *engine;    // ENGINECFG, ENGINE
     struct descriptor *of;          // ENGINECFG: its graph
+    bool has_run;                   // EXECUTION_PLAN
 };
 
 struct cudnnContext {

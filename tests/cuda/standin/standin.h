@@ -25,6 +25,7 @@ cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *co
 cudaError_t standin_enqueue_serial(const void *serial, cudaStream_t stream, void (*run)(const void *context),
                                    const void *context, size_t bytes);
 bool standin_is_captured(cudaStream_t stream);
+void standin_break_capture(cudaStream_t stream); // as what must not be done in one does
 
 bool standin_on_device(const void *at, size_t bytes); // all of it in one piece of device memory
 void standin_hang(void); // from inside a piece of work: it never ends, nor does what waits for it

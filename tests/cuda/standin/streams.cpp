@@ -204,6 +204,10 @@ cudaError_t wait_for(cudaStream_t stream) {
 
 } // namespace
 
+void standin_break_capture(cudaStream_t stream) {
+    stream->capture->broken = true;
+}
+
 bool standin_is_captured(cudaStream_t stream) {
     return stream->capture != nullptr;
 }
@@ -247,7 +251,7 @@ cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *co
     const char *from = static_cast<const char *>(context);
     std::vector<char> copy(from, from + bytes);
     if (stream->capture && is_uncapturable()) {
-        stream->capture->broken = true;
+        standin_break_capture(stream);
         return standin_answer(cudaErrorStreamCaptureUnsupported);
     }
     here.counts.library++;
