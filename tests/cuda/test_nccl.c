@@ -130,6 +130,7 @@ static void a_member_that_cannot_record(void **state) {
     assert_int_equal(small_group_run(run, &log).status, TRIAL_DONE);
     assert_int_equal(after[log.epochs - 1].graph_launches, after[0].graph_launches);
     assert_true(after[log.epochs - 1].launches > after[0].launches);
+    assert_int_equal(after[log.epochs - 1].captures, after[1].captures); // nor does any try again
     assert_same_file(&recorded, &run, "last.safetensors");
     assert_same_file(&recorded, &run, "best.safetensors");
     char words[4096] = "";
@@ -140,12 +141,25 @@ static void a_member_that_cannot_record(void **state) {
 
 // ---- in a process of its own ----
 
-static void train_alone(int member, void *context) {
-    (void)member, (void)context;
+static void train_alone(int member, void *name) {
+    (void)member;
     struct trial_result result;
     struct error err = {0};
-    if (small_group_try(small_group_trial("death", 2), &(struct group_log){0}, &result, &err) != STATUS_OK)
+    if (small_group_try(small_group_trial(name, 2), &(struct group_log){0}, &result, &err) != STATUS_OK)
         require(false, err.message);
+}
+
+// Member 0 can, and says why it does not.
+static void who_could_record_says_why_not(void **state) {
+    (void)state;
+    int status;
+    char words[4096];
+    setenv("STANDIN_UNCAPTURABLE", "1", 1);
+    run_processes(1, train_alone, "told", &status, words, sizeof words);
+    assert_int_equal(status, 0);
+    char *said = strstr(words, "which is slower: another member of the group cannot record it");
+    if (!said || strstr(said + 1, "which is slower")) // once
+        fail_msg("member 0 says: %s", words);
 }
 
 // Member 1 dies in the middle of a collective, when member 0 waits for it there.
@@ -154,7 +168,7 @@ static void a_dead_member_ends_the_group(void **state) {
     int status;
     char words[4096];
     setenv("STANDIN_NCCL_DEATH", "1:300", 1);
-    run_processes(1, train_alone, NULL, &status, words, sizeof words);
+    run_processes(1, train_alone, "death", &status, words, sizeof words);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == TRAINER_EXIT_MEMBER_KILLED);
     assert_non_null(strstr(words, "trainer: member 1 of 2 was ended by signal 9"));
 }
@@ -168,7 +182,7 @@ static void an_asynchronous_failure_ends_the_group(void **state) {
         char words[4096];
         remove(small_group_log());
         setenv("STANDIN_NCCL_FAILURE", failures[i], 1);
-        run_processes(1, train_alone, NULL, &status, words, sizeof words);
+        run_processes(1, train_alone, "death", &status, words, sizeof words);
         read_log(words, sizeof words);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
         if (!strstr(words, "remote process exited or there was a network error"))
@@ -365,6 +379,7 @@ int main(int argc, char **argv) {
         NCCL_TEST(a_member_that_cannot_take_part),
         NCCL_TEST(with_too_few_devices),
         NCCL_TEST(a_member_that_cannot_record),
+        NCCL_TEST(who_could_record_says_why_not),
         NCCL_TEST(an_epoch_neither_allocates_nor_waits),
         NCCL_TEST(a_dead_member_ends_the_group),
         NCCL_TEST(an_asynchronous_failure_ends_the_group),

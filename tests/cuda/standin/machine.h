@@ -20,6 +20,7 @@ struct machine {
     int devices = -1, device = 0, captures = 0, failing_launch = 0, failing_call = 0;
     bool reverse = false, hollow = false, fail_kernels = true;
     bool uncapturable = false, failing_capture = false;
+    int breaking = 0;
     bool hung = false; // what waits on the device waits for ever
     bool side_first = getenv("STANDIN_SIDE_FIRST") != nullptr;
     std::vector<cudaStream_t> streams;

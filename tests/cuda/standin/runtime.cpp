@@ -204,6 +204,10 @@ void standin_fail_capture(void) {
     here.failing_capture = true;
 }
 
+void standin_set_breaking(int nth) {
+    here.breaking = nth;
+}
+
 void standin_set_uncapturable(bool on) {
     here.uncapturable = on;
 }

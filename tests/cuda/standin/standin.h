@@ -31,7 +31,7 @@ bool standin_on_device(const void *at, size_t bytes); // all of it in one piece 
 void standin_hang(void); // from inside a piece of work: it never ends, nor does what waits for it
 
 struct standin_counts { // since the process began
-    long launches, allocations, waits, graph_launches;
+    long launches, allocations, waits, captures, graph_launches;
     long library, fills, copies; // pieces of work of cuDNN's or NCCL's, and of the runtime's own
     long side;                   // pieces of work handed to another stream than the first
 };
@@ -54,6 +54,7 @@ void standin_set_reverse(bool reverse); // run threads and blocks from the last 
 // What libraries put on a stream cannot be captured: it is refused, and breaks the capture. Always so on the device
 // that STANDIN_UNCAPTURABLE names.
 void standin_set_uncapturable(bool on);
+void standin_set_breaking(int nth);   // the libraries' nth piece of work in a capture breaks it without a word; 0: none
 void standin_set_side_first(bool on); // which streams go first: see streams.cpp; also by STANDIN_SIDE_FIRST
 
 #ifdef __cplusplus

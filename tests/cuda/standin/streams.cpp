@@ -39,6 +39,7 @@ struct CUgraph_st {
     std::vector<cudaStream_t> streams; // that take part while it is captured
     unsigned long capture;             // which
     bool broken = false;               // by what cannot be captured
+    int library = 0;                   // pieces of work of theirs
 };
 struct CUgraphExec_st {
     std::vector<node> nodes;
@@ -255,6 +256,10 @@ cudaError_t standin_enqueue_copy(cudaStream_t stream, void (*run)(const void *co
         return standin_answer(cudaErrorStreamCaptureUnsupported);
     }
     here.counts.library++;
+    if (stream->capture && ++stream->capture->library == here.breaking) {
+        standin_break_capture(stream);
+        return cudaSuccess;
+    }
     return standin_enqueue(
         stream, [=]() { run(copy.data()); }, true);
 }
@@ -391,10 +396,11 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     here.failing_capture = false;
     if (cudaError_t code = standin_answer(failing ? cudaErrorIllegalAddress : cudaSuccess))
         return code;
-    stream->capture = new CUgraph_st{{}, stream, {stream}, ++capture_count, false};
+    stream->capture = new CUgraph_st{{}, stream, {stream}, ++capture_count, false, 0};
     captures[capture_count] = stream->capture;
     stream->captured_after.clear();
     here.captures++;
+    here.counts.captures++;
     return cudaSuccess;
 }
 
