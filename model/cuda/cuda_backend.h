@@ -6,7 +6,8 @@
 // Layouts. A value (N,C,H,W) is NHWC, frames outermost, its channels padded with zeros to a multiple of 8: float, or
 // bf16 where the precision is PRECISION_BF16; gradients of values likewise. The `float *` of backend.h is then an
 // opaque pointer, and activation_floats counts in floats what the elements take. Parameters, their gradients and
-// moments are always float (convolutions in bf16 read a copy of the parameters: params.c): convolution weights KRSC =
+// moments are always float (convolutions in bf16 read a copy of the parameters and
+// write gradients behind the float ones: params.c): convolution weights KRSC =
 // [Co][k][k][Ci] with both channel counts padded, weights of transposed convolutions [Ci][2][2][Co] (the same thing
 // seen from cuDNN's data gradient, whose K is our Ci), vectors padded. What begins anywhere begins at a multiple of 16
 // bytes at least, which is what vector loads and cuDNN's plans count on.
@@ -31,7 +32,7 @@ struct cuda_backend {
     enum precision precision;
     cudnn_engine *cudnn;
     struct cuda_group *group;    // NULL: alone
-    struct cuda_params *params;  // those that have a copy in bf16, and gradients
+    struct cuda_params *params;  // with bf16: memory of parameters and gradients
     struct cuda_casts unsettled; // weight gradients that are there in bf16 alone (gradients.c)
     char device_name[64];
 

@@ -22,10 +22,11 @@ extern "C" {
 // n elements, n a multiple of 8, both 16-byte aligned. To bf16: round to nearest even.
 cudaError_t cuda_cast_to_bf16(size_t n, const float *from, void *to, cudaStream_t stream);
 
-// To float, several arrays in one kernel.
+// To float, several flat arrays in one kernel; device memory of the caller's, 16-byte aligned, in octets of eight
+// elements. `first_block`: of the grid's blocks, the first that works at it.
 enum { CUDA_MOST_CASTS = 96 };
 struct cuda_cast {
-    const void *from;
+    const void *from; // bf16
     float *to;
     unsigned octets, first_block;
 };
